@@ -1,0 +1,44 @@
+# Two commands: `make lab` to learn, `make test` to check. Both make .venv first, and again only when pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: help lab test clean
+
+help:
+	@echo "make lab      set up .venv (a few minutes, once) and open the first notebook in JupyterLab"
+	@echo "make test     set up .venv and run the whole suite: unit tests and every notebook"
+	@echo "make clean    remove .venv and what builds and tests left behind"
+	@echo ""
+	@echo "PYTHON=python3.12    the Python (3.11 or newer) that .venv is made from"
+	@echo "TORCH_INDEX=URL      take torch from this package index. On Linux the ordinary torch carries CUDA, gigabytes that a computer"
+	@echo "                     without an NVIDIA GPU does not need: give the CPU index that the start page of pytorch.org names."
+	@echo "                     It counts when .venv is made; run make clean first to change it."
+	@echo "LAB_ARGS, PYTEST_ARGS    more arguments for JupyterLab and pytest, as in make test PYTEST_ARGS='-x -k metrics'"
+
+lab: $(READY)
+	$(VENV)/bin/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest --nbval $(PYTEST_ARGS)
+
+# The stamp comes last, so a set-up that failed or was interrupted starts again.
+$(READY): pyproject.toml constraints.txt
+	@rm -f $@
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "minirec needs Python 3.11 or newer; \
+	$(PYTHON) is %d.%d. Name a newer one, as in: make lab PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+ifneq ($(strip $(TORCH_INDEX)),)
+	$(VENV)/bin/python -m pip install -c constraints.txt --no-deps --index-url $(TORCH_INDEX) torch
+endif
+	$(VENV)/bin/python -m pip install -c constraints.txt -e '.[lab,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) minirec.egg-info build .pytest_cache .hypothesis
+	find minirec tests notebooks -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

@@ -1,0 +1,26 @@
+"""What holds for every test and every notebook cell of the suite."""
+
+import os
+
+import matplotlib
+import pytest
+import torch
+from hypothesis import settings
+
+# Kernels inherit the environment. Stored outputs are those of the planted run, and a backend named here would keep figures out of the notebooks.
+os.environ.pop("MINIREC_FULL", None)
+os.environ.pop("MPLBACKEND", None)
+
+matplotlib.use("Agg")  # in this process only: a unit test opens no window
+settings.register_profile("minirec", deadline=None)  # how long an example takes says nothing on a busy machine
+settings.load_profile("minirec")
+
+
+def pytest_collection_modifyitems(items):
+    """Skips what needs a GPU where there is none: tests marked gpu, and notebook cells tagged gpu."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        tags = getattr(item, "cell", {}).get("metadata", {}).get("tags", [])
+        if "gpu" in tags or item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

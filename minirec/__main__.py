@@ -1,0 +1,230 @@
+"""The command line: python -m minirec datasets | train | evaluate | recommend | benchmark."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import minirec
+from minirec.benchmark import BENCHMARKS
+from minirec.evaluation import PROTOCOLS
+from minirec.models import model_options
+from minirec.training import PRECISIONS
+
+COMMON_OPTIONS = {"d_model": int, "n_layers": int, "n_heads": int, "dropout": float, "max_len": int, "kernel_size": int}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0, 1 for an error that is explained in one line, 130 for Ctrl-C before there is a result."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m minirec", description="Train, judge and use efficient sequential recommenders.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name, run, text):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        sub.set_defaults(run=run)
+        return sub
+
+    command("datasets", _datasets, "List the named data sets, their licences and where they lie.")
+    _train_flags(command("train", _train, "Train a model, report it on the test users, save it."))
+
+    judge = command("evaluate", _evaluate, "Judge a saved model.")
+    judge.add_argument("model", help="a file written by train")
+    _data_flags(judge)
+    judge.add_argument("--which", default="test", choices=("valid", "test"))
+    judge.add_argument("--protocol", default="full", choices=PROTOCOLS)
+    judge.add_argument("--k", type=int, default=10)
+    judge.add_argument("--exclude-seen", action="store_true", help="take the history out of the candidates")
+
+    use = command("recommend", _recommend, "Recommend from a saved model alone.")
+    use.add_argument("model", help="a file written by train")
+    use.add_argument("--history", action="append", required=True, metavar="ITEM,ITEM,...", help="raw item ids, oldest first; may be repeated; may be empty")
+    use.add_argument("--k", type=int, default=10)
+    use.add_argument("--exclude-seen", action="store_true", help="recommend nothing that is in the history")
+
+    command("benchmark", _benchmark, "Measure against peers, in one run.").add_argument("what", choices=list(BENCHMARKS))
+    return parser
+
+
+def _train_flags(train) -> None:
+    _data_flags(train)
+    train.add_argument("--model", required=True, help=f"one of: {', '.join(minirec.available_models())}")
+    for name, kind in COMMON_OPTIONS.items():
+        train.add_argument(f"--{name.replace('_', '-')}", type=kind, help="an option of the model, if it has it")
+    train.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="any other option of the model; may be repeated")
+    for name, kind, default, text in (
+            ("epochs", int, 100, "most epochs"), ("patience", int, 10, "epochs without a better valid NDCG@10 before stopping"),
+            ("batch-size", int, 2048, "targets in a batch"), ("lr", float, 1e-3, "Adam's learning rate"), ("seed", int, 0, "of weights, batches and dropout")):
+        train.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default {default})")
+    train.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    train.add_argument("--precision", default="float32", choices=PRECISIONS)
+    train.add_argument("--select", default="full", choices=PROTOCOLS, help="the protocol that chooses the best epoch")
+    train.add_argument("--checkpoint", help="continue from this file if it exists, and keep it up to date")
+    train.add_argument("--out", help="where to save the model (default runs/DATA-MODEL.pt)")
+    train.add_argument("--log", action="store_true", help="print a line an epoch even where there is no terminal")
+
+
+def _data_flags(parser) -> None:
+    parser.add_argument("--data", required=True, help="a named data set (see `datasets`) or a file")
+    parser.add_argument("--data-home", help="where named data sets lie (default: the folder MINIREC_DATA, then data/)")
+    parser.add_argument("--columns", metavar="user=A,item=B,timestamp=C", help="the columns of a file with a header")
+    parser.add_argument("--split", default="leave-one-out", choices=("leave-one-out", "temporal"))
+
+
+def _load(options):
+    columns = dict(_pair(part, "--columns") for part in options.columns.split(",")) if options.columns else None
+    return minirec.load_dataset(options.data, data_home=options.data_home, columns=columns)
+
+
+def _pair(text: str, flag: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise ValueError(f"{flag} takes KEY=VALUE; got {text!r}.")
+    return key.strip(), value.strip()
+
+
+def _datasets(options) -> None:
+    frame = minirec.available_datasets()
+    print(frame.to_json(orient="records") if options.json else frame.to_string(index=False))
+
+
+def _train(options) -> None:
+    known = model_options(options.model)
+    chosen = {name: getattr(options, name) for name in COMMON_OPTIONS if getattr(options, name) is not None}
+    chosen |= {key: _value(value) for key, value in (_pair(text, "--option") for text in options.option)}
+    data = _load(options)
+    split = data.split(options.split)
+    torch.manual_seed(options.seed)
+    model = minirec.build_model(options.model, data.n_items, **chosen)
+    quiet = options.json or not (options.log or sys.stdout.isatty())
+    _head(options, data, split, model, quiet)
+    begin = time.perf_counter()
+    history = minirec.fit(model, split, epochs=options.epochs, batch_size=options.batch_size, lr=options.lr, patience=options.patience, seed=options.seed,
+                          device=options.device, precision=options.precision, select=options.select, checkpoint=options.checkpoint,
+                          progress=False if quiet else None, on_epoch=None if quiet else _EpochLine(options.epochs))
+    if not history.epochs:
+        raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
+    out = Path(options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt")
+    minirec.save_model(out, model, data)
+    test = minirec.evaluate(model, split)
+    if options.json:
+        print(json.dumps({"model": options.model, "options": {**known, **chosen}, "data": options.data, "saved": str(out), "seconds": time.perf_counter() - begin,
+                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": history.epochs, "test": _metrics(test)}))
+        return
+    print(f"trained   {len(history.epochs)} epochs in {_time(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
+          f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}")
+    print(_line(test))
+    example = ",".join(str(raw) for raw in data.item_ids[data.sequence(0)[:3] - 1])
+    print(f"saved     {out}\nnext      python -m minirec recommend {out} --history {example}")
+
+
+def _head(options, data, split, model, quiet) -> None:
+    if quiet:
+        return
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    where = f"{device}, {torch.get_num_threads()} threads" if device == "cpu" else device
+    print(f"{options.data:<9} {data.n_users:,} users   {data.n_items:,} items   {data.n_interactions:,} interactions   "
+          f"mean history {data.n_interactions / data.n_users:.1f}")
+    left_out = f"   {data.n_duplicates:,} duplicates left out" if data.n_duplicates else ""
+    print(f"split     {split.kind}   {len(split.valid):,} valid   {len(split.test):,} test   {split.too_short:,} users too short to be judged{left_out}")
+    shown = "   ".join(f"{key} {value}" for key, value in model.options.items() if value is not None)
+    print(f"{model.name:<9} {shown}   {sum(p.numel() for p in model.parameters()):,} parameters   {where}, {options.precision}", flush=True)
+
+
+class _EpochLine:
+    """Prints an epoch: number, loss, valid NDCG@10, whether it is the best so far, its time, and the time left if every epoch is run."""
+
+    def __init__(self, epochs: int):
+        self.epochs, self.best, self.seconds = epochs, -1.0, []
+
+    def __call__(self, entry: dict) -> None:
+        best, self.best = entry["valid_ndcg"] > self.best, max(self.best, entry["valid_ndcg"])
+        self.seconds.append(entry["seconds"])
+        left = (self.epochs - entry["epoch"]) * sum(self.seconds) / len(self.seconds)
+        print(f"epoch {entry['epoch']:>4}/{self.epochs}   loss {entry['loss']:.3f}   valid NDCG@10 {entry['valid_ndcg']:.4f}{' (best)' if best else '       '}"
+              f"   {_time(entry['seconds'])}   left {_time(left)}", flush=True)
+
+
+def _evaluate(options) -> None:
+    model, data = minirec.load_model(options.model), _load(options)
+    if model.vocabulary.fingerprint != data.fingerprint():
+        raise ValueError(f"{options.model} was trained on other data than {options.data}: their fingerprints are {model.vocabulary.fingerprint} "
+                         f"and {data.fingerprint()}. Evaluate on the data it was trained on.")
+    result = minirec.evaluate(model, data.split(options.split), which=options.which, protocol=options.protocol, k=options.k, exclude_seen=options.exclude_seen)
+    print(json.dumps(_metrics(result)) if options.json else _line(result))
+
+
+def _recommend(options) -> None:
+    model = minirec.load_model(options.model)
+    histories = [[raw.strip() for raw in text.split(",") if raw.strip()] for text in options.history]
+    frame = minirec.recommend(model, histories, options.k, exclude_seen=options.exclude_seen)
+    if options.json:
+        print(frame.to_json(orient="records"))
+        return
+    for number, rows in frame.groupby("history"):
+        unknown, fallback = rows.iloc[0][["unknown", "fallback"]]
+        notes = f"   ({unknown} unknown items dropped)" * bool(unknown) + "   (nothing known in it: the most popular items)" * bool(fallback)
+        print(f"history {number + 1}: {options.history[number] or 'empty'}{notes}")
+        print(rows[["rank", "item", "score"]].to_string(index=False, float_format="{:.3f}".format))
+
+
+def _benchmark(options) -> None:
+    frame = BENCHMARKS[options.what]()
+    with pd.option_context("display.width", 200, "display.max_columns", 20):
+        print(frame.to_json(orient="records") if options.json else frame.to_string(index=False))
+
+
+def _metrics(result) -> dict:
+    return {"which": result.which, "protocol": result.protocol, "k": result.k, "users": len(result.ranks), "recall": result.recall, "mrr": result.mrr,
+            "ndcg": result.ndcg}
+
+
+def _line(result) -> str:
+    k = result.k
+    return (f"{result.which:<9} Recall@{k} {result.recall:.4f}   MRR@{k} {result.mrr:.4f}   NDCG@{k} {result.ndcg:.4f}   "
+            f"({result.protocol} ranking, {len(result.ranks):,} users)")
+
+
+def _value(text: str):
+    """An option typed on the command line: a number, true, false, none, or text."""
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

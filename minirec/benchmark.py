@@ -1,0 +1,83 @@
+"""What is measured, beside which peers. Each benchmark returns a frame: what ran, its median in seconds, and that as a multiple of ours.
+
+Runs take turns, so that whatever else the machine does falls on all of them alike.
+"""
+
+import gzip
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from minirec.data.datasets import find_file, load_dataset
+
+N_ROWS = 1_000_000
+
+
+def benchmark_loading(n_rows: int = N_ROWS, repeats: int = 9) -> pd.DataFrame:
+    """Files to `Interactions`: a ratings file of n_rows against pandas reading the same CSV, sequence lines against a Python loop.
+
+    The ratings are made up, in MovieLens-1M's proportions: in the order of users, shuffled, and shuffled with words for ids. The sequence lines
+    are MovieLens-1M's own where they lie on this machine, else made from those ratings. The first load, which may compile, is not counted.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        by_user, shuffled, words, dat, sequences = _write_ratings(Path(folder), n_rows)
+        read_csv = lambda: pd.read_csv(by_user)  # noqa: E731
+        return pd.concat([
+            _compare("CSV", {"ours": lambda: load_dataset(by_user), "pandas.read_csv": read_csv}, repeats),
+            _compare("CSV, shuffled", {"ours": lambda: load_dataset(shuffled), "pandas.read_csv": lambda: pd.read_csv(shuffled)}, repeats),
+            _compare("CSV, shuffled, words for ids", {"ours": lambda: load_dataset(words), "pandas.read_csv": lambda: pd.read_csv(words)}, repeats),
+            _compare("ratings.dat", {"ours": lambda: load_dataset(dat), "pandas.read_csv of the CSV": read_csv}, repeats),
+            _compare(sequences.name, {"ours": lambda: load_dataset(sequences), "Python loop": lambda: _python_loop(sequences)}, repeats)],
+            ignore_index=True)
+
+
+def _compare(case: str, runs: dict[str, Callable], repeats: int) -> pd.DataFrame:
+    """Columns case, name, seconds (median), ratio (to the first run's)."""
+    for run in runs.values():
+        run()
+    seconds = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    medians = [statistics.median(each) for each in seconds.values()]
+    return pd.DataFrame({"case": case, "name": list(runs), "seconds": medians, "ratio": [median / medians[0] for median in medians]})
+
+
+def _write_ratings(folder: Path, n_rows: int) -> tuple[Path, ...]:
+    """n_rows ratings as a CSV, shuffled, shuffled with words for ids, as ratings.dat, and as sequence lines (the real ones, if they are here)."""
+    generator = np.random.default_rng(0)
+    n_users = max(1, n_rows // 165)
+    frame = pd.DataFrame({
+        "user": np.sort(generator.integers(1, n_users + 1, n_rows)), "item": (3_706 * generator.random(n_rows) ** 2).astype(int) + 1,
+        "rating": generator.integers(1, 6, n_rows), "timestamp": generator.integers(956_703_932, 1_046_454_591, n_rows)})
+    by_user, shuffled, words, dat = (folder / name for name in ("ratings.csv", "shuffled.csv", "words.csv", "ratings.dat"))
+    frame.to_csv(by_user, index=False)
+    mixed = frame.sample(frac=1, random_state=0)
+    mixed.to_csv(shuffled, index=False)
+    mixed.assign(user=[f"user-{user:06d}" for user in mixed.user], item=[f"B{item:09d}" for item in mixed.item]).to_csv(words, index=False)
+    dat.write_text(by_user.read_text().partition("\n")[2].replace(",", "::"))
+    sequences = find_file("ml-1m")
+    if sequences is None or sequences.suffix != ".gz":
+        sequences = folder / "sequences.txt.gz"
+        lines = frame.sort_values(["user", "timestamp"]).groupby("user")["item"].agg(lambda items: " ".join(map(str, items)))
+        sequences.write_bytes(gzip.compress("".join(f"{user} {items}\n" for user, items in lines.items()).encode()))
+    return by_user, shuffled, words, dat, sequences
+
+
+def _python_loop(path: Path) -> list[list[int]]:
+    """What one would write first: line by line, split, int, append."""
+    sequences = []
+    with gzip.open(path, "rt") as file:
+        for line in file:
+            sequences.append([int(word) for word in line.split()])
+    return sequences
+
+
+BENCHMARKS = {"loading": benchmark_loading}

@@ -1,0 +1,1 @@
+"""Interaction data: reading it, splitting it, batching it, and a planted set whose answer is known."""

@@ -1,0 +1,329 @@
+"""Readers: an interaction log in any of the usual formats becomes columns of raw ids and whole seconds.
+
+Read are, plain or gzipped: MovieLens `ratings.dat` (user::item::rating::time) and `u.data` (the same, tab-separated), also inside their zip; Amazon
+5-core JSON lines; RecBole `.inter`; CSV or TSV with a header; and `user item item ...` lines, oldest first, without times. The content decides.
+
+Large files of plain rows take the fast way (compiled.py). All others, and every error, take the careful way: field by field, knowing the line.
+"""
+
+import csv
+import gzip
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from decimal import ROUND_FLOOR, Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from minirec.data.interactions import DataError
+
+FAST_BYTES = 4 << 20  # below this, compiling would cost more than it saves
+USUAL_NAMES = {"user": ("user", "userid", "reviewerid"), "item": ("item", "itemid", "movieid", "asin"),
+               "timestamp": ("timestamp", "time", "unixreviewtime")}  # compared without case and underscores
+SEPARATORS = (",", "\t", ";", "|", " ")
+IN_ZIP = ("ratings.dat", "u.data", "ratings.csv")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+ORDINARY_INTEGER = re.compile(r"-?[1-9]\d{0,18}|0", re.ASCII)
+U_DATA_LINE = re.compile(r"\d+\t\d+\t\d(\.\d+)?\t\d{9,10}", re.ASCII)
+
+Ids = np.ndarray | pd.Categorical
+Columns = tuple[Ids, Ids, np.ndarray | None]
+Rows = Callable[[], Iterator[tuple[int, list[str]]]]  # gives (line number, fields) of each row that is not blank, from the top at every call
+
+
+class Layout(NamedTuple):
+    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time, the header if it has one."""
+
+    separator: str
+    n_fields: int
+    wanted: tuple[int, ...]
+    has_header: bool = False
+    quoted: bool = False
+
+
+class _BadRow(Exception):
+    """Something is wrong with the row of this index."""
+
+    def __init__(self, row: int, message: str):
+        self.row, self.message = row, message
+
+
+def read_interactions_file(path, columns: dict[str, str] | None = None) -> Columns:
+    """(users, items, timestamps or None): a row an interaction, in file order.
+
+    Raw ids are int64 where every id of the column is an integer written the ordinary way, else a pd.Categorical of strings ('007' stays '007');
+    blanks around them are dropped. Timestamps are int64 seconds; decimals are cut to whole seconds. `columns` names the header's fields (or the
+    JSON keys), such as {"user": "customer", "item": "sku", "timestamp": "when"}; left out, the usual names are recognised. Without "timestamp" no
+    times are read. Anything amiss is a DataError that names file and line.
+    """
+    if columns is not None and not {"user", "item"} <= set(columns) <= set(USUAL_NAMES):
+        raise DataError(f"columns must name 'user' and 'item', and may name 'timestamp'; got {columns}.")
+    name, raw = _content(Path(path))
+    raw = raw.removeprefix(b"\xef\xbb\xbf")  # the mark some editors put before UTF-8
+    first = re.search(rb"[^\r\n]*\S[^\r\n]*", raw)
+    if first is None:
+        raise DataError(f"{name} is empty: there is nothing to read.")
+    top = raw.count(b"\n", 0, first.start()) + 1
+    first_line = _text(name, first.group(), top)
+    if first_line.lstrip()[0] in "{[":
+        return _read_json_lines(name, _text(name, raw), columns)
+    layout = _layout(f"{name}, line {top:,}", name.removesuffix(".gz"), first_line, columns)
+    if layout is None:
+        return _read_sequences(name, raw)
+    return _read_delimited(name, raw, first.end(), layout)
+
+
+def _content(path: Path) -> tuple[str, bytes]:
+    """The file's name, for messages, and its bytes, unpacked."""
+    if path.is_dir():
+        inside = sorted((entry for entry in path.iterdir() if entry.is_file()), key=lambda entry: (entry.name not in IN_ZIP, entry.name))
+        raise DataError(f"{path} is a folder; pass the file inside it{f', such as {inside[0]}' if inside else ''}.")
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if raw[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return _from_zip(path)
+    if raw[:2] == b"\x1f\x8b":
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: the gzip file is cut short or damaged ({error}). Download or copy it again.") from None
+    elif path.suffix == ".gz" and raw:
+        raise DataError(f"{path} is not a gzip file, despite its name; if it is plain text, take .gz off the name.")
+    return str(path), raw
+
+
+def _from_zip(path: Path) -> tuple[str, bytes]:
+    """The ratings inside an archive. One that would write outside its folder is not trusted at all, even though nothing is written here."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            for member in members:
+                parts = member.filename.replace("\\", "/").split("/")
+                is_link = member.external_attr >> 16 & 0o170000 == 0o120000
+                if ".." in parts or parts[0] == "" or ":" in parts[0] or is_link:
+                    raise DataError(f"{path}: refused, because its member {member.filename!r} points outside the archive's own folder. "
+                                    "Get the archive from its original source.")
+            ratings = [m for wanted in IN_ZIP for m in members if m.filename.split("/")[-1] == wanted]
+            if not ratings:
+                raise DataError(f"{path} holds no {', '.join(IN_ZIP[:-1])} or {IN_ZIP[-1]}; unpack it and pass the file with the ratings.")
+            return f"{path}/{ratings[0].filename}", archive.read(ratings[0])
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:  # the last: an encrypted member
+        raise DataError(f"{path}: the zip file cannot be unpacked ({error}). Download or copy it again.") from None
+
+
+def _text(name: str, raw: bytes, first_line: int = 1) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = first_line + raw.count(b"\n", 0, error.start)
+        raise DataError(f"{name}, line {line:,}: the byte 0x{raw[error.start]:02x} is not UTF-8 text. Save the file as UTF-8 first.") from None
+
+
+def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | None) -> Layout | None:
+    """What the first line that is not blank says of the whole file; None means `user item item ...` lines."""
+    if columns is None and (first_line.count("::") == 3 or name.endswith("ratings.dat")):
+        return Layout("::", 4, (0, 1, 3))
+    if columns is None and (U_DATA_LINE.fullmatch(first_line.strip()) or name.endswith("u.data")):
+        return Layout("\t", 4, (0, 1, 3))
+    headers = {separator: _header(first_line, separator) for separator in SEPARATORS}
+    for separator, fields in headers.items():
+        if fields and (wanted := _positions(fields, columns)):
+            typed = all(":" in field for field in fields)  # RecBole writes user_id:token, and never quotes
+            return Layout(separator, len(fields), wanted, has_header=True, quoted=not typed)
+    del headers[" "]
+    fields = max(headers.values(), key=len)
+    if columns is None and len(fields) < 2:
+        return None
+    raise DataError(_missing(where, fields, columns))
+
+
+def _header(line: str, separator: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=separator, strict=True))]
+    except csv.Error:
+        return []
+
+
+def _positions(fields: list[str], columns: dict[str, str] | None) -> tuple[int, ...] | None:
+    """Where the header has user, item and, if asked for or recognised, time; None where one is missing."""
+    found = [_position(fields, role, columns) for role in USUAL_NAMES if columns is None or role in columns]
+    if None in found[:2] or (columns is not None and None in found):
+        return None
+    return tuple(position for position in found if position is not None)
+
+
+def _position(fields: list[str], role: str, columns: dict[str, str] | None) -> int | None:
+    plain = [field.split(":")[0] for field in fields]
+    if columns is not None:
+        names = fields if columns[role] in fields else plain
+        return names.index(columns[role]) if columns[role] in names else None
+    usual = [field.lower().replace("_", "") for field in plain]
+    return next((usual.index(name) for name in USUAL_NAMES[role] if name in usual), None)
+
+
+def _missing(where: str, fields: list[str], columns: dict[str, str] | None) -> str:
+    roles = [role for role in columns or ("user", "item") if _position(fields, role, columns) is None]
+    wanted = " and ".join(f"the {role}" if columns is None else f"the {role}, {columns[role]!r}," for role in roles)
+    return (f"{where}: nothing for {wanted} among {', '.join(map(repr, fields[:12]))}{' ...' if len(fields) > 12 else ''}. "
+            "If the fields have other names, pass columns={'user': ..., 'item': ..., 'timestamp': ...}; a file without a header line needs one.")
+
+
+def _read_delimited(name: str, raw: bytes, first_end: int, layout: Layout) -> Columns:
+    if len(raw) >= FAST_BYTES and (found := _scan(raw, raw.find(b"\n", first_end) + 1 if layout.has_header else 0, layout)):
+        return found
+    text = _text(name, raw)
+    return _columns(name, lambda: _split_rows(name, text, layout), layout.n_fields, layout.wanted)
+
+
+def _scan(raw: bytes, start: int, layout: Layout) -> Columns | None:
+    """The fast way; None where the file is not plain enough for it."""
+    from minirec.data.compiled import INTEGER, SECONDS, TEXT, scan_rows  # brings numba, which small files can do without
+    first_row = re.compile(rb"[^\r\n]+").search(raw, start)
+    fields = first_row.group().split(layout.separator.encode()) if first_row else []
+    if len(fields) != layout.n_fields:
+        return None
+    kinds = [INTEGER if fields[position].isdigit() else TEXT for position in layout.wanted[:2]]
+    for attempt in (kinds, [TEXT, TEXT])[:1 + (INTEGER in kinds)]:  # the second where ids only began as integers
+        found = scan_rows(raw, start, layout.separator, layout.n_fields, dict(zip(layout.wanted, [*attempt, SECONDS])))
+        if found is not None:
+            ids = [column if kind == INTEGER else _spread(*column) for kind, column in zip(attempt, found)]
+            return ids[0], ids[1], found[2] if len(found) == 3 else None
+    return None
+
+
+def _split_rows(name: str, text: str, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    rows = _quoted_rows(name, text, layout.separator) if layout.quoted else \
+        ((line, content.rstrip("\r\n").split(layout.separator)) for line, content in enumerate(io.StringIO(text, newline=""), 1))
+    rows = ((line, fields) for line, fields in rows if len(fields) > 1 or "".join(fields).strip())
+    if layout.has_header:
+        next(rows)
+    return rows
+
+
+def _quoted_rows(name: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
+    try:
+        for fields in reader:
+            yield line, fields
+            line = reader.line_num + 1  # a quoted field may span lines
+    except csv.Error as error:
+        raise DataError(f"{name}, line {line:,}: the quotes do not match up ({error}). Close or double them.") from None
+
+
+def _columns(name: str, rows: Rows, n_fields: int, wanted: tuple[int, ...]) -> Columns:
+    """The careful way: fields as strings first, then each column as a whole."""
+    texts = [[] for _ in wanted]
+    gather = [(column.append, position) for column, position in zip(texts, wanted)]
+    for line, fields in rows():
+        if len(fields) != n_fields:
+            raise DataError(f"{name}, line {line:,}: {len(fields)} fields where there should be {n_fields}. Complete the line or drop it.")
+        for append, position in gather:
+            append(fields[position])
+    if not texts[0]:
+        raise DataError(f"{name} is empty below its header: there is nothing to read.")
+    try:
+        return _ids(texts[0], "user"), _ids(texts[1], "item"), _seconds(texts[2]) if len(texts) == 3 else None
+    except _BadRow as bad:
+        line = next(line for row, (line, _) in enumerate(rows()) if row == bad.row)
+        raise DataError(f"{name}, line {line:,}: {bad.message}") from None
+
+
+def _ids(texts: list[str], role: str) -> Ids:
+    codes, distinct = pd.factorize(np.array(texts, dtype=object))
+    distinct = [text.strip(" \t") for text in distinct]
+    if "" in distinct:
+        empty = [code for code, text in enumerate(distinct) if not text]
+        raise _BadRow(int(np.argmax(np.isin(codes, empty))), f"the {role} is missing; drop the row.")
+    return _spread(codes, distinct)
+
+
+def _spread(codes: np.ndarray, distinct: list[str]) -> Ids:
+    """A column of ids: int64 if all are integers written the ordinary way, else strings, each kept once."""
+    if all(ORDINARY_INTEGER.fullmatch(text) and -2**63 <= int(text) < 2**63 for text in distinct):
+        return np.array([int(text) for text in distinct], dtype=np.int64)[codes]
+    if len(set(distinct)) < len(distinct):
+        numbers, distinct = pd.factorize(np.array(distinct, dtype=object))  # blanks around them were all that told some apart
+        codes = numbers[codes]
+    return pd.Categorical.from_codes(codes, pd.Index(distinct, dtype=object), validate=False)
+
+
+def _seconds(texts: list[str]) -> np.ndarray:
+    joined = "".join(texts)
+    if joined.isascii() and joined.isdecimal() and "" not in texts and max(map(len, texts)) <= 18:
+        return np.fromiter(map(int, texts), np.int64, len(texts))
+    return np.fromiter((_whole_second(row, text.strip()) for row, text in enumerate(texts)), np.int64, len(texts))
+
+
+def _whole_second(row: int, text: str) -> int:
+    """Exact at any size: nothing goes through a float."""
+    if not NUMBER.fullmatch(text):
+        what = f"the timestamp {text!r} is not a number" if text else "the timestamp is missing"
+        raise _BadRow(row, f"{what}. Timestamps must be integers or decimals (seconds since 1970); drop the row, or load without time order by "
+                           "leaving the column out.")
+    second = Decimal(text).to_integral_value(ROUND_FLOOR)
+    if not -2**63 <= second < 2**63:
+        raise _BadRow(row, f"the timestamp {text[:40]} is too large; it should be seconds since 1970.")
+    return int(second)
+
+
+def _read_json_lines(name: str, text: str, columns: dict[str, str] | None) -> Columns:
+    def records():
+        for line, content in enumerate(io.StringIO(text, newline=""), 1):
+            if content.strip():
+                where = f"{name}, line {line:,}"
+                yield line, where, _record(where, content)
+
+    _, where, first = next(records())
+    keys = list(first)
+    wanted = _positions(keys, columns)
+    if wanted is None:
+        raise DataError(_missing(where, keys, columns))
+    keys = [keys[position] for position in wanted]
+    rows = lambda: ((line, _values(where, record, keys)) for line, where, record in records())  # noqa: E731
+    return _columns(name, rows, len(keys), tuple(range(len(keys))))
+
+
+def _record(where: str, content: str) -> dict:
+    try:
+        record = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)  # numbers as written: no digit is lost
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not a JSON object ({error}). Each line must hold one whole object.") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: not a JSON object. Each line must hold one whole object.")
+    return record
+
+
+def _values(where: str, record: dict, keys: list[str]) -> list[str]:
+    values = [record.get(key) for key in keys]
+    for key, value in zip(keys, values):
+        if not isinstance(value, str):
+            what = f"{key!r} must be a string or a number" if key in record else f"the key {key!r} is missing"
+            raise DataError(f"{where}: {what}. Mend the line or drop it.")
+    return values
+
+
+def _read_sequences(name: str, raw: bytes) -> Columns:
+    """One user a line, oldest item first; a user's further lines continue the first."""
+    if len(raw) >= FAST_BYTES:
+        from minirec.data.compiled import scan_sequences
+        found = scan_sequences(raw)
+        if found is not None:
+            return *found, None
+    users, counts, items = [], [], []
+    for line, content in enumerate(io.StringIO(_text(name, raw), newline=""), 1):
+        user, *chosen = [word for word in content.rstrip("\r\n").replace("\t", " ").split(" ") if word] or [None]
+        if user is not None:
+            if not chosen:
+                raise DataError(f"{name}, line {line:,}: the user {user!r} has no item. A line is a user and at least one item, separated by blanks.")
+            users.append(user)
+            counts.append(len(chosen))
+            items += chosen
+    return _ids(users, "user").repeat(counts), _ids(items, "item"), None

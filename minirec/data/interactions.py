@@ -1,0 +1,305 @@
+"""Interactions: who chose what, in order, as two flat arrays; and how they are split for training and judging.
+
+M interactions, n_users users, n_items items. Item ids are dense, 1..n_items (0 is padding); user ids are dense, 0..n_users - 1.
+User u's sequence, oldest first, is items[offsets[u]:offsets[u + 1]].
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+FAST_ROWS = 500_000  # below this, compiling the ordering of rows would cost more than it saves
+
+
+class DataError(ValueError):
+    """Something is wrong with the data, not with the program; the message says what, where, and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """An interaction log in 12 bytes an interaction (items int32, timestamps int64 or None) and 8 a user (offsets int64).
+
+    item_ids[i - 1] is the raw id of item i, user_ids[u] that of user u; `encode_items` goes the other way.
+    n_duplicates counts exact repeats (same user, item and timestamp) that were left out.
+    """
+
+    items: np.ndarray
+    offsets: np.ndarray
+    item_ids: np.ndarray
+    user_ids: np.ndarray
+    timestamps: np.ndarray | None = None
+    n_duplicates: int = 0
+    source: str = ""
+
+    def __post_init__(self):
+        if len(self.items) == 0 or np.any(np.diff(self.offsets) < 1):
+            raise DataError(f"{self.source or 'the data'}: every user needs at least one interaction; found an empty row or no rows at all.")
+        if self.items.min() < 1 or self.items.max() > len(self.item_ids):
+            raise DataError(f"{self.source or 'the data'}: item ids must lie in 1..{len(self.item_ids)} (0 is padding); "
+                            f"found {self.items.min()}..{self.items.max()}.")
+
+    n_users = property(lambda self: len(self.offsets) - 1)
+    n_items = property(lambda self: len(self.item_ids))
+    n_interactions = property(lambda self: len(self.items))
+
+    @classmethod
+    def from_columns(cls, users, items, timestamps=None, *, source: str = "") -> "Interactions":
+        """Raw ids in file order, a row an interaction. Each user's rows are put in the order of (integer timestamp, file order).
+
+        Rows that repeat user, item and timestamp are one interaction and are kept once; without timestamps every row is kept,
+        because choosing the same thing twice is then indistinguishable from a repeated line.
+        """
+        if len({len(column) for column in (users, items, timestamps) if column is not None}) != 1:
+            raise DataError(f"{source or 'the data'}: users, items and timestamps must be equally many.")
+        users, user_ids = _dense(users)
+        items, item_ids = _dense(items)
+        n_duplicates = 0
+        if timestamps is not None and len(users) >= FAST_ROWS:
+            from minirec.data.compiled import order_rows  # brings numba, which small logs can do without
+            found = order_rows(users, items, timestamps, len(user_ids), len(item_ids))
+            if found is not None:
+                items, offsets, timestamps, n_duplicates = found
+                return cls(items, offsets, item_ids, user_ids, timestamps, n_duplicates, source)
+        if timestamps is not None:
+            timestamps = np.array(timestamps, dtype=np.int64)  # a copy: the caller's array stays the caller's
+            order = _chronological(users, timestamps)
+            if order is not None:
+                users, items, timestamps = users[order], items[order], timestamps[order]
+            keep = _first_of_repeats(users, items, timestamps, len(item_ids))
+            if keep is not None:
+                n_duplicates = int(len(users) - keep.sum())
+                users, items, timestamps = users[keep], items[keep], timestamps[keep]
+        elif np.any(users[1:] < users[:-1]):
+            order = np.argsort(users, kind="stable")
+            users, items = users[order], items[order]
+        offsets = _offsets(users, len(user_ids))
+        return cls((items + 1).astype(np.int32), offsets, item_ids, user_ids, timestamps, n_duplicates, source)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, *, user="user", item="item", timestamp="timestamp") -> "Interactions":
+        """A frame with a user and an item column and, if it has one, a timestamp column (seconds, or any integer clock; or datetimes)."""
+        for name in (user, item):
+            if name not in frame:
+                raise DataError(f"the frame has no column {name!r}; it has {', '.join(map(repr, frame.columns))}. Name it with user=, item=.")
+            if frame[name].isna().any():
+                raise DataError(f"column {name!r} has a missing value at row {int(np.argmax(frame[name].isna().to_numpy())):,}; drop the row.")
+        if timestamp not in frame and timestamp not in ("timestamp", None):
+            raise DataError(f"the frame has no column {timestamp!r}; it has {', '.join(map(repr, frame.columns))}. Name it with timestamp=, or give None.")
+        times = _integer_seconds(frame[timestamp]) if timestamp in frame else None
+        return cls.from_columns(frame[user].to_numpy(), frame[item].to_numpy(), times, source="frame")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns user, item (raw ids) and, if known, timestamp; a row an interaction, ordered by user, then time."""
+        users = np.repeat(self.user_ids, np.diff(self.offsets))
+        frame = pd.DataFrame({"user": users, "item": self.item_ids[self.items - 1]})
+        return frame if self.timestamps is None else frame.assign(timestamp=self.timestamps)
+
+    @cached_property
+    def _item_index(self) -> pd.Index:
+        return pd.Index(self.item_ids)
+
+    def encode_items(self, raw) -> np.ndarray:
+        """Raw item ids -> dense ids (int64), 0 where the id is unknown."""
+        return encode_items(raw, self._item_index)
+
+    def sequence(self, user: int) -> np.ndarray:
+        """User's items, oldest first: a view, nothing is copied."""
+        return self.items[self.offsets[user]:self.offsets[user + 1]]
+
+    def item_counts(self) -> np.ndarray:
+        """How often each item occurs: int64[n_items + 1], entry 0 is 0."""
+        return np.bincount(self.items, minlength=self.n_items + 1)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when any id, order or raw item id does."""
+        raw = "\n".join(map(str, self.item_ids.tolist())).encode()
+        return hashlib.sha256(self.items.tobytes() + self.offsets.tobytes() + raw).hexdigest()[:16]
+
+    def statistics(self) -> pd.Series:
+        """Users, items, interactions, mean history, sparsity (%): a row of GLINT-RU's Table 1, without counting the padding id."""
+        n_users, n_items, n = self.n_users, self.n_items, self.n_interactions
+        return pd.Series({"users": n_users, "items": n_items, "interactions": n, "mean history": n / n_users,
+                          "sparsity (%)": 100 * (1 - n / (n_users * n_items))}, dtype=object)
+
+    def k_core(self, k: int) -> "Interactions":
+        """Drops users and items with fewer than k interactions until none is left to drop."""
+        if np.diff(self.offsets).min() >= k and self.item_counts()[1:].min() >= k:
+            return self
+        users = np.repeat(np.arange(self.n_users), np.diff(self.offsets))
+        keep = np.ones(self.n_interactions, dtype=bool)
+        while True:
+            by_user = np.bincount(users[keep], minlength=self.n_users)
+            by_item = np.bincount(self.items[keep], minlength=self.n_items + 1)
+            stays = keep & (by_user[users] >= k) & (by_item[self.items] >= k)
+            if stays.sum() == keep.sum():
+                break
+            keep = stays
+        if not keep.any():
+            raise DataError(f"{self.source or 'the data'}: no interaction is left after {k}-core filtering; choose a smaller k than {k}.")
+        kept_users, users = np.unique(users[keep], return_inverse=True)
+        kept_items, items = np.unique(self.items[keep], return_inverse=True)
+        return Interactions((items + 1).astype(np.int32), _offsets(users, len(kept_users)), self.item_ids[kept_items - 1], self.user_ids[kept_users],
+                            None if self.timestamps is None else self.timestamps[keep], self.n_duplicates, self.source)
+
+    def split(self, kind: str = "leave-one-out", *, held_out: float = 0.1) -> "Split":
+        """"leave-one-out": each user's last item is the test target, the one before it the valid target, the rest trains.
+
+        "temporal": of all interactions by time, the last `held_out` share is test, as much before it valid, the rest trains; each user's
+        first item of a phase is its target. Leave-one-out lets a model see other users' future, temporal does not.
+        Users too short to be judged stay in training and are counted in `too_short`.
+        """
+        if kind == "leave-one-out":
+            return _leave_one_out(self)
+        if kind == "temporal":
+            return _temporal(self, held_out)
+        raise ValueError(f"kind must be 'leave-one-out' or 'temporal'; got {kind!r}.")
+
+    def __repr__(self):
+        return (f"Interactions({self.n_users:,} users, {self.n_items:,} items, {self.n_interactions:,} interactions"
+                f"{f', {self.n_duplicates:,} duplicates left out' if self.n_duplicates else ''})")
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What one phase asks: target j is items[positions[j]], asked of user users[j] after the history items[starts[j]:positions[j]]."""
+
+    users: np.ndarray
+    starts: np.ndarray
+    positions: np.ndarray
+
+    def __len__(self):
+        return len(self.users)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training sequences and the two evaluated phases, all as positions in `interactions.items`: nothing is copied.
+
+    User u trains on items[offsets[u]:train_ends[u]]. too_short users are in training only, because nothing of theirs can be held out.
+    """
+
+    interactions: Interactions
+    kind: str
+    train_ends: np.ndarray
+    valid: Targets
+    test: Targets
+    too_short: int
+
+    def train_sequence(self, user: int) -> np.ndarray:
+        """User's training items, oldest first: a view."""
+        return self.interactions.items[self.interactions.offsets[user]:self.train_ends[user]]
+
+    def train_counts(self) -> np.ndarray:
+        """How often each item occurs in training: int64[n_items + 1]."""
+        offsets, n = self.interactions.offsets, self.interactions.n_interactions
+        change = np.bincount(offsets[:-1], minlength=n + 1) - np.bincount(self.train_ends, minlength=n + 1)
+        return np.bincount(self.interactions.items[np.cumsum(change[:n]) > 0], minlength=self.interactions.n_items + 1)
+
+    def targets(self, phase: str) -> Targets:
+        """The "valid" or the "test" phase."""
+        if phase not in ("valid", "test"):
+            raise ValueError(f"the phase must be 'valid' or 'test'; got {phase!r}.")
+        return self.valid if phase == "valid" else self.test
+
+    def __repr__(self):
+        n_train = int((self.train_ends - self.interactions.offsets[:-1]).sum())
+        return (f"Split({self.kind}: {n_train:,} training interactions, {len(self.valid):,} valid and {len(self.test):,} test targets, "
+                f"{self.too_short:,} users too short to be judged)")
+
+
+def encode_items(raw, index: pd.Index) -> np.ndarray:
+    """Raw item ids -> positions in `index` plus one (int64), 0 where the id is unknown; '12' finds 12 where ids are integers."""
+    raw = pd.Index(raw)
+    if index.inferred_type == "string":
+        return index.get_indexer(raw.map(str)).astype(np.int64) + 1
+    if index.dtype.kind not in "iuf" or raw.dtype.kind in "iuf":
+        return index.get_indexer(raw).astype(np.int64) + 1
+    codes, numbers = np.zeros(len(raw), dtype=np.int64), pd.to_numeric(raw, errors="coerce").notna()
+    codes[numbers] = index.get_indexer(pd.to_numeric(raw[numbers])) + 1  # again, because one that is no number makes all of them float
+    return codes
+
+
+def _leave_one_out(data: Interactions) -> Split:
+    starts, ends = data.offsets[:-1], data.offsets[1:]
+    users = np.flatnonzero(ends - starts >= 3)
+    if len(users) == 0:
+        raise DataError(f"{data.source or 'the data'}: no user has the 3 interactions that leave-one-out needs.")
+    train_ends = ends.copy()
+    train_ends[users] -= 2
+    valid, test = (Targets(users, starts[users], ends[users] - back) for back in (2, 1))
+    return Split(data, "leave-one-out", train_ends, valid, test, data.n_users - len(users))
+
+
+def _temporal(data: Interactions, held_out: float) -> Split:
+    if data.timestamps is None:
+        raise DataError(f"{data.source or 'the data'}: a temporal split needs timestamps; load them, or use leave-one-out.")
+    if not 0 < held_out < 0.5:
+        raise ValueError(f"held_out is the share of interactions in each held-out phase, between 0 and 0.5; got {held_out}.")
+    valid_from, test_from = np.quantile(data.timestamps, [1 - 2 * held_out, 1 - held_out], method="higher")
+    starts, ends = data.offsets[:-1], data.offsets[1:]
+    before = lambda moment: starts + np.add.reduceat((data.timestamps < moment).astype(np.int64), starts)  # noqa: E731
+    train_ends, test_starts = before(valid_from), before(test_from)
+    phases = []
+    for begin, end in ((train_ends, test_starts), (test_starts, ends)):
+        users = np.flatnonzero((begin > starts) & (begin < end))
+        phases.append(Targets(users, starts[users], begin[users]))
+    if min(map(len, phases)) == 0:
+        raise DataError(f"{data.source or 'the data'}: no user has items on both sides of the point in time; use another held_out or leave-one-out.")
+    return Split(data, "temporal", train_ends, *phases, data.n_users - len(np.union1d(phases[0].users, phases[1].users)))
+
+
+def _dense(raw) -> tuple[np.ndarray, np.ndarray]:
+    """Raw ids -> (codes 0..n-1, the n distinct raw ids in sorted order). Small-range integers need no hash table."""
+    if isinstance(raw, pd.Categorical):  # strings as the readers deliver them
+        codes, used = _dense(raw.codes)
+        names = np.asarray(raw.categories, dtype=object)[used]
+        order = np.argsort(names)
+        return np.argsort(order).astype(np.int32)[codes], names[order]
+    raw = np.asarray(raw)
+    if len(raw) and raw.dtype.kind in "iu" and raw.min() >= 0 and raw.max() < 4 * len(raw) + 1024:
+        present = np.zeros(int(raw.max()) + 1, dtype=bool)
+        present[raw] = True
+        return (np.cumsum(present, dtype=np.int32) - np.int32(1))[raw], np.flatnonzero(present)
+    codes, distinct = pd.factorize(raw, sort=True)
+    return codes, np.asarray(distinct)
+
+
+def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))]).astype(np.int64)
+
+
+def _chronological(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray | None:
+    """The stable order by (user, timestamp), or None where the rows have it already."""
+    same, later = users[1:] == users[:-1], timestamps[1:] >= timestamps[:-1]
+    if np.all((users[1:] > users[:-1]) | (same & later)):
+        return None
+    return np.lexsort((timestamps, users))
+
+
+def _first_of_repeats(users, items, timestamps, n_items: int) -> np.ndarray | None:
+    """True where a row is the first with its user, item and timestamp; None where there are no repeats."""
+    pairs = users.astype(np.int64) * n_items + items
+    if pd.Index(pairs).is_unique:
+        return None
+    repeated = pd.DataFrame({"pair": pairs, "time": timestamps}).duplicated().to_numpy()
+    return ~repeated if repeated.any() else None
+
+
+def _integer_seconds(times: pd.Series) -> np.ndarray:
+    """A timestamp column as int64: datetimes to seconds since 1970, decimals cut to whole seconds."""
+    if times.isna().any():
+        raise DataError(f"the timestamp column has a missing value at row {int(np.argmax(times.isna().to_numpy())):,}; drop the row or the column.")
+    if pd.api.types.is_datetime64_any_dtype(times):
+        times = times if times.dt.tz is None else times.dt.tz_convert(None)
+        return times.to_numpy().astype("datetime64[s]").astype(np.int64)
+    times = times.to_numpy()
+    if times.dtype.kind not in "iuf":
+        raise DataError("the timestamp column is not numeric; convert it with pandas.to_datetime or to whole seconds first.")
+    too_large = np.abs(times) >= 2.0**63
+    if too_large.any():
+        row = int(np.argmax(too_large))
+        raise DataError(f"the timestamp {times[row]:g} at row {row:,} is no point in time; mend or drop the row.")
+    return (np.floor(times) if times.dtype.kind == "f" else times).astype(np.int64)

@@ -1,0 +1,207 @@
+"""How well a recommender ranks what users really chose next: one `evaluate` for models and baselines, and one `compare`.
+
+B batch, N positions, V items, T targets.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import torch
+from scipy import stats
+
+from minirec import metrics
+from minirec.data.batching import flat_ranges, history_batches, padded
+from minirec.data.interactions import Split
+
+PROTOCOLS = ("full", "uniform-100", "popular-100")
+N_NEGATIVES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """ranks: int64[T], one a judged user, in the order of `users` (dense ids); recall, mrr, ndcg are at k; seed is that of sampled negatives."""
+
+    name: str
+    which: str
+    protocol: str
+    k: int
+    users: np.ndarray
+    ranks: np.ndarray
+    exclude_seen: bool = False
+    seed: int | None = None
+
+    recall = property(lambda self: metrics.recall(self.ranks, self.k))
+    mrr = property(lambda self: metrics.mrr(self.ranks, self.k))
+    ndcg = property(lambda self: metrics.ndcg(self.ranks, self.k))
+
+    def __repr__(self):
+        return (f"{self.name}: Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   NDCG@{self.k} {self.ndcg:.4f}"
+                f"   ({self.which}, {self.protocol} ranking, {len(self.ranks):,} users)")
+
+
+def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full", k: int = 10, exclude_seen: bool = False,
+             seed: int = 0, device=None) -> Evaluation:
+    """Ranks each user's target among all items, or among 100 sampled ones.
+
+    model: anything with `scores(items)`; it sees the last `model.max_len` items. which: "valid" or "test". protocol: "full", "uniform-100" or
+    "popular-100"; the negatives depend on (seed, which, user) alone, so they are the same for every model. exclude_seen takes a user's history
+    out of the candidates, never the target. Memory is one batch of scores, [B, V + 1]. Raises ValueError where a score is NaN, naming the model.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
+    targets, n_items = split.targets(which), split.interactions.n_items
+    negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
+    ranks = np.zeros(len(targets), dtype=np.int64)
+    for rows, items, answers, scores in _scored(model, split, which, device):
+        if exclude_seen:
+            scores = _without_history(scores, split, targets, rows, answers)
+        if negatives is not None:
+            chosen = torch.zeros_like(scores, dtype=torch.bool)
+            chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True).scatter_(1, answers[:, None], True)
+            scores = scores.masked_fill(~chosen, -math.inf)
+        ranks[rows] = _named(model, metrics.target_ranks, scores, answers).cpu().numpy()
+    return Evaluation(_name(model), which, protocol, k, targets.users, ranks, exclude_seen, None if negatives is None else seed)
+
+
+def expected_metrics(model, split: Split, oracle, *, which: str = "test", k: int = 10) -> dict[str, float]:
+    """Recall, MRR and NDCG at k of `model` on planted data, in expectation over the true distribution of the next item instead of at the drawn one.
+
+    oracle: a `PlantedOracle`; without ties between scores no model can exceed it, because it puts the probable items first.
+    """
+    targets, sums = split.targets(which), np.zeros(3)
+    for rows, _, _, scores in _scored(model, split, which, None):
+        begin = targets.starts[rows]  # the oracle sees the whole history, however little of it the model reads
+        if scores[:, 1:].isnan().any():
+            raise ValueError(f"{_name(model)}: the scores contain NaN.")
+        truth = oracle.probabilities(padded(split.interactions.items, begin, targets.positions[rows] - begin))[:, 1:]
+        ordered, order = scores[:, 1:].sort(1, descending=True)
+        lower, upper = (torch.searchsorted(-ordered, -ordered, right=right) for right in (False, True))
+        ranks = np.empty_like(truth)
+        np.put_along_axis(ranks, order.cpu().numpy(), (1 + lower + (upper - lower) // 2).double().cpu().numpy(), 1)
+        gains = np.stack([np.ones_like(ranks), 1 / ranks, 1 / np.log2(ranks + 1)])
+        sums += (truth * gains * (ranks <= k)).sum((1, 2))
+    return dict(zip(("recall", "mrr", "ndcg"), map(float, sums / len(targets))))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean difference a - b of a per-user metric, its t statistic and two-sided p-value, and its 95% bootstrap interval."""
+
+    metric: str
+    difference: float
+    t: float
+    p: float
+    low: float
+    high: float
+
+
+def compare(a: Evaluation, b: Evaluation, *, metric: str = "ndcg", n_bootstrap: int = 10_000, seed: int = 0) -> Comparison:
+    """Paired t-test and bootstrap interval of the difference between two evaluations of the same users. metric: "recall", "mrr" or "ndcg"."""
+    settings = [{name: getattr(e, name) for name in ("which", "protocol", "k", "exclude_seen", "seed")} for e in (a, b)]
+    if settings[0] != settings[1] or not np.array_equal(a.users, b.users):
+        described = [", ".join(f"{name} = {value}" for name, value in s.items()) for s in settings]
+        raise ValueError(f"only evaluations of the same users, with the same settings, can be paired; got {described[0]}, {len(a.ranks):,} users "
+                         f"and {described[1]}, {len(b.ranks):,} users.")
+    gains = {"recall": lambda r: r <= a.k, "mrr": lambda r: (r <= a.k) / r, "ndcg": lambda r: (r <= a.k) / np.log2(r + 1)}
+    if metric not in gains:
+        raise ValueError(f"metric must be one of {', '.join(gains)}; got {metric!r}.")
+    difference = gains[metric](a.ranks).astype(np.float64) - gains[metric](b.ranks)
+    if np.ptp(difference) == 0:  # nothing varies, so nothing can be tested
+        return Comparison(metric, float(difference[0]), math.nan, math.nan, float(difference[0]), float(difference[0]))
+    test = stats.ttest_1samp(difference, 0.0)
+    values, counts = np.unique(difference, return_counts=True)  # resampling users is drawing how often each value occurs
+    means = np.random.default_rng(seed).multinomial(len(difference), counts / len(difference), size=n_bootstrap) @ values / len(difference)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Comparison(metric, float(difference.mean()), float(test.statistic), float(test.pvalue), float(low), float(high))
+
+
+def sample_negatives(split: Split, which: str, protocol: str, *, seed: int = 0) -> np.ndarray:
+    """The sampled candidates of every target: int64[T, 100], drawn with replacement; repeats count once.
+
+    "uniform-100" draws each item alike, "popular-100" in proportion to its occurrences in train, valid and test together. A draw that is a target
+    of this user up to and including the phase (any item but the user's first) is drawn again. Each draw is a hash of (seed, phase, user, draw, try).
+    """
+    data, targets = split.interactions, split.targets(which)
+    weights = data.item_counts()[1:] if protocol == "popular-100" else np.ones(data.n_items, dtype=np.int64)
+    cumulative = np.cumsum(weights)
+    forbidden = _targets_so_far(data, targets)
+    negatives = np.zeros((len(targets), N_NEGATIVES), dtype=np.int64)
+    todo = np.indices(negatives.shape).reshape(2, -1)
+    for attempt in range(1000):
+        uniform = _hash_uniform(seed, ("valid", "test").index(which), targets.users[todo[0]], todo[1], attempt)
+        draws = 1 + np.searchsorted(cumulative, (uniform * cumulative[-1]).astype(np.int64), side="right")
+        negatives[todo[0], todo[1]] = draws
+        keys = todo[0] * (data.n_items + 1) + draws
+        again = forbidden[np.minimum(np.searchsorted(forbidden, keys), len(forbidden) - 1)] == keys
+        todo = todo[:, again]
+        if todo.shape[1] == 0:
+            return negatives
+    raise ValueError(f"user {data.user_ids[targets.users[todo[0, 0]]]} has chosen (nearly) every one of the {data.n_items} items, so no negative "
+                     f"can be sampled; use protocol='full'.")
+
+
+def _targets_so_far(data, targets) -> np.ndarray:
+    """Sorted codes row * (V + 1) + item of what may not be drawn for each target: the user's items after the first, up to the target."""
+    lengths = targets.positions - targets.starts
+    rows, at = flat_ranges(targets.starts + 1, lengths)
+    return np.unique(rows * (data.n_items + 1) + data.items[at])
+
+
+def _hash_uniform(*keys) -> np.ndarray:
+    """A number in [0, 1) for each tuple of keys, by chained splitmix64 finalisers: no state, so no order of drawing matters."""
+    state = np.uint64(0)
+    for key in keys:
+        with np.errstate(over="ignore"):
+            state = state + np.asarray(key).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            state = state ^ (state >> np.uint64(31))
+    return (state >> np.uint64(11)) * 2.0**-53
+
+
+def _scored(model, split: Split, which: str, device):
+    """Yields (row numbers, items [B, N], target items [B], scores [B, V + 1]) over one phase, without gradients, in eval mode."""
+    n_items = split.interactions.n_items
+    if getattr(model, "n_items", n_items) != n_items:
+        raise ValueError(f"{_name(model)} knows {model.n_items:,} items, the data has {n_items:,}; it was made for other data.")
+    tensor = next(chain(model.parameters(), model.buffers()), None) if isinstance(model, torch.nn.Module) else None
+    device = device or (tensor.device if tensor is not None else "cpu")
+    training = getattr(model, "training", False)
+    if training:
+        model.eval()
+    try:
+        with torch.inference_mode():
+            for rows, items, answers in history_batches(split, which, model.max_len):
+                items, answers = torch.from_numpy(items).to(device), torch.from_numpy(answers).to(device)
+                scores = model.scores(items)
+                if scores.shape != (len(rows), n_items + 1):
+                    raise ValueError(f"{_name(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
+                                     f"[{len(rows)}, {n_items + 1}].")
+                yield rows, items, answers, scores
+    finally:
+        if training:
+            model.train()
+
+
+def _without_history(scores, split, targets, rows, answers):
+    """Scores with each user's whole history (not only what the model was shown) at -inf, and the target as it was."""
+    lengths = targets.positions[rows] - targets.starts[rows]
+    row, at = flat_ranges(targets.starts[rows], lengths)
+    own = scores.gather(1, answers[:, None])
+    scores = scores.clone()
+    scores[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = -math.inf
+    return scores.scatter(1, answers[:, None], own)
+
+
+def _named(model, function, *arguments):
+    """Calls function; an error says which model it was."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{_name(model)}: {error}") from None
+
+
+def _name(model) -> str:
+    return getattr(model, "name", type(model).__name__)

@@ -1,0 +1,45 @@
+"""Writing a file whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a binary file that takes the name `path` only once everything written to it lies on the disk.
+
+    What is written goes to a temporary file in the same folder (made if missing). If the block raises, or the process dies, whatever had the
+    name before is still there, unchanged; after an exception the temporary file is gone too.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            flush_to_disk(file)
+        replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def flush_to_disk(file: BinaryIO) -> None:
+    """Return once the bytes written to `file` are on the disk, not only in memory."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, in one step, and make the new name itself durable (Windows does that without being asked)."""
+    os.replace(source, target)
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,1 @@
+"""Building blocks, one a file, each with a lesson of its own."""

@@ -1,0 +1,74 @@
+"""The gated recurrent unit, as GLINT-RU prints it and as PyTorch computes it (Eq. 1 and Eq. 6, notebook 02).
+
+B batch, N positions. x the input, h the state before the step, h' after it, r the reset gate, z the update gate, c the candidate; W meets x, U meets h.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class GRUCell(nn.Module):
+    """One step of a GRU; rows of the weights are stacked in the order reset, update, candidate, as in torch.nn.GRU.
+
+    form="paper", Eq. 1:                                      form="torch", torch.nn.GRU:
+        r = sigmoid(W_r x + U_r h + b_r)                          r = sigmoid(W_r x + b_r + U_r h + u_r)
+        z = sigmoid(W_z x + U_z h + b_z)                          z = sigmoid(W_z x + b_z + U_z h + u_z)
+        c = tanh(W x + U (r * h) + b)                             c = tanh(W x + b + r * (U h + u))
+        h' = z * c + (1 - z) * h                                  h' = (1 - z) * c + z * h
+
+    They differ in where the reset gate acts (before or after U), in which way z turns, and in PyTorch's second bias u. Turned and without biases, they
+    are equal for every h only where U connects no two units with different reset gates (notebook 02, section 7).
+    """
+
+    def __init__(self, d_input: int, d_state: int, bias: bool = True, form: str = "paper"):
+        super().__init__()
+        if form not in ("paper", "torch"):
+            raise ValueError(f"form must be 'paper' or 'torch'; got {form!r}.")
+        self.d_state, self.form = d_state, form
+        self.weight_x = nn.Parameter(torch.empty(3 * d_state, d_input))
+        self.weight_h = nn.Parameter(torch.empty(3 * d_state, d_state))
+        self.bias_x = nn.Parameter(torch.zeros(3 * d_state)) if bias else None
+        self.bias_h = nn.Parameter(torch.zeros(3 * d_state)) if bias and form == "torch" else None
+        nn.init.xavier_uniform_(self.weight_x)
+        nn.init.xavier_uniform_(self.weight_h)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        """x: [..., d_input], h: [..., d_state] -> the next state [..., d_state]."""
+        return self.step(self.project(x), h)
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b for r, z and c at once, [..., 3 d_state]: the part that needs no state."""
+        return nn.functional.linear(x, self.weight_x, self.bias_x)
+
+    def step(self, projected: Tensor, h: Tensor) -> Tensor:
+        """projected: [..., 3 d_state] from `project`; h: [..., d_state] -> the next state [..., d_state]."""
+        x_r, x_z, x_c = projected.chunk(3, dim=-1)
+        if self.form == "torch":
+            h_r, h_z, h_c = nn.functional.linear(h, self.weight_h, self.bias_h).chunk(3, dim=-1)
+            r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+            return torch.lerp(torch.tanh(x_c + r * h_c), h, z)
+        h_r, h_z = nn.functional.linear(h, self.weight_h[: 2 * self.d_state]).chunk(2, dim=-1)
+        r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+        candidate = torch.tanh(x_c + nn.functional.linear(r * h, self.weight_h[2 * self.d_state:]))
+        return torch.lerp(h, candidate, z)
+
+
+class GRU(nn.Module):
+    """The cell along a sequence, h_n = GRUCell(x_n, h_{n-1}) (Eq. 6). form="torch" runs PyTorch's own kernel on the cell's weights."""
+
+    def __init__(self, d_input: int, d_state: int, bias: bool = True, form: str = "paper"):
+        super().__init__()
+        self.cell = GRUCell(d_input, d_state, bias, form)
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
+        """x: [B, N, d_input]; h: the state before the first step [B, d_state], zeros if not given. Returns the state after every step [B, N, d_state]."""
+        cell = self.cell
+        h = x.new_zeros(len(x), cell.d_state) if h is None else h
+        if cell.form == "torch":
+            weights = [cell.weight_x, cell.weight_h] + ([cell.bias_x, cell.bias_h] if cell.bias_x is not None else [])
+            return torch.gru(x, h[None], weights, cell.bias_x is not None, 1, 0.0, False, False, True)[0]
+        states, projected = [], cell.project(x)
+        for t in range(x.shape[1]):
+            h = cell.step(projected[:, t], h)
+            states.append(h)
+        return torch.stack(states, dim=1)

@@ -1,0 +1,47 @@
+"""Cross-entropy over the whole catalogue, without the whole matrix of scores (the softmax of GLINT-RU's last equation).
+
+T targets, d model width, V items.
+"""
+
+import torch
+from torch import Tensor
+
+SCORES_PER_CHUNK = 2**22  # 16 MiB of float32 scores at a time, whatever T and V
+
+
+def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log softmax(representation . embeddings)[target], a scalar in float32 (float64 for float64 inputs).
+
+    representations: Float[T, d]; embeddings: Float[V + 1, d], row 0 (padding) is no candidate; targets: Long[T] in 1..V. The gradient is formed in
+    the forward pass, a chunk of targets at a time, so memory is one chunk of scores beside the inputs and their gradients, not T x V.
+    """
+    return _ChunkedCrossEntropy.apply(representations, embeddings[1:], targets - 1)
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, representations, embeddings, targets):
+        grad_representations, grad_embeddings = torch.empty_like(representations), torch.zeros_like(embeddings)
+        loss = torch.zeros((), dtype=torch.promote_types(representations.dtype, torch.float32), device=representations.device)
+        chunk = max(1, SCORES_PER_CHUNK // len(embeddings))
+        for at in range(0, len(targets), chunk):
+            rows = slice(at, at + chunk)
+            x, target = representations[rows], targets[rows, None]
+            scores = (x @ embeddings.T).to(loss.dtype)
+            log_total = scores.logsumexp(1, keepdim=True)
+            loss += (log_total - scores.gather(1, target)).sum()
+            # d loss / d scores = softmax(scores) - one-hot(target), in place of the scores
+            slope = scores.sub_(log_total).exp_().scatter_add_(1, target, scores.new_full(target.shape, -1.0)).to(x.dtype)
+            grad_representations[rows] = slope @ embeddings.to(x.dtype)
+            grad_embeddings += slope.T @ x
+        ctx.save_for_backward(grad_representations, grad_embeddings)
+        ctx.n_targets = len(targets)
+        return loss / len(targets)
+
+    @staticmethod
+    def backward(ctx, grad):
+        if torch.is_grad_enabled():  # the saved gradients are constants here, so a second derivative would silently lack their part
+            raise RuntimeError("full_softmax_loss can be differentiated once only; leave create_graph out.")
+        grad_representations, grad_embeddings = ctx.saved_tensors
+        scale = grad / ctx.n_targets
+        return grad_representations * scale.to(grad_representations.dtype), grad_embeddings * scale, None

@@ -1,0 +1,93 @@
+"""The contract every recommender keeps, and the little that the neural ones share.
+
+B batch, N positions, d model width, V items. Items are Long[B, N] with ids 1..V, padded with 0 on the right; no row is empty.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """What a model needs to speak in raw ids: item_ids[i - 1] is item i's raw id, counts[i] how often i was seen in training (counts[0] = 0)."""
+
+    item_ids: np.ndarray
+    counts: np.ndarray
+    fingerprint: str
+
+
+class Recommender(nn.Module):
+    """Anything that scores the next item: `scores(items: Long[B, N]) -> Float[B, V + 1]`, column 0 at -inf.
+
+    name: as in the registry; options: the keywords that build it again; max_len: how many of the last items it reads (None: all);
+    vocabulary: set by `fit` and `load_model`.
+    """
+
+    name = "recommender"
+    max_len: int | None = None
+    vocabulary: Vocabulary | None = None
+
+    def __init__(self, n_items: int):
+        super().__init__()
+        if n_items < 1:
+            raise ValueError(f"n_items must be at least 1; got {n_items}.")
+        self.n_items = n_items
+        self.options: dict = {}
+
+    def scores(self, items: Tensor) -> Tensor:
+        """items [B, N] -> the score of every item as the next one [B, V + 1], column 0 at -inf."""
+        raise NotImplementedError
+
+
+class NeuralRecommender(Recommender):
+    """A recommender that represents a prefix as a vector and scores items by its inner products with their embeddings (GLINT-RU, Eqs. 3, 4 and 13, notebook 02).
+
+    A subclass with objective "next-item" defines `encode(items) -> Float[B, N, d]`, in which position t represents items[:, :t + 1] and nothing
+    else. One with objective "prefix" defines `last(items) -> Float[B, d]`; one with "cloze" defines both: its `encode` sees the whole row and
+    accepts the mask token, id V + 1.
+    """
+
+    objective = "next-item"
+
+    def __init__(self, n_items: int, d_model: int, max_len: int):
+        super().__init__(n_items)
+        if d_model < 1 or max_len < 1:
+            raise ValueError(f"d_model and max_len must be at least 1; got {d_model} and {max_len}.")
+        self.d_model, self.max_len = d_model, max_len
+        n_special = 2 if self.objective == "cloze" else 1  # padding, and the mask token
+        self.item_embedding = nn.Embedding(n_items + n_special, d_model, padding_idx=0)
+
+    def encode(self, items: Tensor) -> Tensor:
+        """items [B, N] -> a representation of every prefix [B, N, d]."""
+        raise NotImplementedError
+
+    def last(self, items: Tensor) -> Tensor:
+        """items [B, N] -> the representation of each whole row [B, d]."""
+        end = (items > 0).sum(1) - 1
+        return self.encode(items)[torch.arange(len(items), device=items.device), end]
+
+    def output_weights(self) -> Tensor:
+        """The embeddings that are scored, [V + 1, d]: row i is item i."""
+        return self.item_embedding.weight[: self.n_items + 1]
+
+    def scores(self, items: Tensor) -> Tensor:
+        """items [B, N] -> [B, V + 1], column 0 at -inf (Eq. 13 before its softmax, notebook 02)."""
+        scores = self.last(items) @ self.output_weights().T
+        return scores.index_fill(1, torch.zeros(1, dtype=torch.long, device=scores.device), -math.inf)
+
+
+def check_ids(items: Tensor, n_items: int) -> None:
+    """Refuses what the hot path does not look for: ids out of range, an empty row, a zero before the end of a row."""
+    if items.numel() == 0 or items.min() < 0 or items.max() > n_items:
+        found = f"{int(items.min())}..{int(items.max())}" if items.numel() else "no items at all"
+        raise ValueError(f"item ids must lie in 1..{n_items}, padded with 0 on the right; got {found}.")
+    real = items > 0
+    if not real[:, 0].all():
+        raise ValueError(f"row {int((~real[:, 0]).nonzero()[0, 0])} starts with padding: it is empty, or padded on the left; pad on the right.")
+    if (real[:, 1:] & ~real[:, :-1]).any():
+        row = int((real[:, 1:] & ~real[:, :-1]).any(1).nonzero()[0, 0])
+        raise ValueError(f"row {row} has a 0 inside the sequence; 0 is padding and stands on the right only.")

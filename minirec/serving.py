@@ -1,0 +1,99 @@
+"""A trained model on disk and in use: one file holds the weights, the options and the raw ids, and nothing else is needed to recommend."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+import torch
+
+from minirec.checkpoint import read
+from minirec.data.interactions import encode_items
+from minirec.files import atomic_write
+from minirec.models import build_model, model_options
+from minirec.models.base import Vocabulary
+
+FORMAT = 1
+
+
+def save_model(path, model, interactions) -> None:
+    """Writes model, options, raw item ids, item counts and data fingerprint to one file, whole or not at all."""
+    if model.n_items != interactions.n_items:
+        raise ValueError(f"the model knows {model.n_items:,} items, the interactions have {interactions.n_items:,}: these are not what it was trained on.")
+    if set(model.options) != set(model_options(model.name)):
+        raise ValueError(f"only a model made by build_model can be saved, because its options build it again; make the {model.name} that way.")
+    ids = interactions.item_ids
+    state = {"format": FORMAT, "name": model.name, "n_items": model.n_items, "options": model.options, "torch": str(torch.__version__),
+             "weights": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+             "item_ids": torch.from_numpy(ids.copy()) if ids.dtype.kind in "iuf" else [str(raw) for raw in ids],
+             "counts": torch.from_numpy(interactions.item_counts()), "fingerprint": interactions.fingerprint()}
+    with atomic_write(path) as file:
+        torch.save(state, file)
+
+
+def load_model(path):
+    """The model saved at `path`, on the CPU, ready to evaluate or recommend. Raises ValueError for a file that is not a saved model."""
+    try:
+        state = read(path, FORMAT)
+        model = build_model(state["name"], state["n_items"], **state["options"])
+        model.load_state_dict(state["weights"])
+    except (ValueError, TypeError, KeyError, RuntimeError):
+        raise ValueError(f"{path} is not a model saved by save_model of this version of minirec.") from None
+    ids = state["item_ids"]
+    ids = ids.numpy() if isinstance(ids, torch.Tensor) else np.array(ids, dtype=object)
+    model.vocabulary = Vocabulary(ids, state["counts"].numpy(), state["fingerprint"])
+    return model.eval()
+
+
+def recommend(model, histories, k: int = 10, *, exclude_seen: bool = False, batch_size: int = 512) -> pd.DataFrame:
+    """The k best next items for each history of raw item ids, oldest first.
+
+    Returns a frame with k rows a history: history (its number), rank, item (raw id), score, unknown (how many of its items the model does not
+    know; they are dropped) and fallback (True where nothing was left of it and the list is the most popular items; their score is the count).
+    """
+    if model.vocabulary is None:
+        raise ValueError("the model has no vocabulary, so raw ids mean nothing to it; train it with fit, or load it with load_model.")
+    if not 1 <= k <= model.n_items:
+        raise ValueError(f"k must lie in 1..{model.n_items} (the number of items); got {k}.")
+    histories = list(histories)
+    if any(isinstance(history, str) or not isinstance(history, Iterable) for history in histories):
+        raise TypeError("histories is a list of histories, each a list of item ids; for one history write recommend(model, [history]).")
+    histories = [list(history) for history in histories]
+    index = pd.Index(model.vocabulary.item_ids)
+    coded = [encode_items(history, index) if history else np.zeros(0, np.int64) for history in histories]
+    known = [codes[codes > 0] for codes in coded]
+    left = model.n_items - max((len(set(real.tolist())) for real in known), default=0)
+    if exclude_seen and k > left:
+        raise ValueError(f"without the items seen, some history leaves only {left} items to recommend; choose a k up to that, not {k}.")
+    parts = [_best(model, known[at:at + batch_size], k, exclude_seen) for at in range(0, len(histories), batch_size)]
+    items, scores = (np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, k)) for i in range(2))
+    each = lambda values, dtype: np.repeat(np.array(values, dtype=dtype), k)  # noqa: E731
+    return pd.DataFrame({"history": each(range(len(histories)), int), "rank": np.tile(np.arange(1, k + 1), len(histories)),
+                         "item": model.vocabulary.item_ids[items.ravel().astype(int) - 1], "score": scores.ravel(),
+                         "unknown": each([len(codes) - len(real) for codes, real in zip(coded, known)], int),
+                         "fallback": each([len(real) == 0 for real in known], bool)})
+
+
+def _best(model, histories, k, exclude_seen):
+    """(items [B, k], scores [B, k]) for histories of dense ids; popularity where a history is empty."""
+    popular = torch.from_numpy(model.vocabulary.counts).double()
+    device = next(chain(model.parameters(), model.buffers())).device
+    scores = popular.expand(len(histories), -1).clone()
+    real = [i for i, history in enumerate(histories) if len(history)]
+    if real:
+        rows = [torch.from_numpy(histories[i][-(model.max_len or len(histories[i])):]) for i in real]
+        was_training = model.training
+        try:
+            model.eval()
+            with torch.inference_mode():
+                scores[real] = model.scores(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)).cpu().double()
+        finally:
+            model.train(was_training)
+    if scores[:, 1:].isnan().any():
+        raise ValueError(f"{model.name}: the scores contain NaN, so nothing can be recommended.")
+    scores[:, 0] = -torch.inf
+    if exclude_seen:
+        for row, history in enumerate(histories):
+            scores[row, torch.from_numpy(history)] = -torch.inf
+    values, items = scores.topk(k)
+    return items.numpy(), values.numpy()

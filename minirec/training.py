@@ -1,0 +1,224 @@
+"""fit: one training loop for every model, whatever its objective; and the history it leaves.
+
+A step is one batch; an epoch visits every window (or the sampled prefixes) once.
+"""
+
+import contextlib
+import time
+import warnings
+from dataclasses import dataclass, field
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from minirec import checkpoint as checkpoints
+from minirec.data.batching import TrainingBatches
+from minirec.data.interactions import Split
+from minirec.evaluation import PROTOCOLS, evaluate
+from minirec.losses import full_softmax_loss
+from minirec.models.base import Vocabulary
+
+LOOK_EVERY = 20  # steps between two looks at the loss: a look waits for the device
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass
+class History:
+    """What happened, an entry an epoch: epoch, loss (mean over targets), valid_recall, valid_mrr, valid_ndcg (at 10), seconds.
+
+    best_epoch counts from 1 and is the one whose weights the model has now. stopped says why training ended: "epochs", "patience",
+    "interrupted" or "counted" (a model that only counts).
+    """
+
+    epochs: list[dict] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped: str = ""
+
+    best_ndcg = property(lambda self: self.epochs[self.best_epoch - 1]["valid_ndcg"] if self.best_epoch else float("nan"))
+
+    def frame(self) -> pd.DataFrame:
+        """The entries as a frame, indexed by epoch."""
+        return pd.DataFrame(self.epochs, columns=["epoch", "loss", "valid_recall", "valid_mrr", "valid_ndcg", "seconds"]).set_index("epoch")
+
+    def plot(self):
+        """Training loss and valid NDCG@10 against the epoch; returns the figure."""
+        from minirec.plotting import plot_history
+        return plot_history(self)
+
+    def __repr__(self):
+        return f"History({len(self.epochs)} epochs, best valid NDCG@10 {self.best_ndcg:.4f} at epoch {self.best_epoch}, stopped by {self.stopped})"
+
+
+def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: float = 1e-3, patience: int | None = 10, seed: int = 0,
+        device: str = "auto", precision: str = "float32", select: str = "full", checkpoint=None, checkpoint_seconds: float = 60.0,
+        progress: bool | None = None, on_epoch=None) -> History:
+    """Trains `model` on split's training part with Adam; ends with the weights that were best on valid NDCG@10.
+
+    batch_size counts targets. patience: epochs without a better valid NDCG@10 before stopping (None: never). select: the protocol of that choice.
+    device: "auto", "cpu" or "cuda"; precision: "float32" or "bfloat16" (autocast). checkpoint: a path; if it exists the run continues from it, bit for
+    bit on the CPU with the same versions and number of threads, otherwise it is written every checkpoint_seconds and after every epoch.
+    progress: a bar (None: only on a terminal). on_epoch(entry) is called after every epoch. Ctrl-C ends training and keeps the best so far.
+    Raises FloatingPointError at a loss that is not finite, CheckpointError for a checkpoint of another run.
+    """
+    if precision not in PRECISIONS or select not in PROTOCOLS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} and select one of {', '.join(PROTOCOLS)}; got {precision!r}, {select!r}.")
+    if epochs < 1 or lr <= 0 or (patience is not None and patience < 1):
+        raise ValueError(f"epochs and patience must be at least 1 and lr positive; got {epochs}, {patience}, {lr}.")
+    if model.n_items != split.interactions.n_items:
+        raise ValueError(f"the model knows {model.n_items:,} items, the data has {split.interactions.n_items:,}; build it with n_items of this data.")
+    data = split.interactions
+    model.vocabulary = Vocabulary(data.item_ids, data.item_counts(), data.fingerprint())
+    if model.objective == "count":
+        return _count(model, split, select)
+    device = _device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        run = _Run(model.to(device), split, batch_size, lr, seed, device, precision, select, checkpoint, checkpoint_seconds)
+        run.resume()
+        return run.train(epochs, patience, progress, on_epoch)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {name!r}.")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} was asked for, but this PyTorch sees no CUDA GPU; use 'cpu' or 'auto'.")
+    return torch.device(name)
+
+
+def _count(model, split, select) -> History:
+    begin = time.perf_counter()
+    model.count(split)
+    return History([_entry(1, float("nan"), evaluate(model, split, which="valid", protocol=select), begin)], 1, "counted")
+
+
+class _Run:
+    """One training run: the state that a checkpoint holds, and the loop over it."""
+
+    def __init__(self, model, split, batch_size, lr, seed, device, precision, select, checkpoint, checkpoint_seconds):
+        self.model, self.split, self.device, self.precision, self.select = model, split, device, precision, select
+        self.path, self.checkpoint_seconds, self.saved_at = checkpoint, checkpoint_seconds, time.perf_counter()
+        self.batches = TrainingBatches(split, model.objective, model.max_len, batch_size, seed)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+        self.lr, self.epoch, self.step, self.seconds_before = lr, 0, 0, 0.0
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.n_targets, self.pending, self.best = 0, [], None
+        self.history = History()
+        self.identity = {"model": getattr(model, "name", type(model).__name__), "n_items": model.n_items, "data": split.interactions.fingerprint(),
+                         "split": split.kind, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device.type, "precision": precision,
+                         "select": select} | {f"option {k}": v for k, v in getattr(model, "options", {}).items()}
+        self.identity |= {f"shape of {name}": list(p.shape) for name, p in model.named_parameters()}
+
+    def train(self, epochs, patience, progress, on_epoch) -> History:
+        history, n_batches = self.history, len(self.batches.epoch(0))
+        with tqdm(total=epochs * n_batches, initial=self.epoch * n_batches + self.step, disable=None if progress is None else not progress,
+                  unit="step", leave=False) as bar:
+            try:
+                history.stopped = ""
+                while not history.stopped:
+                    if self.epoch >= epochs:
+                        history.stopped = "epochs"
+                    elif patience is not None and self.epoch - history.best_epoch >= patience:
+                        history.stopped = "patience"
+                    else:
+                        self.one_epoch(bar)
+                        if on_epoch is not None:
+                            on_epoch(history.epochs[-1])
+            except KeyboardInterrupt:
+                history.stopped = "interrupted"
+            finally:
+                if self.best is not None:
+                    self.model.load_state_dict(self.best)
+                self.model.eval()
+        return history
+
+    def one_epoch(self, bar) -> None:
+        """From the current step to the end of the epoch, then the valid metrics and a checkpoint."""
+        begin = time.perf_counter()
+        self.model.train()
+        batches = self.batches.epoch(self.epoch)
+        while self.step < len(batches):
+            self.one_step(batches[self.step])
+            due = self.path is not None and time.perf_counter() - self.saved_at >= self.checkpoint_seconds
+            if len(self.pending) == LOOK_EVERY or self.step == len(batches) or due:
+                self.look_at_the_loss(batches)
+                bar.set_postfix_str(f"loss {float(self.loss_sum) / self.n_targets:.3f}, valid NDCG@10 {self.history.best_ndcg:.4f}", refresh=False)
+            bar.update(1)
+            if due and self.step < len(batches):
+                self.save(time.perf_counter() - begin)
+        begin -= self.seconds_before
+        valid = evaluate(self.model, self.split, which="valid", protocol=self.select, device=self.device)
+        self.history.epochs.append(_entry(self.epoch + 1, float(self.loss_sum) / self.n_targets, valid, begin))
+        self.epoch, self.step, self.seconds_before = self.epoch + 1, 0, 0.0
+        self.loss_sum.zero_()
+        self.n_targets = 0
+        if self.best is None or valid.ndcg > self.history.best_ndcg:
+            self.history.best_epoch = self.epoch
+            self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        if self.path is not None:
+            self.save(0.0)
+
+    def one_step(self, batch) -> None:
+        inputs, targets = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in (batch.inputs, batch.targets))
+        autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else contextlib.nullcontext()
+        with autocast:
+            if self.model.objective == "prefix":
+                representations = self.model.last(inputs)
+            else:
+                real = targets > 0
+                representations, targets = self.model.encode(inputs)[real], targets[real]
+            loss = full_softmax_loss(representations, self.model.output_weights(), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.loss_sum += loss.detach().double() * len(targets)
+        self.n_targets += len(targets)
+        self.pending.append(loss.detach())
+        self.step += 1
+
+    def look_at_the_loss(self, batches) -> None:
+        """Raises at the first loss since the last look that is not finite, naming step, batch and learning rate."""
+        finite = torch.isfinite(torch.stack(self.pending)).cpu()
+        first = self.step - len(self.pending)
+        self.pending = []
+        if not finite.all():
+            step = first + int((~finite).nonzero()[0, 0])
+            shape = tuple(batches[step].inputs.shape)
+            raise FloatingPointError(f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1} of {len(batches)} (batch of shape {shape}, learning "
+                                     f"rate {self.lr:g}). Lower the learning rate, or use precision='float32'.")
+
+    def save(self, seconds: float) -> None:
+        """Writes the checkpoint. seconds: how long this epoch has run since it began or was resumed."""
+        history = self.history
+        checkpoints.save(self.path, {
+            "identity": self.identity, "environment": {"torch": str(torch.__version__), "threads": torch.get_num_threads()},
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "best": self.best,
+            "random": torch.get_rng_state(), "cuda_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "epoch": self.epoch, "step": self.step, "loss_sum": self.loss_sum, "n_targets": self.n_targets,
+            "seconds": self.seconds_before + seconds, "epochs": history.epochs, "best_epoch": history.best_epoch})
+        self.saved_at = time.perf_counter()
+
+    def resume(self) -> None:
+        """Takes the state of the checkpoint, if there is one."""
+        state = None if self.path is None else checkpoints.load(self.path, self.identity)
+        if state is None:
+            return
+        now = {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
+        if state["environment"] != now:
+            warnings.warn(f"{self.path} was written with {state['environment']}, this is {now}: training continues, but not bit for bit.", stacklevel=4)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        if state["cuda_random"] is not None:
+            torch.cuda.set_rng_state(state["cuda_random"], self.device)
+        self.epoch, self.step, self.n_targets, self.best = state["epoch"], state["step"], state["n_targets"], state["best"]
+        self.loss_sum, self.seconds_before = state["loss_sum"].to(self.device), state["seconds"]
+        self.history = History(state["epochs"], state["best_epoch"])
+
+
+def _entry(epoch: int, loss: float, valid, begin: float) -> dict:
+    return {"epoch": epoch, "loss": loss, "valid_recall": valid.recall, "valid_mrr": valid.mrr, "valid_ndcg": valid.ndcg,
+            "seconds": time.perf_counter() - begin}

@@ -1,0 +1,49 @@
+"""The smallest models of each objective, for tests of the loop that trains them."""
+
+import torch
+from torch import nn
+
+from minirec.models.base import NeuralRecommender
+
+
+class RunningMean(NeuralRecommender):
+    """next-item: the mean of the embeddings so far, mapped."""
+
+    name = "running-mean"
+
+    def __init__(self, n_items, d_model=16, max_len=20, dropout=0.1):
+        super().__init__(n_items, d_model, max_len)
+        self.options = {"d_model": d_model, "max_len": max_len, "dropout": dropout}
+        self.map, self.dropout = nn.Linear(d_model, d_model), nn.Dropout(dropout)
+
+    def encode(self, items):
+        x = self.item_embedding(items)
+        count = torch.arange(1, items.shape[1] + 1, device=items.device)[:, None]
+        return self.map(self.dropout(x.cumsum(1) / count))
+
+
+class WholeMean(RunningMean):
+    """prefix: the mean of the row."""
+
+    name, objective = "whole-mean", "prefix"
+
+    def encode(self, items):
+        raise AssertionError("a prefix model is only asked for `last`")
+
+    def last(self, items):
+        return self.map(self.dropout(self.item_embedding(items).sum(1) / (items > 0).sum(1, keepdim=True)))
+
+
+class ClozeMean(RunningMean):
+    """cloze: every position gets the mean of its whole row; `last` appends a mask token."""
+
+    name, objective = "cloze-mean", "cloze"
+
+    def encode(self, items):
+        x = self.item_embedding(items)
+        return self.map(self.dropout(x + x.sum(1, keepdim=True) / (items > 0).sum(1)[:, None, None]))
+
+    def last(self, items):
+        end = (items > 0).sum(1)
+        masked = nn.functional.pad(items, (0, 1)).scatter(1, end[:, None], self.n_items + 1)
+        return self.encode(masked)[torch.arange(len(items)), end]

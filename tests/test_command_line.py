@@ -1,0 +1,125 @@
+"""The command line, run as a user runs it: train, evaluate and recommend from the file alone."""
+
+import io
+import json
+import re
+
+import pytest
+
+from minirec.__main__ import main
+
+
+def run(capsys, *arguments):
+    status = main(list(map(str, arguments)))
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+@pytest.fixture
+def log_file(tmp_path):
+    """A small log of named items: each user walks along a ring of eight, so there is something to learn."""
+    names = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"]
+    lines = [f"{user},{names[(user * 3 + step) % 8]},{100 * user + step}" for user in range(40) for step in range(8)]
+    path = tmp_path / "walks.csv"
+    path.write_text("user,item,timestamp\n" + "\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def trained(capsys, tmp_path, log_file):
+    status, out, _ = run(capsys, "train", "--data", log_file, "--model", "gru4rec", "--d-model", 16, "--option", "d_state=16", "--epochs", 40, "--lr", "0.02",
+                         "--device", "cpu", "--out", tmp_path / "model.pt", "--log")
+    assert status == 0
+    return tmp_path / "model.pt", out
+
+
+def test_train_prints_data_model_epochs_and_test_figures(trained):
+    path, out = trained
+    assert "40 users   8 items   320 interactions   mean history 8.0" in out
+    assert "d_model 16" in out and "d_state 16" in out and "cpu" in out
+    assert re.search(r"epoch +1/40   loss \d+\.\d+   valid NDCG@10 0\.\d{4} \(best\)", out)
+    assert re.search(r"test +Recall@10 \d\.\d{4}   MRR@10 \d\.\d{4}   NDCG@10 \d\.\d{4}   \(full ranking, 40 users\)", out)
+    assert f"saved     {path}" in out and path.exists()
+
+
+def test_train_is_quiet_where_there_is_no_terminal(capsys, tmp_path, log_file):
+    _, out, err = run(capsys, "train", "--data", log_file, "--model", "gru4rec", "--epochs", 2, "--out", tmp_path / "m.pt")
+    assert "epoch  " not in out and err == ""
+
+
+def test_recommend_needs_the_file_alone_and_speaks_in_raw_ids(trained, capsys, monkeypatch, log_file, tmp_path):
+    path, _ = trained
+    log_file.unlink()
+    monkeypatch.chdir(tmp_path.parent)
+    status, out, _ = run(capsys, "recommend", path, "--history", "ant,bee,cat,dog", "--k", 1)
+    assert status == 0 and "eel" in out  # the next animal on the ring
+
+
+def test_recommend_counts_unknown_items_and_flags_an_empty_history(trained, capsys):
+    _, out, _ = run(capsys, "recommend", trained[0], "--history", "ant,yak,emu", "--history", "", "--k", 2)
+    assert "2 unknown items dropped" in out and "the most popular items" in out
+
+
+def test_evaluate_repeats_what_train_reported(trained, capsys, log_file):
+    _, out, _ = run(capsys, "evaluate", trained[0], "--data", log_file)
+    assert out.strip() in trained[1]
+
+
+def test_evaluate_refuses_other_data(trained, capsys, tmp_path, log_file):
+    other = tmp_path / "other.csv"
+    other.write_text(log_file.read_text() + "99,ant,1\n")
+    status, _, err = run(capsys, "evaluate", trained[0], "--data", other)
+    assert status == 1 and "was trained on other data" in err
+
+
+def test_json_is_one_object_with_the_same_figures(trained, capsys, log_file, tmp_path):
+    _, out, _ = run(capsys, "evaluate", trained[0], "--data", log_file, "--json", "--protocol", "uniform-100")
+    assert json.loads(out)["protocol"] == "uniform-100"
+    _, out, _ = run(capsys, "train", "--data", log_file, "--model", "popularity", "--out", tmp_path / "p.pt", "--json")
+    assert json.loads(out)["test"]["users"] == 40
+    _, out, _ = run(capsys, "recommend", tmp_path / "p.pt", "--history", "ant", "--k", 3, "--json")
+    assert [row["rank"] for row in json.loads(out)] == [1, 2, 3]
+    _, out, _ = run(capsys, "datasets", "--json")
+    assert "planted" in [row["name"] for row in json.loads(out)]
+
+
+def test_a_checkpointed_command_continues(capsys, tmp_path, log_file):
+    arguments = ["train", "--data", log_file, "--model", "gru4rec", "--d-model", 8, "--device", "cpu", "--checkpoint", tmp_path / "run.ckpt", "--log"]
+    _, first, _ = run(capsys, *arguments, "--epochs", 2, "--out", tmp_path / "a.pt")
+    _, second, _ = run(capsys, *arguments, "--epochs", 3, "--out", tmp_path / "b.pt")
+    assert "epoch    1/2" in first and "epoch    1/3" not in second and "epoch    3/3" in second
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["train", "--data", "ml-1n", "--model", "gru4rec"], "ml-1m"),
+    (["train", "--data", "planted", "--model", "gru4re"], "did you mean 'gru4rec'?"),
+    (["train", "--data", "planted", "--model", "gru4rec", "--kernel-size", "3"], "gru4rec has no option 'kernel_size'"),
+    (["train", "--data", "planted", "--model", "gru4rec", "--option", "d_state"], "--option takes KEY=VALUE"),
+    (["train", "--data", "planted", "--model", "gru4rec", "--lr", "-1"], "lr positive"),
+    (["train", "--data", "planted", "--model", "gru4rec", "--device", "abacus"], "abacus"),
+    (["recommend", "nowhere.pt", "--history", "1"], "nowhere.pt"),
+    (["recommend", __file__, "--history", "1"], "is not a model saved by save_model"),
+])
+def test_a_mistake_is_one_line_that_names_it(capsys, arguments, message):
+    status, _, err = run(capsys, *arguments)
+    assert status == 1 and message in err and err.startswith("error: ") and len(err.strip().splitlines()) == 1
+
+
+def test_ctrl_c_before_the_first_epoch_saves_nothing(capsys, tmp_path, log_file, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minirec.training._Run.one_step", interrupted)
+    status, _, err = run(capsys, "train", "--data", log_file, "--model", "gru4rec", "--out", tmp_path / "m.pt")
+    assert status == 130 and not (tmp_path / "m.pt").exists() and "interrupted" in err
+
+
+def test_a_terminal_sees_a_line_an_epoch(capsys, tmp_path, log_file, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    main(["train", "--data", str(log_file), "--model", "gru4rec", "--epochs", "2", "--out", str(tmp_path / "m.pt")])
+    assert "epoch    2/2" in terminal.getvalue()

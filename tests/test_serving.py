@@ -1,0 +1,231 @@
+"""Saved models and recommendations: the file is enough, raw ids in and out, nothing half-written, nothing silently wrong."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from minirec import Interactions, available_models, build_model, fit, load_model, recommend, save_model
+from minirec.models import model_options
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {"d_model": 8, "dropout": 0.5, "max_len": 5, "n_layers": 2}  # away from the defaults, so that a lost option shows
+
+
+def named_log(names) -> Interactions:
+    """Six users over 12 items called names(0) .. names(11), item 0 the most popular."""
+    rng = np.random.default_rng(0)
+    items = np.concatenate([np.arange(12), rng.integers(0, 12, 24), np.zeros(12, int)])
+    return Interactions.from_columns(np.arange(48) % 6, [names(i) for i in items])
+
+
+def trained(name: str, data: Interactions, **changes):
+    """A model that has seen the data, without spending time on training it."""
+    options = {key: value for key, value in (SMALL | changes).items() if key in model_options(name)}
+    torch.manual_seed(0)
+    model = build_model(name, data.n_items, **options)
+    if model.objective == "count":
+        fit(model, data.split())
+    return model.eval()
+
+
+def saved(path, name="gru4rec", names=int, **changes):
+    """(the model that was saved, the one that was loaded, the data)"""
+    data = named_log(names)
+    model = trained(name, data, **changes)
+    save_model(path, model, data)
+    return model, load_model(path), data
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_a_loaded_model_scores_bit_for_bit_as_the_saved_one(tmp_path, name):
+    model, again, _ = saved(tmp_path / "model.pt", name)
+    items = torch.tensor([[1, 2, 3, 4, 5], [7, 12, 0, 0, 0]])
+    with torch.inference_mode():
+        assert torch.equal(again.scores(items), model.scores(items))
+    assert again.options == model.options and again.max_len == model.max_len and not again.training
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_the_file_holds_plain_tensors_and_numbers(tmp_path, name):
+    saved(tmp_path / "model.pt", name)
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["name"] == name
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_nothing_but_the_file_is_needed_to_recommend(tmp_path, name):
+    _, again, _ = saved(tmp_path / "model.pt", name, lambda i: f"film {i}")
+    (tmp_path / "elsewhere").mkdir()
+    os.rename(tmp_path / "model.pt", tmp_path / "elsewhere" / "only.pt")
+    code = "from minirec import *; print(recommend(load_model('only.pt'), [['film 3', 'film 7'], []], 4).to_csv(index=False), end='')"
+    environment = {k: v for k, v in os.environ.items() if k != "MINIREC_DATA"} | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == recommend(again, [["film 3", "film 7"], []], 4).to_csv(index=False).splitlines()
+
+
+@pytest.mark.parametrize("names", [int, lambda i: i + 2**60, lambda i: i / 4, lambda i: f"0{i}", lambda i: f"ü {i}\n"],
+                         ids=["integers", "large integers", "decimals", "digits", "strings"])
+def test_raw_ids_survive(tmp_path, names):
+    _, again, data = saved(tmp_path / "model.pt", names=names)
+    assert again.vocabulary.item_ids.tolist() == data.item_ids.tolist()
+    assert set(recommend(again, [[names(3)]], 12)["item"]) == {names(i) for i in range(12)}
+
+
+def test_the_vocabulary_counts_and_fingerprint_survive(tmp_path):
+    _, again, data = saved(tmp_path / "model.pt")
+    assert again.vocabulary.counts.tolist() == data.item_counts().tolist() and again.vocabulary.fingerprint == data.fingerprint()
+
+
+def test_recommend_gives_the_best_scored_items_in_order(tmp_path):
+    model, again, data = saved(tmp_path / "model.pt", names=lambda i: f"film {i}")
+    histories = [["film 3", "film 7"], ["film 1"] * 9, ["film 0", "film 2", "film 4", "film 6", "film 8", "film 10", "film 1"]]
+    frame = recommend(again, histories, 5, batch_size=2)
+    for number, history in enumerate(histories):
+        row = torch.from_numpy(data.encode_items(history[-5:]))[None]  # max_len is 5
+        with torch.inference_mode():
+            scores = model.scores(row)[0]
+        best = sorted(range(1, 13), key=lambda i: -scores[i].item())[:5]
+        rows = frame[frame["history"] == number]
+        assert rows["item"].tolist() == data.item_ids[np.array(best) - 1].tolist() and rows["rank"].tolist() == [1, 2, 3, 4, 5]
+        assert rows["score"].to_numpy() == pytest.approx(scores[best].double().numpy(), rel=1e-5)
+    assert not frame["fallback"].any() and not frame["unknown"].any()
+
+
+def test_unknown_items_are_dropped_and_counted(tmp_path):
+    _, model, _ = saved(tmp_path / "model.pt")
+    frame, clean = recommend(model, [[99, 3, -1, 7, "no film"]], 4), recommend(model, [[3, 7]], 4)
+    assert frame["unknown"].tolist() == [3] * 4
+    assert frame.drop(columns="unknown").equals(clean.drop(columns="unknown"))
+
+
+@pytest.mark.parametrize("nothing", [[], [99, 98]], ids=["empty", "all unknown"])
+def test_an_empty_history_falls_back_to_popularity_and_says_so(tmp_path, nothing):
+    _, model, data = saved(tmp_path / "model.pt")
+    frame = recommend(model, [[3], nothing], 12)
+    counts = data.item_counts()[1:]
+    fallback = frame[frame["history"] == 1]
+    assert frame["fallback"].tolist() == [False] * 12 + [True] * 12 and fallback["unknown"].tolist() == [len(nothing)] * 12
+    assert fallback["score"].tolist() == sorted(counts.tolist(), reverse=True)
+    assert [counts[item] for item in fallback["item"]] == fallback["score"].tolist()  # here an item's raw id is its dense id less one
+
+
+def test_exclude_seen_leaves_out_the_whole_history(tmp_path):
+    _, model, _ = saved(tmp_path / "model.pt")
+    history = [0, 1, 2, 3, 4, 5, 6, 7]  # longer than max_len
+    assert set(recommend(model, [history], 4, exclude_seen=True)["item"]) == {8, 9, 10, 11}
+    assert set(recommend(model, [history], 12)["item"]) == set(range(12))
+
+
+def test_exclude_seen_recommends_no_seen_item_to_fill_the_list(tmp_path):
+    _, model, _ = saved(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="leaves only 4 items"):
+        recommend(model, [[1], [0, 1, 2, 3, 4, 5, 6, 7, 7]], 5, exclude_seen=True)
+
+
+@pytest.mark.parametrize("k", [0, -1, 13])
+def test_k_is_between_one_and_the_number_of_items(tmp_path, k):
+    _, model, _ = saved(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"k must lie in 1\.\.12"):
+        recommend(model, [[1]], k)
+
+
+def test_no_histories_are_no_rows(tmp_path):
+    _, model, _ = saved(tmp_path / "model.pt")
+    frame = recommend(model, [], 3)
+    assert len(frame) == 0 and list(frame) == ["history", "rank", "item", "score", "unknown", "fallback"]
+
+
+@pytest.mark.parametrize("histories", [[3, 7], ["film 3", "film 7"], "film 3"])
+def test_a_history_that_is_not_in_a_list_is_refused(tmp_path, histories):
+    _, model, _ = saved(tmp_path / "model.pt", names=lambda i: f"film {i}")
+    with pytest.raises(TypeError, match=r"recommend\(model, \[history\]\)"):
+        recommend(model, histories, 3)
+
+
+@pytest.mark.parametrize("container", [tuple, np.array, pd.Series, iter])
+def test_a_history_may_be_any_sequence(tmp_path, container):
+    _, model, _ = saved(tmp_path / "model.pt")
+    assert recommend(model, [container([3, 7])], 3).equals(recommend(model, [[3, 7]], 3))
+
+
+def test_dropout_takes_no_part_in_recommendations_and_the_mode_is_kept(tmp_path):
+    _, model, _ = saved(tmp_path / "model.pt")
+    expected = recommend(model, [[3, 7]], 12)
+    assert recommend(model.train(), [[3, 7]], 12).equals(expected) and model.training
+
+
+def test_nan_scores_are_no_recommendation(tmp_path):
+    _, model, _ = saved(tmp_path / "model.pt")
+    model.output.bias.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="gru4rec.*NaN"):
+        recommend(model, [[3]], 3)
+
+
+def test_recommending_after_fit_equals_recommending_after_a_reload(tmp_path):
+    data = named_log(int)
+    model = build_model("gru4rec", data.n_items, d_model=8)
+    fit(model, data.split(), epochs=2, device="cpu", progress=False)
+    save_model(tmp_path / "model.pt", model, data)
+    histories = [[3, 7], [], [99]]
+    assert recommend(load_model(tmp_path / "model.pt"), histories, 5).equals(recommend(model, histories, 5))
+
+
+def test_a_model_without_a_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="no vocabulary"):
+        recommend(build_model("gru4rec", 5, d_model=4), [[1]], 2)
+
+
+def test_a_model_whose_options_are_unknown_is_not_saved(tmp_path):
+    data, gru4rec = named_log(int), type(build_model("gru4rec", 12))
+    with pytest.raises(ValueError, match="build_model"):
+        save_model(tmp_path / "model.pt", gru4rec(12, d_model=8), data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_other_data_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="5 items, the interactions have 12"):
+        save_model(tmp_path / "model.pt", build_model("gru4rec", 5, d_model=4), named_log(int))
+
+
+WRONG_FILES = {"empty": lambda path: path.write_bytes(b""), "text": lambda path: path.write_text("user item\n"),
+               "another torch file": lambda path: torch.save([1], path),
+               "cut short": lambda path: path.write_bytes(path.read_bytes()[:-300]), "a later format": lambda path: change(path, format=2),
+               "an unknown model": lambda path: change(path, name="gru5rec"), "other options": lambda path: change(path, options={"d_model": 4})}
+
+
+def change(path, **entries):
+    torch.save({**torch.load(path, weights_only=True), **entries}, path)
+
+
+@pytest.mark.parametrize("spoil", WRONG_FILES.values(), ids=WRONG_FILES)
+def test_a_file_that_is_no_saved_model_is_named(tmp_path, spoil):
+    saved(tmp_path / "model.pt")
+    spoil(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="model.pt is not a model saved by save_model"):
+        load_model(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("name", ["nowhere.pt", "."])
+def test_a_file_that_cannot_be_opened_is_named(tmp_path, name):
+    with pytest.raises(OSError) as raised:
+        load_model(tmp_path / name)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    model, _, data = saved(tmp_path / "model.pt")
+    before = (tmp_path / "model.pt").read_bytes()
+
+    def save_half(state, file):
+        file.write(b"half of it")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(torch, "save", save_half)
+    with pytest.raises(OSError, match="disk is full"):
+        save_model(tmp_path / "model.pt", model, data)
+    assert (tmp_path / "model.pt").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
