@@ -42,7 +42,7 @@ class Evaluation:
 
 
 def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full", k: int = 10, exclude_seen: bool = False,
-             seed: int = 0, device=None) -> Evaluation:
+             seed: int = 0) -> Evaluation:
     """Ranks each user's target among all items, or among 100 sampled ones.
 
     model: anything with `scores(items)`; it sees the last `model.max_len` items. which: "valid" or "test". protocol: "full", "uniform-100" or
@@ -54,7 +54,7 @@ def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full"
     targets, n_items = split.targets(which), split.interactions.n_items
     negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
     ranks = np.zeros(len(targets), dtype=np.int64)
-    for rows, items, answers, scores in _scored(model, split, which, device):
+    for rows, items, answers, scores in _scored(model, split, which):
         if exclude_seen:
             scores = _without_history(scores, split, targets, rows, answers)
         if negatives is not None:
@@ -71,7 +71,7 @@ def expected_metrics(model, split: Split, oracle, *, which: str = "test", k: int
     oracle: a `PlantedOracle`; without ties between scores no model can exceed it, because it puts the probable items first.
     """
     targets, sums = split.targets(which), np.zeros(3)
-    for rows, _, _, scores in _scored(model, split, which, None):
+    for rows, _, _, scores in _scored(model, split, which):
         begin = targets.starts[rows]  # the oracle sees the whole history, however little of it the model reads
         if scores[:, 1:].isnan().any():
             raise ValueError(f"{_name(model)}: the scores contain NaN.")
@@ -112,7 +112,10 @@ def compare(a: Evaluation, b: Evaluation, *, metric: str = "ndcg", n_bootstrap: 
         return Comparison(metric, float(difference[0]), math.nan, math.nan, float(difference[0]), float(difference[0]))
     test = stats.ttest_1samp(difference, 0.0)
     values, counts = np.unique(difference, return_counts=True)  # resampling users is drawing how often each value occurs
-    means = np.random.default_rng(seed).multinomial(len(difference), counts / len(difference), size=n_bootstrap) @ values / len(difference)
+    rng, shares = np.random.default_rng(seed), counts / len(difference)
+    at_once = max(1, 2**22 // len(values))  # 32 MiB of counts, however many values differ
+    means = np.concatenate([rng.multinomial(len(difference), shares, size=min(at_once, n_bootstrap - done)) @ values / len(difference)
+                            for done in range(0, n_bootstrap, at_once)])
     low, high = np.quantile(means, [0.025, 0.975])
     return Comparison(metric, float(difference.mean()), float(test.statistic), float(test.pvalue), float(low), float(high))
 
@@ -161,13 +164,13 @@ def _hash_uniform(*keys) -> np.ndarray:
     return (state >> np.uint64(11)) * 2.0**-53
 
 
-def _scored(model, split: Split, which: str, device):
+def _scored(model, split: Split, which: str):
     """Yields (row numbers, items [B, N], target items [B], scores [B, V + 1]) over one phase, without gradients, in eval mode."""
     n_items = split.interactions.n_items
     if getattr(model, "n_items", n_items) != n_items:
         raise ValueError(f"{_name(model)} knows {model.n_items:,} items, the data has {n_items:,}; it was made for other data.")
     tensor = next(chain(model.parameters(), model.buffers()), None) if isinstance(model, torch.nn.Module) else None
-    device = device or (tensor.device if tensor is not None else "cpu")
+    device = tensor.device if tensor is not None else "cpu"
     training = getattr(model, "training", False)
     if training:
         model.eval()

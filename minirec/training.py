@@ -150,7 +150,7 @@ class _Run:
             if due and self.step < len(batches):
                 self.save(time.perf_counter() - begin)
         begin -= self.seconds_before
-        valid = evaluate(self.model, self.split, which="valid", protocol=self.select, device=self.device)
+        valid = evaluate(self.model, self.split, which="valid", protocol=self.select)
         self.history.epochs.append(_entry(self.epoch + 1, float(self.loss_sum) / self.n_targets, valid, begin))
         self.epoch, self.step, self.seconds_before = self.epoch + 1, 0, 0.0
         self.loss_sum.zero_()

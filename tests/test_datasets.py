@@ -101,6 +101,11 @@ def test_each_name_a_data_set_may_lie_under_is_found(folders, file, text):
     assert load_dataset("ml-100k", download=False).n_interactions == 1
 
 
+def test_the_listing_counts_the_planted_set_as_it_loads():
+    data, listed = load_dataset("planted"), available_datasets().set_index("name").loc["planted"]
+    assert (data.n_users, data.n_items, data.n_interactions) == tuple(listed[["users", "items", "interactions"]])
+
+
 def test_a_planted_set_lies_ready_or_is_generated(folders):
     assert load_dataset("planted", download=False).n_interactions > 10_000
 

@@ -304,3 +304,9 @@ def test_an_impossible_split_is_refused(data, options, error):
 def test_the_fingerprint_changes_with_items_order_users_and_raw_ids(change):
     data = log([[1], [2, 3]])
     assert dataclasses.replace(data, **{k: v.astype(getattr(data, k).dtype) for k, v in change.items()}).fingerprint() != data.fingerprint()
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_a_missing_id_is_an_error_with_its_row(missing):
+    with pytest.raises(DataError, match="missing .* at row 1;"):
+        Interactions.from_columns(np.array(["a", missing, "b"], dtype=object), [1, 2, 3])

@@ -264,6 +264,8 @@ def _dense(raw) -> tuple[np.ndarray, np.ndarray]:
         present[raw] = True
         return (np.cumsum(present, dtype=np.int32) - np.int32(1))[raw], np.flatnonzero(present)
     codes, distinct = pd.factorize(raw, sort=True)
+    if len(codes) and codes.min() < 0:
+        raise DataError(f"a user or item id is missing (None or NaN) at row {int(np.argmax(codes < 0)):,}; drop the row.")
     return codes, np.asarray(distinct)
 
 

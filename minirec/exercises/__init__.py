@@ -97,7 +97,7 @@ def difference(expected, value, tolerance: float | None = None) -> str:
         return f"a {type(value).__name__} where {type(expected).__name__} was expected"
     allowed = tolerance if tolerance is not None else max(TOLERANCE.get(t.dtype, 0.0) for t in (a, b))
     a, b = a.double(), b.double()
-    same = (a == b) | (a.isnan() & b.isnan())
+    same = a == b  # infinities; a NaN agrees with nothing, itself included
     finite = a[a.isfinite()]
     close = (a - b).abs() <= allowed * max(1.0, float(finite.abs().max()) if finite.numel() else 1.0)
     return "" if (same | close).all() else f"largest difference {float((a - b).abs().nan_to_num(nan=torch.inf).max()):.3g}"

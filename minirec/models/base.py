@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What a model needs to speak in raw ids: item_ids[i - 1] is item i's raw id, counts[i] how often i was seen in training (counts[0] = 0)."""
+    """What a model needs to speak in raw ids: item_ids[i - 1] is item i's raw id, counts[i] how often i occurs in the log (counts[0] = 0)."""
 
     item_ids: np.ndarray
     counts: np.ndarray
