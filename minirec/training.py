@@ -142,11 +142,12 @@ class _Run:
         batches = self.batches.epoch(self.epoch)
         while self.step < len(batches):
             self.one_step(batches[self.step])
+            bar.update(1)
             due = self.path is not None and time.perf_counter() - self.saved_at >= self.checkpoint_seconds
             if len(self.pending) == LOOK_EVERY or self.step == len(batches) or due:
                 self.look_at_the_loss(batches)
-                bar.set_postfix_str(f"loss {float(self.loss_sum) / self.n_targets:.3f}, valid NDCG@10 {self.history.best_ndcg:.4f}", refresh=False)
-            bar.update(1)
+                best = f", valid NDCG@10 {self.history.best_ndcg:.4f}" if self.history.epochs else ""
+                bar.set_postfix_str(f"loss {float(self.loss_sum) / self.n_targets:.3f}{best}")
             if due and self.step < len(batches):
                 self.save(time.perf_counter() - begin)
         begin -= self.seconds_before

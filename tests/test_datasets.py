@@ -46,7 +46,7 @@ def test_a_real_data_set_counts_exactly_what_is_published(name):
     if not (REAL / "README.md").is_file():
         pytest.skip("MINIREC_DATA names no folder with the real data sets and their README.md")
     data = load_dataset(name, download=False)
-    assert (data.n_users, data.n_items, data.n_interactions) == published_counts()[name]
+    assert tuple(data.statistics()[["users", "items", "interactions"]]) == published_counts()[name]
 
 
 @pytest.mark.parametrize("name", ["ml-1m", "beauty", "video-games", "ml-100k"])

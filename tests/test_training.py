@@ -1,6 +1,7 @@
 """fit: it learns under every objective, stops when it should, keeps the best, repeats itself, and says what went wrong."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -109,6 +110,16 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_real_targets(split):
         scores = model.encode(items[None, :-1])[0] @ model.output_weights()[1:].T
         losses.append(torch.nn.functional.cross_entropy(scores, items[1:] - 1, reduction="none"))
     assert history.epochs[0]["loss"] == pytest.approx(torch.cat(losses).mean().item(), rel=1e-6)
+
+
+def test_the_bar_shows_loss_metric_and_time_left(split, capsys):
+    trained(split, progress=True)
+    assert re.search(r"\d+/\d+ \[\d+:\d+<\d+:\d+, .*loss \d+\.\d+, valid NDCG@10 0\.\d{4}", capsys.readouterr().err)
+
+
+def test_nothing_is_printed_where_there_is_no_terminal(split, capsys):
+    trained(split)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_history_is_a_frame_and_a_figure(split):
