@@ -19,11 +19,11 @@ def plot_history(history):
     frame = history.frame()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), sharex=True)
     left.plot(frame.index, frame["loss"], color=PALETTE["grey"])
-    left.set(title="Training loss falls", xlabel="epoch", ylabel="cross-entropy (nats per target)")
+    left.set(title="Training loss falls", xlabel="epoch", ylabel="loss (mean surprise, nats)")
     right.plot(frame.index, frame["valid_ndcg"], color=PALETTE["blue"])
     right.plot(history.best_epoch, history.best_ndcg, "o", color=PALETTE["red"], label=f"best: epoch {history.best_epoch}")
     right.legend(loc="lower right")
-    right.set(title="Valid NDCG@10 decides when to stop", xlabel="epoch", ylabel="valid NDCG@10")
+    right.set(title="Valid NDCG@10 picks the best epoch", xlabel="epoch", ylabel="valid NDCG@10")
     return figure
 
 

@@ -55,7 +55,7 @@ def test_padding_has_no_embedding_to_learn():
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"n_layers": 0}, "n_layers must be at least 1; got 0"),
+    ({"n_layers": 0}, "n_layers and d_state must be at least 1; got 0"), ({"d_state": 0}, "d_state must be at least 1; got 1 and 0"),
     ({"d_model": 0}, "d_model and max_len must be at least 1; got 0 and 200"),
     ({"max_len": -1}, "d_model and max_len must be at least 1; got 64 and -1"),
     ({"form": "minimal"}, "form must be 'paper' or 'torch'; got 'minimal'")])

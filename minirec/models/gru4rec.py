@@ -21,9 +21,9 @@ class GRU4Rec(NeuralRecommender):
     def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 1, dropout: float = 0.2, max_len: int = 200,
                  d_state: int | None = None, form: str = "torch"):
         super().__init__(n_items, d_model, max_len)
-        if n_layers < 1:
-            raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
-        d_state = d_state or 2 * d_model
+        d_state = 2 * d_model if d_state is None else d_state
+        if n_layers < 1 or d_state < 1:
+            raise ValueError(f"n_layers and d_state must be at least 1; got {n_layers} and {d_state}.")
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(GRU(d_state if layer else d_model, d_state, bias=False, form=form) for layer in range(n_layers))
         self.output = nn.Linear(d_state, d_model)
