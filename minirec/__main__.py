@@ -1,8 +1,11 @@
 """The command line: python -m minirec datasets | train | evaluate | recommend | benchmark."""
 
 import argparse
+import csv
+import io
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -25,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
         sys.stdout.flush()
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, FloatingPointError, RuntimeError) as error:  # RuntimeError: PyTorch's, out of memory for one
+        print(f"error: {str(error).partition(chr(10))[0]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -57,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
 
     use = command("recommend", _recommend, "Recommend from a saved model alone.")
     use.add_argument("model", help="a file written by train")
-    use.add_argument("--history", action="append", required=True, metavar="ITEM,ITEM,...", help="raw item ids, oldest first; may be repeated; may be empty")
+    use.add_argument("--history", action="append", required=True, metavar="ITEM,ITEM,...",
+                     help="raw item ids, oldest first, as a line of CSV; may be repeated; may be empty")
     use.add_argument("--k", type=int, default=10)
     use.add_argument("--exclude-seen", action="store_true", help="recommend nothing that is in the history")
 
@@ -87,7 +91,7 @@ def _data_flags(parser) -> None:
     parser.add_argument("--data", required=True, help="a named data set (see `datasets`) or a file")
     parser.add_argument("--data-home", help="where named data sets lie (default: the folder MINIREC_DATA, then data/)")
     parser.add_argument("--columns", metavar="user=A,item=B,timestamp=C", help="the columns of a file with a header")
-    parser.add_argument("--split", default="leave-one-out", choices=("leave-one-out", "temporal"))
+    parser.add_argument("--split", choices=("leave-one-out", "temporal"), help="default: the one a saved model was trained on, else leave-one-out")
 
 
 def _load(options):
@@ -111,8 +115,9 @@ def _train(options) -> None:
     known = model_options(options.model)
     chosen = {name: getattr(options, name) for name in COMMON_OPTIONS if getattr(options, name) is not None}
     chosen |= {key: _value(value) for key, value in (_pair(text, "--option") for text in options.option)}
+    out = _writable(options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data)
     data = _load(options)
-    split = data.split(options.split)
+    split = data.split(options.split or "leave-one-out")
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
     quiet = options.json or not (options.log or sys.stdout.isatty())
@@ -120,21 +125,22 @@ def _train(options) -> None:
     begin = time.perf_counter()
     history = minirec.fit(model, split, epochs=options.epochs, batch_size=options.batch_size, lr=options.lr, patience=options.patience, seed=options.seed,
                           device=options.device, precision=options.precision, select=options.select, checkpoint=options.checkpoint,
-                          progress=False if quiet else None, on_epoch=None if quiet else _EpochLine(options.epochs))
+                          progress=False if quiet else None, on_epoch=None if quiet else _epoch_line(options.epochs))
     if not history.epochs:
         raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
-    out = Path(options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt")
     minirec.save_model(out, model, data)
     test = minirec.evaluate(model, split)
     if options.json:
+        epochs = [{key: None if value != value else value for key, value in entry.items()} for entry in history.epochs]  # JSON has no NaN
         print(json.dumps({"model": options.model, "options": {**known, **chosen}, "data": options.data, "saved": str(out), "seconds": time.perf_counter() - begin,
-                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": history.epochs, "test": _metrics(test)}))
+                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": _metrics(test)}))
         return
     print(f"trained   {len(history.epochs)} epochs in {_time(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
           f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}")
     print(_line(test))
-    example = ",".join(str(raw) for raw in data.item_ids[data.sequence(0)[:3] - 1])
-    print(f"saved     {out}\nnext      python -m minirec recommend {out} --history {example}")
+    example = io.StringIO()
+    csv.writer(example, lineterminator="").writerow(data.item_ids[data.sequence(0)[:3] - 1])
+    print(f"saved     {out}\nnext      python -m minirec recommend {shlex.quote(str(out))} --history {shlex.quote(example.getvalue())}")
 
 
 def _head(options, data, split, model, quiet) -> None:
@@ -145,37 +151,49 @@ def _head(options, data, split, model, quiet) -> None:
     print(f"{options.data:<9} {data.n_users:,} users   {data.n_items:,} items   {data.n_interactions:,} interactions   "
           f"mean history {data.n_interactions / data.n_users:.1f}")
     left_out = f"   {data.n_duplicates:,} duplicates left out" if data.n_duplicates else ""
-    print(f"split     {split.kind}   {len(split.valid):,} valid   {len(split.test):,} test   {split.too_short:,} users too short to be judged{left_out}")
+    print(f"split     {split.kind}   {len(split.valid):,} valid   {len(split.test):,} test   {split.too_short:,} users {split.why_not_judged}{left_out}")
     shown = "   ".join(f"{key} {value}" for key, value in model.options.items() if value is not None)
     print(f"{model.name:<9} {shown}   {sum(p.numel() for p in model.parameters()):,} parameters   {where}, {options.precision}", flush=True)
 
 
-class _EpochLine:
-    """Prints an epoch: number, loss, valid NDCG@10, whether it is the best so far, its time, and the time left if every epoch is run."""
+def _writable(out, data) -> Path:
+    """The path of the model to be, found out before the training and not after it. Raises where it cannot be written, or is the data itself."""
+    out = Path(out)
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder; name a file in it.")
+    if out.exists() and Path(data).exists() and out.samefile(data):
+        raise ValueError(f"--out {out} is the data file; name another.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        raise ValueError(f"--out {out}: the folder {out.parent} is not writable.")
+    return out
 
-    def __init__(self, epochs: int):
-        self.epochs, self.best, self.seconds = epochs, -1.0, []
 
-    def __call__(self, entry: dict) -> None:
-        best, self.best = entry["valid_ndcg"] > self.best, max(self.best, entry["valid_ndcg"])
-        self.seconds.append(entry["seconds"])
-        left = (self.epochs - entry["epoch"]) * sum(self.seconds) / len(self.seconds)
-        print(f"epoch {entry['epoch']:>4}/{self.epochs}   loss {entry['loss']:.3f}   valid NDCG@10 {entry['valid_ndcg']:.4f}{' (best)' if best else '       '}"
+def _epoch_line(epochs: int):
+    """A function that prints an epoch: number, loss, valid NDCG@10, whether it is the best so far, its time, the time left if every epoch is run."""
+    seconds = []
+
+    def show(history) -> None:
+        entry = history.epochs[-1]
+        seconds.append(entry["seconds"])
+        left = (epochs - entry["epoch"]) * sum(seconds) / len(seconds)
+        best = " (best)" if history.best_epoch == entry["epoch"] else "       "
+        print(f"epoch {entry['epoch']:>4}/{epochs}   loss {entry['loss']:.3f}   valid NDCG@10 {entry['valid_ndcg']:.4f}{best}"
               f"   {_time(entry['seconds'])}   left {_time(left)}", flush=True)
+
+    return show
 
 
 def _evaluate(options) -> None:
     model, data = minirec.load_model(options.model), _load(options)
-    if model.vocabulary.fingerprint != data.fingerprint():
-        raise ValueError(f"{options.model} was trained on other data than {options.data}: their fingerprints are {model.vocabulary.fingerprint} "
-                         f"and {data.fingerprint()}. Evaluate on the data it was trained on.")
-    result = minirec.evaluate(model, data.split(options.split), which=options.which, protocol=options.protocol, k=options.k, exclude_seen=options.exclude_seen)
+    split = data.split(options.split or model.vocabulary.split.partition(" ")[0] or "leave-one-out")
+    result = minirec.evaluate(model, split, which=options.which, protocol=options.protocol, k=options.k, exclude_seen=options.exclude_seen)
     print(json.dumps(_metrics(result)) if options.json else _line(result))
 
 
 def _recommend(options) -> None:
     model = minirec.load_model(options.model)
-    histories = [[raw.strip() for raw in text.split(",") if raw.strip()] for text in options.history]
+    histories = [[raw.strip() for row in csv.reader([text]) for raw in row if raw.strip()] for text in options.history]
     frame = minirec.recommend(model, histories, options.k, exclude_seen=options.exclude_seen)
     if options.json:
         print(frame.to_json(orient="records"))

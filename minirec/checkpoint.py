@@ -34,6 +34,8 @@ def load(path, identity: dict) -> dict | None:
 
     identity: what has to agree for the run to be the same run (model, options, data, seed ...), as flat names and values.
     """
+    if Path(path).is_dir():
+        raise CheckpointError(f"{path} is a folder; name a file in it.")
     if not Path(path).exists():
         return None
     try:

@@ -169,6 +169,13 @@ def _scored(model, split: Split, which: str):
     n_items = split.interactions.n_items
     if getattr(model, "n_items", n_items) != n_items:
         raise ValueError(f"{_name(model)} knows {model.n_items:,} items, the data has {n_items:,}; it was made for other data.")
+    trained_on = getattr(model, "vocabulary", None)
+    if trained_on is not None and trained_on.fingerprint != split.interactions.fingerprint:
+        raise ValueError(f"{_name(model)} was trained on other data than this: their fingerprints are {trained_on.fingerprint} and "
+                         f"{split.interactions.fingerprint}. Evaluate it on the data it was trained on.")
+    if trained_on is not None and trained_on.split not in ("", split.fingerprint):
+        raise ValueError(f"{_name(model)} was trained on the split '{trained_on.split}', and this is '{split.fingerprint}': it may have seen what it is "
+                         f"asked for. Split the data as for training.")
     tensor = next(chain(model.parameters(), model.buffers()), None) if isinstance(model, torch.nn.Module) else None
     device = tensor.device if tensor is not None else "cpu"
     training = getattr(model, "training", False)

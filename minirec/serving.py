@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from minirec.checkpoint import read
+from minirec.data.batching import SCORES_PER_BATCH
 from minirec.data.interactions import encode_items
 from minirec.files import atomic_write
 from minirec.models import build_model, model_options
@@ -20,13 +21,16 @@ def save_model(path, model, interactions) -> None:
     """Writes model, options, raw item ids, item counts and data fingerprint to one file, whole or not at all."""
     if model.n_items != interactions.n_items:
         raise ValueError(f"the model knows {model.n_items:,} items, the interactions have {interactions.n_items:,}: these are not what it was trained on.")
+    if model.vocabulary is not None and model.vocabulary.fingerprint != interactions.fingerprint:
+        raise ValueError(f"the {model.name} was trained on other interactions than these, so their ids would name the wrong items.")
     if set(model.options) != set(model_options(model.name)):
         raise ValueError(f"only a model made by build_model can be saved, because its options build it again; make the {model.name} that way.")
     ids = interactions.item_ids
     state = {"format": FORMAT, "name": model.name, "n_items": model.n_items, "options": model.options, "torch": str(torch.__version__),
              "weights": {key: value.detach().cpu() for key, value in model.state_dict().items()},
              "item_ids": torch.from_numpy(ids.copy()) if ids.dtype.kind in "iuf" else [str(raw) for raw in ids],
-             "counts": torch.from_numpy(interactions.item_counts()), "fingerprint": interactions.fingerprint()}
+             "counts": torch.from_numpy(interactions.item_counts()), "fingerprint": interactions.fingerprint,
+             "split": model.vocabulary.split if model.vocabulary else ""}
     with atomic_write(path) as file:
         torch.save(state, file)
 
@@ -41,7 +45,7 @@ def load_model(path):
         raise ValueError(f"{path} is not a model saved by save_model of this version of minirec.") from None
     ids = state["item_ids"]
     ids = ids.numpy() if isinstance(ids, torch.Tensor) else np.array(ids, dtype=object)
-    model.vocabulary = Vocabulary(ids, state["counts"].numpy(), state["fingerprint"])
+    model.vocabulary = Vocabulary(ids, state["counts"].numpy(), state["fingerprint"], state["split"])
     return model.eval()
 
 
@@ -65,6 +69,7 @@ def recommend(model, histories, k: int = 10, *, exclude_seen: bool = False, batc
     left = model.n_items - max((len(set(real.tolist())) for real in known), default=0)
     if exclude_seen and k > left:
         raise ValueError(f"without the items seen, some history leaves only {left} items to recommend; choose a k up to that, not {k}.")
+    batch_size = min(batch_size, max(1, SCORES_PER_BATCH // (model.n_items + 1)))  # bounds memory for a large catalogue
     parts = [_best(model, known[at:at + batch_size], k, exclude_seen) for at in range(0, len(histories), batch_size)]
     items, scores = (np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, k)) for i in range(2))
     each = lambda values, dtype: np.repeat(np.array(values, dtype=dtype), k)  # noqa: E731

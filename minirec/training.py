@@ -4,6 +4,7 @@ A step is one batch; an epoch visits every window (or the sampled prefixes) once
 """
 
 import contextlib
+import re
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -58,17 +59,19 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
     batch_size counts targets. patience: epochs without a better valid NDCG@10 before stopping (None: never). select: the protocol of that choice.
     device: "auto", "cpu" or "cuda"; precision: "float32" or "bfloat16" (autocast). checkpoint: a path; if it exists the run continues from it, bit for
     bit on the CPU with the same versions and number of threads, otherwise it is written every checkpoint_seconds and after every epoch.
-    progress: a bar (None: only on a terminal). on_epoch(entry) is called after every epoch. Ctrl-C ends training and keeps the best so far.
+    progress: a bar (None: only on a terminal). on_epoch(history) is called after every epoch. Ctrl-C ends training and keeps the best so far.
     Raises FloatingPointError at a loss that is not finite, CheckpointError for a checkpoint of another run.
     """
     if precision not in PRECISIONS or select not in PROTOCOLS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} and select one of {', '.join(PROTOCOLS)}; got {precision!r}, {select!r}.")
     if epochs < 1 or lr <= 0 or (patience is not None and patience < 1):
         raise ValueError(f"epochs and patience must be at least 1 and lr positive; got {epochs}, {patience}, {lr}.")
+    if not isinstance(split, Split):
+        raise TypeError(f"fit trains on a split, interactions.split(); got {type(split).__name__}.")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer from 0 up; got {seed!r}.")
     if model.n_items != split.interactions.n_items:
         raise ValueError(f"the model knows {model.n_items:,} items, the data has {split.interactions.n_items:,}; build it with n_items of this data.")
-    data = split.interactions
-    model.vocabulary = Vocabulary(data.item_ids, data.item_counts(), data.fingerprint())
     if model.objective == "count":
         return _count(model, split, select)
     device = _device(device)
@@ -76,21 +79,28 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
         torch.manual_seed(seed)
         run = _Run(model.to(device), split, batch_size, lr, seed, device, precision, select, checkpoint, checkpoint_seconds)
         run.resume()
+        model.vocabulary = _vocabulary(split)
         return run.train(epochs, patience, progress, on_epoch)
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.partition(":")[0] not in ("cpu", "cuda"):
-        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {name!r}.")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:NUMBER'; got {name!r}.")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} was asked for, but this PyTorch sees no CUDA GPU; use 'cpu' or 'auto'.")
     return torch.device(name)
 
 
+def _vocabulary(split) -> Vocabulary:
+    data = split.interactions
+    return Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
+
+
 def _count(model, split, select) -> History:
     begin = time.perf_counter()
+    model.vocabulary = _vocabulary(split)
     model.count(split)
     return History([_entry(1, float("nan"), evaluate(model, split, which="valid", protocol=select), begin)], 1, "counted")
 
@@ -107,8 +117,8 @@ class _Run:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.n_targets, self.pending, self.best = 0, [], None
         self.history = History()
-        self.identity = {"model": getattr(model, "name", type(model).__name__), "n_items": model.n_items, "data": split.interactions.fingerprint(),
-                         "split": split.kind, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device.type, "precision": precision,
+        self.identity = {"model": getattr(model, "name", type(model).__name__), "n_items": model.n_items, "data": split.interactions.fingerprint,
+                         "split": split.fingerprint, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device.type, "precision": precision,
                          "select": select} | {f"option {k}": v for k, v in getattr(model, "options", {}).items()}
         self.identity |= {f"shape of {name}": list(p.shape) for name, p in model.named_parameters()}
 
@@ -126,7 +136,7 @@ class _Run:
                     else:
                         self.one_epoch(bar)
                         if on_epoch is not None:
-                            on_epoch(history.epochs[-1])
+                            on_epoch(history)
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
             finally:

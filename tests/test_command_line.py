@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 
 import pytest
 
@@ -19,7 +20,7 @@ def run(capsys, *arguments):
 def log_file(tmp_path):
     """A small log of named items: each user walks along a ring of eight, so there is something to learn."""
     names = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"]
-    lines = [f"{user},{names[(user * 3 + step) % 8]},{100 * user + step}" for user in range(40) for step in range(8)]
+    lines = [f"{user},{names[(user * 3 + step) % 8]},{100 * step + user}" for user in range(40) for step in range(8)]
     path = tmp_path / "walks.csv"
     path.write_text("user,item,timestamp\n" + "\n".join(lines) + "\n")
     return path
@@ -123,3 +124,46 @@ def test_a_terminal_sees_a_line_an_epoch(capsys, tmp_path, log_file, monkeypatch
     monkeypatch.setattr("sys.stdout", terminal)
     main(["train", "--data", str(log_file), "--model", "gru4rec", "--epochs", "2", "--out", str(tmp_path / "m.pt")])
     assert "epoch    2/2" in terminal.getvalue()
+
+
+def test_a_model_is_judged_on_the_split_it_was_trained_on(capsys, tmp_path, log_file):
+    train = ["train", "--data", log_file, "--model", "last-item", "--split", "temporal", "--out", tmp_path / "m.pt"]
+    _, reported, _ = run(capsys, *train)
+    status, repeated, _ = run(capsys, "evaluate", tmp_path / "m.pt", "--data", log_file)
+    assert status == 0 and repeated.strip() in reported
+    status, _, err = run(capsys, "evaluate", tmp_path / "m.pt", "--data", log_file, "--split", "leave-one-out")
+    assert status == 1 and "was trained on the split 'temporal" in err
+
+
+@pytest.mark.parametrize("out, message", [("", "is a folder"), ("walks.csv", "is the data file")])
+def test_an_impossible_out_is_found_before_training(capsys, tmp_path, log_file, monkeypatch, out, message):
+    before = log_file.read_bytes()
+    monkeypatch.setattr("minirec.fit", lambda *args, **kwargs: pytest.fail("it trained first"))
+    status, _, err = run(capsys, "train", "--data", log_file, "--model", "popularity", "--out", tmp_path / out)
+    assert status == 1 and message in err and log_file.read_bytes() == before
+
+
+def test_ids_with_commas_quotes_and_blanks_can_be_named(capsys, tmp_path):
+    names = ["salt, fine", 'a "b" c', "naïve é", "plain"]
+    quoted = ['"salt, fine"', '"a ""b"" c"', "naïve é", "plain"]
+    path = tmp_path / "odd.csv"
+    path.write_text("user,item,timestamp\n" + "".join(f"{user},{quoted[(user + t) % 4]},{t}\n" for user in range(9) for t in range(4)))
+    _, out, _ = run(capsys, "train", "--data", path, "--model", "last-item", "--out", tmp_path / "m.pt")
+    command = shlex.split(re.search(r"next +python -m minirec (.+)", out).group(1))
+    _, listed, _ = run(capsys, *command, "--k", 4)
+    assert "unknown" not in listed and all(name in listed for name in names)
+
+
+def test_json_has_null_where_there_is_no_loss(capsys, tmp_path, log_file):
+    _, out, _ = run(capsys, "train", "--data", log_file, "--model", "popularity", "--out", tmp_path / "p.pt", "--json")
+    assert "NaN" not in out and json.loads(out)["epochs"][0]["loss"] is None
+
+
+def test_a_continued_run_marks_only_a_better_epoch_as_best(capsys, tmp_path, log_file):
+    arguments = ["train", "--data", log_file, "--model", "gru4rec", "--d-model", 8, "--lr", 0.05, "--patience", 100, "--device", "cpu", "--log",
+                 "--checkpoint", tmp_path / "run.ckpt", "--out", tmp_path / "m.pt"]
+    _, first, _ = run(capsys, *arguments, "--epochs", 12)
+    _, second, _ = run(capsys, *arguments, "--epochs", 14)
+    best = max(float(value) for value in re.findall(r"valid NDCG@10 (0\.\d+) ", first))
+    marked = [float(value) for value in re.findall(r"valid NDCG@10 (\d\.\d+) \(best\)", second)]
+    assert all(value > best for value in marked)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis.strategies import booleans, integers, lists, sampled_from
 
 from logs import log, random_log, rows_of
-from minirec import build_model, evaluate, expected_metrics, metrics
+from minirec import build_model, evaluate, expected_metrics, fit, metrics
 from minirec.data import batching
 from minirec.data.batching import flat_ranges, history_batches, padded
 from minirec.data.planted import PlantedOracle, generate_planted
@@ -239,3 +239,13 @@ def test_evaluating_ml_1m_stays_under_a_gigabyte(real_data):
 def test_a_user_with_the_same_item_everywhere_is_judged():
     evaluation = evaluate(Arithmetic(3), log([[2, 2, 2, 2]], n_items=3).split(), exclude_seen=True)
     assert evaluation.ranks.tolist() == ranks_by_hand(Arithmetic(3), log([[2, 2, 2, 2]], n_items=3).split(), "test", True, None)
+
+
+def test_a_model_trained_on_other_data_or_another_split_is_refused():
+    data, other = random_log(3, n_users=40, shortest=4, latest=50), random_log(4, n_users=40, shortest=4, latest=50)
+    model = build_model("popularity", data.n_items)
+    fit(model, data.split())
+    with pytest.raises(ValueError, match="popularity was trained on other data"):
+        evaluate(model, other.split())
+    with pytest.raises(ValueError, match="popularity was trained on the split 'leave-one-out .* this is 'temporal"):
+        evaluate(model, data.split("temporal"))

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from logs import random_log
+
 from minirec import Interactions, available_models, build_model, fit, load_model, recommend, save_model
 from minirec.models import model_options
 
@@ -78,7 +80,7 @@ def test_raw_ids_survive(tmp_path, names):
 
 def test_the_vocabulary_counts_and_fingerprint_survive(tmp_path):
     _, again, data = saved(tmp_path / "model.pt")
-    assert again.vocabulary.counts.tolist() == data.item_counts().tolist() and again.vocabulary.fingerprint == data.fingerprint()
+    assert again.vocabulary.counts.tolist() == data.item_counts().tolist() and again.vocabulary.fingerprint == data.fingerprint
 
 
 def test_recommend_gives_the_best_scored_items_in_order(tmp_path):
@@ -229,3 +231,23 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, m
     with pytest.raises(OSError, match="disk is full"):
         save_model(tmp_path / "model.pt", model, data)
     assert (tmp_path / "model.pt").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_model_is_not_saved_with_the_ids_of_other_data(tmp_path):
+    data, other = random_log(0), random_log(1)
+    model = build_model("popularity", data.n_items)
+    fit(model, data.split())
+    with pytest.raises(ValueError, match="trained on other interactions"):
+        save_model(tmp_path / "model.pt", model, other)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_large_catalogue_is_scored_a_few_histories_at_a_time(monkeypatch):
+    data = random_log(0)
+    model = build_model("popularity", data.n_items)
+    fit(model, data.split())
+    monkeypatch.setattr("minirec.serving.SCORES_PER_BATCH", 3 * (data.n_items + 1))
+    rows, scores = [], model.scores
+    monkeypatch.setattr(model, "scores", lambda items: rows.append(len(items)) or scores(items))
+    frame = recommend(model, [[1]] * 10, k=2)
+    assert rows == [3, 3, 3, 1] and len(frame) == 20

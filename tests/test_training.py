@@ -74,8 +74,8 @@ def test_without_patience_every_epoch_is_run(split):
 
 
 def test_ctrl_c_keeps_the_best_so_far(split):
-    def interrupt(entry):
-        if entry["epoch"] == 2:
+    def interrupt(history):
+        if len(history.epochs) == 2:
             raise KeyboardInterrupt
 
     (model, history), (reference, _) = trained(split, epochs=9, on_epoch=interrupt), trained(split, epochs=2)
@@ -136,7 +136,8 @@ def test_a_model_that_counts_is_fitted_by_counting(split):
 
 
 @pytest.mark.parametrize("wrong, message", [({"precision": "half"}, "precision"), ({"select": "all"}, "select"), ({"epochs": 0}, "epochs"), ({"lr": 0.0}, "lr"),
-                                            ({"patience": 0}, "patience"), ({"batch_size": 0}, "batch_size")])
+                                            ({"patience": 0}, "patience"), ({"batch_size": 0}, "batch_size"), ({"seed": -1}, "seed"),
+                                            ({"device": "cpu:x"}, "device")])
 def test_impossible_settings_are_refused_by_name(split, wrong, message):
     with pytest.raises(ValueError, match=message):
         trained(split, **wrong)

@@ -266,8 +266,8 @@ def _whole_second(row: int, text: str) -> int:
     """Exact at any size: nothing goes through a float."""
     if not NUMBER.fullmatch(text):
         what = f"the timestamp {text!r} is not a number" if text else "the timestamp is missing"
-        raise _BadRow(row, f"{what}. Timestamps must be integers or decimals (seconds since 1970); drop the row, or load without time order by "
-                           "leaving the column out.")
+        raise _BadRow(row, f"{what}. Timestamps must be integers or decimals (seconds since 1970). Drop the row; for dates, read the file with "
+                           "pandas.read_csv(parse_dates=...) and use Interactions.from_frame; without the column, rows keep the order of the file.")
     second = Decimal(text).to_integral_value(ROUND_FLOOR)
     if not -2**63 <= second < 2**63:
         raise _BadRow(row, f"the timestamp {text[:40]} is too large; it should be seconds since 1970.")

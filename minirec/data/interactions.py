@@ -113,6 +113,7 @@ class Interactions:
         """How often each item occurs: int64[n_items + 1], entry 0 is 0."""
         return np.bincount(self.items, minlength=self.n_items + 1)
 
+    @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when any id, order or raw item id does."""
         raw = "\n".join(map(str, self.item_ids.tolist())).encode()
@@ -188,6 +189,11 @@ class Split:
     test: Targets
     too_short: int
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The kind of split and 16 hexadecimal digits that change with the part it trains on."""
+        return f"{self.kind} {hashlib.sha256(self.train_ends.tobytes()).hexdigest()[:16]}"
+
     def train_sequence(self, user: int) -> np.ndarray:
         """User's training items, oldest first: a view."""
         return self.interactions.items[self.interactions.offsets[user]:self.train_ends[user]]
@@ -204,10 +210,15 @@ class Split:
             raise ValueError(f"the phase must be 'valid' or 'test'; got {phase!r}.")
         return self.valid if phase == "valid" else self.test
 
+    @property
+    def why_not_judged(self) -> str:
+        """Why too_short users are not judged, in words."""
+        return "too short to be judged" if self.kind == "leave-one-out" else "not judged: nothing on both sides of the point in time"
+
     def __repr__(self):
         n_train = int((self.train_ends - self.interactions.offsets[:-1]).sum())
         return (f"Split({self.kind}: {n_train:,} training interactions, {len(self.valid):,} valid and {len(self.test):,} test targets, "
-                f"{self.too_short:,} users too short to be judged)")
+                f"{self.too_short:,} users {self.why_not_judged})")
 
 
 def encode_items(raw, index: pd.Index) -> np.ndarray:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What a model needs to speak in raw ids: item_ids[i - 1] is item i's raw id, counts[i] how often i occurs in the log (counts[0] = 0)."""
+    """What a model was trained on, and needs to speak in raw ids: fingerprints of the log and of the split (empty: not known); item_ids[i - 1] is item i's raw id, counts[i] how often i occurs in the log (counts[0] = 0)."""
 
     item_ids: np.ndarray
     counts: np.ndarray
     fingerprint: str
+    split: str = ""
 
 
 class Recommender(nn.Module):
