@@ -18,7 +18,7 @@ from minirec.data.interactions import DataError, Interactions
 SEEDS = integers(0, 10**6)
 RAW_IDS = {"small integers": [3, 7, 11], "large integers": [2**53, 2**53 + 1, 2**62], "negative integers": [-5, -1, 4],
            "unsigned": np.array([5, 2**63 + 1, 2**63 + 3], dtype=np.uint64), "strings": ["b-1", "ä", "10"], "digits": ["007", "7", "70"],
-           "decimals": [0.5, 1.0, 2.25], "a mixture": np.array(["a", 3, "4"], dtype=object)}
+           "decimals": [0.5, 1.0, 2.25]}
 
 
 def columns(rows):
@@ -310,3 +310,9 @@ def test_the_fingerprint_changes_with_items_order_users_and_raw_ids(change):
 def test_a_missing_id_is_an_error_with_its_row(missing):
     with pytest.raises(DataError, match="missing .* at row 1;"):
         Interactions.from_columns(np.array(["a", missing, "b"], dtype=object), [1, 2, 3])
+
+
+@pytest.mark.parametrize("ids", [[1, "1", 2], pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03"]), [True, False, True]])
+def test_ids_that_are_neither_all_numbers_nor_all_strings_are_refused(ids):
+    with pytest.raises(DataError, match="all numbers or all strings"):
+        Interactions.from_frame(pd.DataFrame({"user": [1, 1, 2], "item": ids}))

@@ -277,7 +277,15 @@ def _dense(raw) -> tuple[np.ndarray, np.ndarray]:
     codes, distinct = pd.factorize(raw, sort=True)
     if len(codes) and codes.min() < 0:
         raise DataError(f"a user or item id is missing (None or NaN) at row {int(np.argmax(codes < 0)):,}; drop the row.")
-    return codes, np.asarray(distinct)
+    distinct = np.asarray(distinct)
+    if distinct.dtype.kind not in "iufUT" and {_kind(raw_id) for raw_id in distinct.tolist()} not in (set(), {"string"}, {"number"}):
+        raise DataError("user ids, and item ids, must be all numbers or all strings; turn dates, pairs or a mixture into strings first, as in "
+                        "frame['item'].astype(str).")
+    return codes, distinct
+
+
+def _kind(raw_id) -> str:
+    return "string" if isinstance(raw_id, str) else "number" if isinstance(raw_id, (int, float)) and not isinstance(raw_id, bool) else "other"
 
 
 def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
