@@ -2,8 +2,9 @@
 
 import os
 
-# OpenMP's threads spin for long while they wait for each other. Beside other busy processes that can make the many small steps of a GRU ten times slower; threads that
-# never spin are slower on a quiet one; a short spin is right on both. Read when torch is loaded, so it comes before; kernels inherit it.
+# OpenMP's threads spin for long while they wait for each other. Beside other busy processes that can make the many small steps of a GRU ten
+# times slower; threads that never spin are slower on a quiet machine; a short spin is right on both. It is read when torch is loaded, so it
+# comes before; kernels inherit it.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import matplotlib

@@ -17,7 +17,7 @@ import minirec
 from minirec.benchmark import BENCHMARKS
 from minirec.evaluation import PROTOCOLS
 from minirec.models import model_options
-from minirec.training import PRECISIONS
+from minirec.training import PRECISIONS, choose_device
 
 COMMON_OPTIONS = {"d_model": int, "n_layers": int, "n_heads": int, "dropout": float, "max_len": int, "kernel_size": int}
 
@@ -115,11 +115,11 @@ def _train(options) -> None:
     known = model_options(options.model)
     chosen = {name: getattr(options, name) for name in COMMON_OPTIONS if getattr(options, name) is not None}
     chosen |= {key: _value(value) for key, value in (_pair(text, "--option") for text in options.option)}
-    out = _writable(options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data)
     data = _load(options)
     split = data.split(options.split or "leave-one-out")
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
+    out = _writable(options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data)
     quiet = options.json or not (options.log or sys.stdout.isatty())
     _head(options, data, split, model, quiet)
     begin = time.perf_counter()
@@ -146,8 +146,8 @@ def _train(options) -> None:
 def _head(options, data, split, model, quiet) -> None:
     if quiet:
         return
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
-    where = f"{device}, {torch.get_num_threads()} threads" if device == "cpu" else device
+    device = choose_device(options.device)
+    where = f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
     print(f"{options.data:<9} {data.n_users:,} users   {data.n_items:,} items   {data.n_interactions:,} interactions   "
           f"mean history {data.n_interactions / data.n_users:.1f}")
     left_out = f"   {data.n_duplicates:,} duplicates left out" if data.n_duplicates else ""

@@ -74,7 +74,7 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
         raise ValueError(f"the model knows {model.n_items:,} items, the data has {split.interactions.n_items:,}; build it with n_items of this data.")
     if model.objective == "count":
         return _count(model, split, select)
-    device = _device(device)
+    device = choose_device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         run = _Run(model.to(device), split, batch_size, lr, seed, device, precision, select, checkpoint, checkpoint_seconds)
@@ -83,7 +83,8 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
         return run.train(epochs, patience, progress, on_epoch)
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """"auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1" -> the device; ValueError for any other name, or a GPU that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):

@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What a model was trained on, and needs to speak in raw ids: fingerprints of the log and of the split (empty: not known); item_ids[i - 1] is item i's raw id, counts[i] how often i occurs in the log (counts[0] = 0)."""
+    """What a model was trained on, and what it needs to speak in raw ids.
+
+    item_ids[i - 1] is item i's raw id, counts[i] how often i occurs in the log (counts[0] = 0); fingerprint is the log's, split the split's
+    (empty where it is not known).
+    """
 
     item_ids: np.ndarray
     counts: np.ndarray
