@@ -15,16 +15,21 @@ import torch
 
 import minirec
 from minirec.benchmark import BENCHMARKS
+from minirec.data.batching import PREFIXES_PER_USER
 from minirec.evaluation import PROTOCOLS
 from minirec.models import model_options
-from minirec.training import PRECISIONS, choose_device
+from minirec.results import record_run, refuse_existing, save_record
+from minirec.training import PRECISIONS, SCHEDULES, choose_device
 
 COMMON_OPTIONS = {"d_model": int, "n_layers": int, "n_heads": int, "dropout": float, "max_len": int, "kernel_size": int}
+FIT_OPTIONS = ("epochs", "batch_size", "lr", "lr_schedule", "patience", "seed", "objective", "prefixes_per_user", "device", "precision", "select", "checkpoint")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, 1 for an error that is explained in one line, 130 for Ctrl-C before there is a result."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
+    options.typed = ["python", "-m", "minirec", *arguments]
     try:
         options.run(options)
         sys.stdout.flush()
@@ -77,13 +82,17 @@ def _train_flags(train) -> None:
     train.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="any other option of the model; may be repeated")
     for name, kind, default, text in (
             ("epochs", int, 100, "most epochs"), ("patience", int, 10, "epochs without a better valid NDCG@10 before stopping"),
-            ("batch-size", int, 2048, "targets in a batch"), ("lr", float, 1e-3, "Adam's learning rate"), ("seed", int, 0, "of weights, batches and dropout")):
+            ("batch-size", int, 2048, "targets in a batch"), ("lr", float, 1e-3, "Adam's learning rate"), ("seed", int, 0, "of weights, batches and dropout"),
+            ("prefixes-per-user", int, PREFIXES_PER_USER, "in an epoch, where prefixes are sampled")):
         train.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default {default})")
+    train.add_argument("--lr-schedule", default="constant", choices=SCHEDULES, help="cosine: from lr to 0 over the epochs (default constant)")
+    train.add_argument("--objective", help="prefix: train a next-item model on sampled prefixes (default: the model's own objective)")
     train.add_argument("--device", default="auto", help="auto, cpu or cuda")
     train.add_argument("--precision", default="float32", choices=PRECISIONS)
     train.add_argument("--select", default="full", choices=PROTOCOLS, help="the protocol that chooses the best epoch")
     train.add_argument("--checkpoint", help="continue from this file if it exists, and keep it up to date")
     train.add_argument("--out", help="where to save the model (default runs/DATA-MODEL.pt)")
+    train.add_argument("--record", metavar="FILE.json", help="where to leave the run's record: settings, history, metrics, machine; must be a new file")
     train.add_argument("--log", action="store_true", help="print a line an epoch even where there is no terminal")
 
 
@@ -119,16 +128,18 @@ def _train(options) -> None:
     split = data.split(options.split or "leave-one-out")
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
-    out = _writable(options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data)
+    out = _writable("--out", options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data)
+    record = _new_record(options, out)
     quiet = options.json or not (options.log or sys.stdout.isatty())
     _head(options, data, split, model, quiet)
     begin = time.perf_counter()
-    history = minirec.fit(model, split, epochs=options.epochs, batch_size=options.batch_size, lr=options.lr, patience=options.patience, seed=options.seed,
-                          device=options.device, precision=options.precision, select=options.select, checkpoint=options.checkpoint,
-                          progress=False if quiet else None, on_epoch=None if quiet else _epoch_line(options.epochs))
+    history = minirec.fit(model, split, **{name: getattr(options, name) for name in FIT_OPTIONS}, progress=False if quiet else None,
+                          on_epoch=None if quiet else _epoch_line(options.epochs))
     if not history.epochs:
         raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
     minirec.save_model(out, model, data)
+    if record is not None:
+        save_record(record, record_run(model, split, history, options.typed))
     test = minirec.evaluate(model, split)
     if options.json:
         epochs = [{key: None if value != value else value for key, value in entry.items()} for entry in history.epochs]  # JSON has no NaN
@@ -138,6 +149,8 @@ def _train(options) -> None:
     print(f"trained   {len(history.epochs)} epochs in {_time(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
           f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}")
     print(_line(test))
+    if record is not None:
+        print(f"recorded  {record}")
     example = io.StringIO()
     csv.writer(example, lineterminator="").writerow(data.item_ids[data.sequence(0)[:3] - 1])
     print(f"saved     {out}\nnext      python -m minirec recommend {shlex.quote(str(out))} --history {shlex.quote(example.getvalue())}")
@@ -156,17 +169,29 @@ def _head(options, data, split, model, quiet) -> None:
     print(f"{model.name:<9} {shown}   {sum(p.numel() for p in model.parameters()):,} parameters   {where}, {options.precision}", flush=True)
 
 
-def _writable(out, data) -> Path:
-    """The path of the model to be, found out before the training and not after it. Raises where it cannot be written, or is the data itself."""
-    out = Path(out)
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a folder; name a file in it.")
-    if out.exists() and Path(data).exists() and out.samefile(data):
-        raise ValueError(f"--out {out} is the data file; name another.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(out.parent, os.W_OK):
-        raise ValueError(f"--out {out}: the folder {out.parent} is not writable.")
-    return out
+def _writable(flag: str, path, data) -> Path:
+    """The path of a file to be, found out before the training and not after it. Raises where it cannot be written, or is the data itself."""
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{flag} {path} is a folder; name a file in it.")
+    if path.exists() and Path(data).exists() and path.samefile(data):
+        raise ValueError(f"{flag} {path} is the data file; name another.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{flag} {path}: the folder {path.parent} is not writable.")
+    return path
+
+
+def _new_record(options, out: Path) -> Path | None:
+    """The path of the record to be, where one is asked for: writable, not there yet, and no other file of this run."""
+    if options.record is None:
+        return None
+    record = _writable("--record", options.record, options.data)
+    refuse_existing(record)
+    for flag, other in (("--out", out), ("--checkpoint", options.checkpoint)):
+        if other is not None and Path(other).absolute() == record.absolute():
+            raise ValueError(f"--record {record} is also the file of {flag}; name another.")
+    return record
 
 
 def _epoch_line(epochs: int):

@@ -4,6 +4,7 @@ A step is one batch; an epoch visits every window (or the sampled prefixes) once
 """
 
 import contextlib
+import math
 import re
 import time
 import warnings
@@ -14,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from minirec import checkpoint as checkpoints
-from minirec.data.batching import TrainingBatches
+from minirec.data.batching import PREFIXES_PER_USER, TrainingBatches
 from minirec.data.interactions import Split
 from minirec.evaluation import PROTOCOLS, evaluate
 from minirec.losses import full_softmax_loss
@@ -22,6 +23,7 @@ from minirec.models.base import Vocabulary
 
 LOOK_EVERY = 20  # steps between two looks at the loss: a look waits for the device
 PRECISIONS = ("float32", "bfloat16")
+SCHEDULES = ("constant", "cosine")
 
 
 @dataclass
@@ -29,12 +31,13 @@ class History:
     """What happened, an entry an epoch: epoch, loss (mean over targets), valid_recall, valid_mrr, valid_ndcg (at 10), seconds.
 
     best_epoch counts from 1 and is the one whose weights the model has now. stopped says why training ended: "epochs", "patience",
-    "interrupted" or "counted" (a model that only counts).
+    "interrupted" or "counted" (a model that only counts). settings: what `fit` was asked for, the objective and the device as it chose them.
     """
 
     epochs: list[dict] = field(default_factory=list)
     best_epoch: int = 0
     stopped: str = ""
+    settings: dict = field(default_factory=dict)
 
     best_ndcg = property(lambda self: self.epochs[self.best_epoch - 1]["valid_ndcg"] if self.best_epoch else float("nan"))
 
@@ -52,18 +55,21 @@ class History:
 
 
 def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: float = 1e-3, patience: int | None = 10, seed: int = 0,
-        device: str = "auto", precision: str = "float32", select: str = "full", checkpoint=None, checkpoint_seconds: float = 60.0,
-        progress: bool | None = None, on_epoch=None) -> History:
+        device: str = "auto", precision: str = "float32", select: str = "full", objective: str | None = None, prefixes_per_user: int = PREFIXES_PER_USER,
+        lr_schedule: str = "constant", checkpoint=None, checkpoint_seconds: float = 60.0, progress: bool | None = None, on_epoch=None) -> History:
     """Trains `model` on split's training part with Adam; ends with the weights that were best on valid NDCG@10.
 
     batch_size counts targets. patience: epochs without a better valid NDCG@10 before stopping (None: never). select: the protocol of that choice.
+    objective: None is the model's own; "prefix" trains a next-item model on prefixes_per_user sampled prefixes of each user an epoch, through its `last`.
+    lr_schedule: "constant", or "cosine" (step by step from lr towards 0 at the end of the last of the `epochs`).
     device: "auto", "cpu" or "cuda"; precision: "float32" or "bfloat16" (autocast). checkpoint: a path; if it exists the run continues from it, bit for
     bit on the CPU with the same versions and number of threads, otherwise it is written every checkpoint_seconds and after every epoch.
     progress: a bar (None: only on a terminal). on_epoch(history) is called after every epoch. Ctrl-C ends training and keeps the best so far.
     Raises FloatingPointError at a loss that is not finite, CheckpointError for a checkpoint of another run.
     """
-    if precision not in PRECISIONS or select not in PROTOCOLS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} and select one of {', '.join(PROTOCOLS)}; got {precision!r}, {select!r}.")
+    for name, value, known in (("precision", precision, PRECISIONS), ("select", select, PROTOCOLS), ("lr_schedule", lr_schedule, SCHEDULES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
     if epochs < 1 or lr <= 0 or (patience is not None and patience < 1):
         raise ValueError(f"epochs and patience must be at least 1 and lr positive; got {epochs}, {patience}, {lr}.")
     if not isinstance(split, Split):
@@ -72,15 +78,27 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
         raise ValueError(f"seed must be an integer from 0 up; got {seed!r}.")
     if model.n_items != split.interactions.n_items:
         raise ValueError(f"the model knows {model.n_items:,} items, the data has {split.interactions.n_items:,}; build it with n_items of this data.")
-    if model.objective == "count":
-        return _count(model, split, select)
+    objective = _objective(model, objective)
+    settings = {"batch_size": batch_size, "lr": lr, "lr_schedule": lr_schedule, "seed": seed, "precision": precision, "select": select, "objective": objective,
+                "prefixes_per_user": prefixes_per_user if objective == "prefix" else None, "epochs": epochs, "patience": patience}
+    if objective == "count":
+        return _count(model, split, settings)
     device = choose_device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        run = _Run(model.to(device), split, batch_size, lr, seed, device, precision, select, checkpoint, checkpoint_seconds)
+        run = _Run(model.to(device), split, settings | {"device": device.type}, device, checkpoint, checkpoint_seconds)
         run.resume()
         model.vocabulary = _vocabulary(split)
         return run.train(epochs, patience, progress, on_epoch)
+
+
+def _objective(model, asked: str | None) -> str:
+    """The objective to train on: the model's own, or the prefixes that a next-item model was asked to be trained on."""
+    possible = ("next-item", "prefix") if model.objective == "next-item" else (model.objective,)
+    if asked is not None and asked not in possible:
+        name = getattr(model, "name", type(model).__name__)
+        raise ValueError(f"the objective of {name} can be {' or '.join(map(repr, possible))}; got {asked!r}.")
+    return asked or model.objective
 
 
 def choose_device(name: str) -> torch.device:
@@ -99,28 +117,32 @@ def _vocabulary(split) -> Vocabulary:
     return Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
 
 
-def _count(model, split, select) -> History:
+def _count(model, split, settings) -> History:
     begin = time.perf_counter()
     model.vocabulary = _vocabulary(split)
     model.count(split)
-    return History([_entry(1, float("nan"), evaluate(model, split, which="valid", protocol=select), begin)], 1, "counted")
+    valid = evaluate(model, split, which="valid", protocol=settings["select"])
+    return History([_entry(1, float("nan"), valid, begin)], 1, "counted", settings | {"device": "cpu"})
 
 
 class _Run:
     """One training run: the state that a checkpoint holds, and the loop over it."""
 
-    def __init__(self, model, split, batch_size, lr, seed, device, precision, select, checkpoint, checkpoint_seconds):
-        self.model, self.split, self.device, self.precision, self.select = model, split, device, precision, select
+    def __init__(self, model, split, settings, device, checkpoint, checkpoint_seconds):
+        self.model, self.split, self.device, self.settings = model, split, device, settings
+        self.precision, self.select, self.objective, self.lr = (settings[name] for name in ("precision", "select", "objective", "lr"))
         self.path, self.checkpoint_seconds, self.saved_at = checkpoint, checkpoint_seconds, time.perf_counter()
-        self.batches = TrainingBatches(split, model.objective, model.max_len, batch_size, seed)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-        self.lr, self.epoch, self.step, self.seconds_before = lr, 0, 0, 0.0
+        batch_size, seed, prefixes = (settings[name] for name in ("batch_size", "seed", "prefixes_per_user"))
+        self.batches = TrainingBatches(split, self.objective, model.max_len, batch_size, seed, PREFIXES_PER_USER if prefixes is None else prefixes)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=self.lr, fused=True)
+        self.epoch, self.step, self.seconds_before = 0, 0, 0.0
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.n_targets, self.pending, self.best = 0, [], None
-        self.history = History()
+        self.history = History(settings=settings)
+        may_differ = {"patience"} if settings["lr_schedule"] == "cosine" else {"patience", "epochs"}  # a cosine's steps depend on how many there will be
         self.identity = {"model": getattr(model, "name", type(model).__name__), "n_items": model.n_items, "data": split.interactions.fingerprint,
-                         "split": split.fingerprint, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device.type, "precision": precision,
-                         "select": select} | {f"option {k}": v for k, v in getattr(model, "options", {}).items()}
+                         "split": split.fingerprint} | {name: value for name, value in settings.items() if name not in may_differ}
+        self.identity |= {f"option {k}": v for k, v in getattr(model, "options", {}).items()}
         self.identity |= {f"shape of {name}": list(p.shape) for name, p in model.named_parameters()}
 
     def train(self, epochs, patience, progress, on_epoch) -> History:
@@ -152,6 +174,9 @@ class _Run:
         self.model.train()
         batches = self.batches.epoch(self.epoch)
         while self.step < len(batches):
+            if self.settings["lr_schedule"] == "cosine":  # a function of the step alone, so a resumed run has it too
+                done = (self.epoch + self.step / len(batches)) / self.settings["epochs"]
+                self.optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * done)) / 2
             self.one_step(batches[self.step])
             bar.update(1)
             due = self.path is not None and time.perf_counter() - self.saved_at >= self.checkpoint_seconds
@@ -177,7 +202,7 @@ class _Run:
         inputs, targets = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in (batch.inputs, batch.targets))
         autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else contextlib.nullcontext()
         with autocast:
-            if self.model.objective == "prefix":
+            if self.objective == "prefix":
                 representations = self.model.last(inputs)
             else:
                 real = targets > 0
@@ -228,7 +253,7 @@ class _Run:
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
         self.epoch, self.step, self.n_targets, self.best = state["epoch"], state["step"], state["n_targets"], state["best"]
         self.loss_sum, self.seconds_before = state["loss_sum"].to(self.device), state["seconds"]
-        self.history = History(state["epochs"], state["best_epoch"])
+        self.history = History(state["epochs"], state["best_epoch"], settings=self.settings)
 
 
 def _entry(epoch: int, loss: float, valid, begin: float) -> dict:

@@ -32,14 +32,15 @@ def slow(self, batch):  # so that there is time to be killed in
     one_step(self, batch)
     time.sleep({pause})
 minirec.training._Run.one_step = slow
-history = fit(model, split, epochs=5, batch_size=256, lr=1e-2, patience=4, seed=5, device="cpu", checkpoint={path!r}, checkpoint_seconds=0.0)
+history = fit(model, split, epochs=5, batch_size=256, lr=1e-2, patience=4, seed=5, device="cpu", checkpoint={path!r}, checkpoint_seconds=0.0,
+              **{options!r})
 entries = [{{k: v for k, v in entry.items() if k != "seconds"}} for entry in history.epochs]
 torch.save({{"weights": model.state_dict(), "history": entries, "best": history.best_epoch, "stopped": history.stopped}}, {out!r})
 """
 
 
-def start(name, path, out, pause):
-    code = TRAIN.format(tests=str(Path(__file__).parent), name=name, path=str(path), out=str(out), pause=pause)
+def start(name, options, path, out, pause):
+    code = TRAIN.format(tests=str(Path(__file__).parent), name=name, options=options, path=str(path), out=str(out), pause=pause)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
@@ -58,13 +59,14 @@ def same(a, b):
     return a == b
 
 
-@pytest.mark.parametrize("name", ["gru4rec", "prefix", "cloze"])
-def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name):
-    finish(start(name, tmp_path / "whole.ckpt", tmp_path / "whole.pt", pause=0.0))
+@pytest.mark.parametrize("name, options", [("gru4rec", {}), ("prefix", {}), ("cloze", {}),
+                                           ("gru4rec", {"objective": "prefix", "prefixes_per_user": 20, "lr_schedule": "cosine"})])
+def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name, options):
+    finish(start(name, options, tmp_path / "whole.ckpt", tmp_path / "whole.pt", pause=0.0))
     path, out, kills = tmp_path / "killed.ckpt", tmp_path / "killed.pt", 0
     waits = torch.rand(3, generator=torch.Generator().manual_seed(len(name))) * 0.5
     for wait in waits.tolist():
-        process = start(name, path, out, pause=0.1)
+        process = start(name, options, path, out, pause=0.1)
         written = path.stat().st_mtime_ns if path.exists() else 0
         while process.poll() is None and (path.stat().st_mtime_ns if path.exists() else 0) == written:
             time.sleep(0.01)  # until it trains
@@ -73,7 +75,7 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name):
         kills += process.wait(timeout=60) != 0
         process.stderr.close()
     assert kills == len(waits) and not out.exists()  # it was killed every time, never done
-    finish(start(name, path, out, pause=0.0))
+    finish(start(name, options, path, out, pause=0.0))
     whole, killed = (torch.load(tmp_path / f"{which}.pt", weights_only=True) for which in ("whole", "killed"))
     assert same(whole, killed)
     states = [torch.load(tmp_path / f"{which}.ckpt", weights_only=True) for which in ("whole", "killed")]
@@ -107,6 +109,8 @@ def test_more_epochs_continue_a_finished_run(split, tmp_path):
 
 
 @pytest.mark.parametrize("other, named", [({"lr": 0.5}, "lr is 0.001 in the checkpoint and 0.5 now"), ({"seed": 1}, "seed is 0"), ({"batch_size": 9}, "batch_size"),
+                                          ({"objective": "prefix"}, "objective is 'next-item' in the checkpoint and 'prefix' now"),
+                                          ({"lr_schedule": "cosine"}, "lr_schedule is 'constant' in the checkpoint and 'cosine' now"),
                                           ({"model": WholeMean}, "model is 'running-mean' in the checkpoint and 'whole-mean' now"),
                                           ({"model": lambda n: RunningMean(n, d_model=8)}, "option d_model is 16 in the checkpoint and 8 now")])
 def test_a_checkpoint_of_another_run_is_refused_with_the_difference_named(split, tmp_path, other, named):
@@ -115,6 +119,18 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference_named(split,
     with pytest.raises(CheckpointError, match=named):
         run(split, tmp_path / "run.ckpt", **other)
     assert (tmp_path / "run.ckpt").read_bytes() == before
+
+
+def test_more_epochs_are_another_cosine_and_are_refused(split, tmp_path):
+    run(split, tmp_path / "run.ckpt", epochs=2, lr_schedule="cosine")
+    with pytest.raises(CheckpointError, match="epochs is 2 in the checkpoint and 3 now"):
+        run(split, tmp_path / "run.ckpt", epochs=3, lr_schedule="cosine")
+
+
+def test_another_number_of_prefixes_is_refused(split, tmp_path):
+    run(split, tmp_path / "run.ckpt", objective="prefix")
+    with pytest.raises(CheckpointError, match="prefixes_per_user is 8 in the checkpoint and 4 now"):
+        run(split, tmp_path / "run.ckpt", objective="prefix", prefixes_per_user=4)
 
 
 def test_a_checkpoint_of_other_data_is_refused(split, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from minirec import History
 from minirec.__main__ import _epoch_line, main
+from minirec.training import _Run
 
 
 def run(capsys, *arguments):
@@ -99,6 +100,7 @@ def test_a_checkpointed_command_continues(capsys, tmp_path, log_file):
     (["train", "--data", "planted", "--model", "gru4rec", "--option", "d_state"], "--option takes KEY=VALUE"),
     (["train", "--data", "planted", "--model", "gru4rec", "--lr", "-1"], "lr positive"),
     (["train", "--data", "planted", "--model", "gru4rec", "--device", "abacus"], "abacus"),
+    (["train", "--data", "planted", "--model", "gru4rec", "--objective", "cloze"], "gru4rec can be 'next-item' or 'prefix'; got 'cloze'"),
     (["recommend", "nowhere.pt", "--history", "1"], "nowhere.pt"),
     (["recommend", __file__, "--history", "1"], "is not a model saved by save_model"),
 ])
@@ -142,6 +144,49 @@ def test_an_impossible_out_is_found_before_training(capsys, tmp_path, log_file, 
     monkeypatch.setattr("minirec.fit", lambda *args, **kwargs: pytest.fail("it trained first"))
     status, _, err = run(capsys, "train", "--data", log_file, "--model", "popularity", "--out", tmp_path / out)
     assert status == 1 and message in err and log_file.read_bytes() == before
+
+
+def test_train_leaves_a_record_that_tells_the_run(capsys, tmp_path, log_file):
+    arguments = ["train", "--data", log_file, "--model", "gru4rec", "--d-model", 8, "--epochs", 3, "--objective", "prefix", "--prefixes-per-user", 2,
+                 "--lr-schedule", "cosine", "--device", "cpu", "--checkpoint", tmp_path / "run.ckpt", f"--out={tmp_path / 'm.pt'}", "--record", tmp_path / "new" / "run.json"]
+    status, out, _ = run(capsys, *arguments)
+    text = (tmp_path / "new" / "run.json").read_text()
+    record = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert status == 0 and f"recorded  {tmp_path / 'new' / 'run.json'}" in out
+    assert record["command"] == ("python -m minirec train --data walks.csv --model gru4rec --d-model 8 --epochs 3 --objective prefix --prefixes-per-user 2 "
+                                 "--lr-schedule cosine --device cpu --checkpoint run.ckpt --out=m.pt --record run.json")
+    assert str(tmp_path) not in text and tmp_path.name not in text
+    assert (record["data"], record["options"]["d_model"], record["settings"]["prefixes_per_user"], len(record["history"])) == ("walks.csv", 8, 2, 3)
+    _, judged, _ = run(capsys, "evaluate", tmp_path / "m.pt", "--data", log_file, "--json")
+    assert {**record["metrics"]["test"]["full"], "which": "test", "protocol": "full", "k": record["k"]} == json.loads(judged)
+
+
+@pytest.mark.parametrize("record, message", [("", "is a folder"), ("walks.csv", "is the data file"), ("old.json", "exists, and a record is never replaced"),
+                                             ("m.pt", "is also the file of --out"), ("run.ckpt", "is also the file of --checkpoint")])
+def test_an_impossible_record_is_found_before_training(capsys, tmp_path, log_file, monkeypatch, record, message):
+    (tmp_path / "old.json").write_text("precious")
+    monkeypatch.setattr("minirec.fit", lambda *args, **kwargs: pytest.fail("it trained first"))
+    status, _, err = run(capsys, "train", "--data", log_file, "--model", "popularity", "--out", tmp_path / "m.pt", "--checkpoint", tmp_path / "run.ckpt",
+                         "--record", tmp_path / record)
+    assert status == 1 and message in err and (tmp_path / "old.json").read_text() == "precious"
+
+
+@pytest.mark.parametrize("epochs, kept", [(0, False), (2, True)])
+def test_ctrl_c_leaves_a_record_only_of_whole_epochs(capsys, tmp_path, log_file, monkeypatch, epochs, kept):
+    one_epoch = _Run.one_epoch
+
+    def interrupted(self, bar):
+        if self.epoch == epochs:
+            raise KeyboardInterrupt
+        one_epoch(self, bar)
+
+    monkeypatch.setattr(_Run, "one_epoch", interrupted)
+    run(capsys, "train", "--data", log_file, "--model", "gru4rec", "--d-model", 8, "--out", tmp_path / "m.pt", "--record", tmp_path / "run.json")
+    left = {path.name for path in tmp_path.iterdir()} - {"walks.csv"}
+    assert left == ({"m.pt", "run.json"} if kept else set())
+    if kept:
+        record = json.loads((tmp_path / "run.json").read_text())
+        assert (record["stopped"], record["ended"], len(record["history"])) == ("interrupted", "budget", 2)
 
 
 def test_ids_with_commas_quotes_and_blanks_can_be_named(capsys, tmp_path):

@@ -25,14 +25,14 @@ def whole_loss(x, e, targets):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(losses, "SCORES_PER_CHUNK", 64)
+    monkeypatch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": 64})
 
 
 @given(seed=integers(0, 10**6), n_targets=integers(1, 23), n_items=integers(1, 40), per_chunk=integers(1, 300))
 def test_value_and_gradients_are_those_of_the_whole_matrix(seed, n_targets, n_items, per_chunk):
     x, e, targets = random_case(seed, n_targets, n_items, d=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "SCORES_PER_CHUNK", per_chunk)
+        patch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": per_chunk})
         ours = full_softmax_loss(x, e, targets)
         gradients = torch.autograd.grad(ours * 3, (x, e))  # scaled, so that the incoming gradient matters
     theirs = whole_loss(x, e, targets)

@@ -3,12 +3,14 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from small_models import ClozeMean, RunningMean, WholeMean
 
 from minirec import build_model, evaluate, fit
 from minirec.data.planted import generate_planted
+from minirec.training import _Run
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +139,61 @@ def test_a_model_that_counts_is_fitted_by_counting(split):
 
 @pytest.mark.parametrize("wrong, message", [({"precision": "half"}, "precision"), ({"select": "all"}, "select"), ({"epochs": 0}, "epochs"), ({"lr": 0.0}, "lr"),
                                             ({"patience": 0}, "patience"), ({"batch_size": 0}, "batch_size"), ({"seed": -1}, "seed"),
-                                            ({"device": "cpu:x"}, "device")])
+                                            ({"device": "cpu:x"}, "device"), ({"lr_schedule": "linear"}, "lr_schedule must be one of constant, cosine"),
+                                            ({"objective": "prefix", "prefixes_per_user": 0}, "prefixes_per_user")])
 def test_impossible_settings_are_refused_by_name(split, wrong, message):
     with pytest.raises(ValueError, match=message):
         trained(split, **wrong)
+
+
+@pytest.mark.parametrize("model, objective, possible", [
+    (RunningMean, "cloze", "running-mean can be 'next-item' or 'prefix'"), (RunningMean, "prefixes", "running-mean can be 'next-item' or 'prefix'"),
+    (WholeMean, "next-item", "whole-mean can be 'prefix'"), (ClozeMean, "next-item", "cloze-mean can be 'cloze'"),
+    (lambda n: build_model("popularity", n), "next-item", "popularity can be 'count'")])
+def test_an_objective_that_the_model_cannot_have_is_refused(split, model, objective, possible):
+    with pytest.raises(ValueError, match=f"the objective of {possible}; got '{objective}'"):
+        trained(split, model, objective=objective)
+
+
+class NotesItsRows(RunningMean):
+    """Counts the rows on which it was trained through `last`."""
+
+    rows = 0
+
+    def last(self, items):
+        self.rows += len(items) * self.training
+        return super().last(items)
+
+
+def test_a_next_item_model_can_be_trained_on_prefixes(split):
+    """As many as asked for of each user, and through `last`; with all of them and no step worth the name, the loss is that of one pass."""
+    n_targets = np.array([len(split.train_sequence(user)) - 1 for user in range(split.interactions.n_users)])
+    model, history = trained(split, NotesItsRows, epochs=1, objective="prefix", prefixes_per_user=3)
+    assert model.rows == np.minimum(n_targets, 3).sum() and history.settings["objective"] == "prefix"
+    still = {"model": lambda n: NotesItsRows(n, dropout=0.0, max_len=60), "epochs": 1, "lr": 1e-12}
+    (model, all_of_them), (other, one_pass) = trained(split, **still, objective="prefix", prefixes_per_user=100), trained(split, **still)
+    assert model.rows == n_targets.sum() and other.rows == 0
+    assert all_of_them.epochs[0]["loss"] == pytest.approx(one_pass.epochs[0]["loss"], rel=1e-6)
+
+
+def test_the_models_own_objective_may_be_named(split):
+    (first, history), (second, _) = trained(split), trained(split, objective="next-item", prefixes_per_user=3)
+    assert weights_equal(first, second) and history.settings["prefixes_per_user"] is None
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_learning_rate_follows_its_schedule(split, monkeypatch, schedule):
+    rates, one_step = [], _Run.one_step
+    monkeypatch.setattr(_Run, "one_step", lambda self, batch: (rates.append(self.optimizer.param_groups[0]["lr"]), one_step(self, batch)))
+    trained(split, epochs=4, lr=0.5e-3, lr_schedule=schedule)
+    expected = 0.25e-3 * (1 + np.cos(np.pi * np.arange(len(rates)) / len(rates)))
+    assert np.allclose(rates, expected if schedule == "cosine" else 0.5e-3, rtol=1e-9)
+
+
+def test_the_history_knows_the_settings(split):
+    _, history = trained(split, epochs=3, patience=None, lr=2e-3)
+    assert history.settings == {"epochs": 3, "batch_size": 512, "lr": 2e-3, "lr_schedule": "constant", "patience": None, "seed": 3, "precision": "float32",
+                                "select": "full", "objective": "next-item", "prefixes_per_user": None, "device": "cpu"}
 
 
 def test_a_model_for_another_catalogue_is_refused(split):

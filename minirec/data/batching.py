@@ -11,7 +11,7 @@ from minirec.data.interactions import Split
 
 SCORES_PER_BATCH = 2**22  # floats in one batch of scores, or of hidden states 64 wide: 16 MiB
 BATCHES_PER_POOL = 32  # a pool is sorted by length: more batches in a pool mean less padding, fewer mean a freer shuffle
-PREFIXES_PER_USER = 8  # a "prefix" model sees this many prefixes of each user in an epoch, drawn anew each time
+PREFIXES_PER_USER = 8  # training on prefixes sees this many of each user in an epoch, drawn anew each time
 MASK_SHARE = 0.2  # a "cloze" model has this share of the items hidden
 
 
@@ -81,13 +81,16 @@ class TrainingBatches:
     Everything about epoch e follows from (seed, e), so a position in training is just two numbers: epoch and batch.
     """
 
-    def __init__(self, split: Split, objective: str, max_len: int, batch_size: int, seed: int):
+    def __init__(self, split: Split, objective: str, max_len: int, batch_size: int, seed: int, prefixes_per_user: int = PREFIXES_PER_USER):
         if objective not in ("next-item", "prefix", "cloze"):
             raise ValueError(f"objective must be 'next-item', 'prefix' or 'cloze'; got {objective!r}.")
         if batch_size < 1:
             raise ValueError(f"batch_size counts targets and must be at least 1; got {batch_size}.")
+        if prefixes_per_user < 1:
+            raise ValueError(f"prefixes_per_user must be at least 1; got {prefixes_per_user}.")
         self.items, self.objective, self.max_len = split.interactions.items, objective, max_len
         self.batch_size, self.seed, self.mask_token = batch_size, seed, split.interactions.n_items + 1
+        self.prefixes_per_user = prefixes_per_user
         self.starts = split.interactions.offsets[:-1]
         self.n_targets = np.maximum(split.train_ends - self.starts - 1, 0)
         if not self.n_targets.any():
@@ -115,8 +118,9 @@ class TrainingBatches:
         users, positions = flat_ranges(self.starts + 1, self.n_targets)  # every position that has a predecessor
         order = np.lexsort((rng.random(len(users)), users))
         nth = np.arange(len(users)) - np.repeat(np.cumsum(self.n_targets) - self.n_targets, self.n_targets)
-        chosen = positions[order][nth < PREFIXES_PER_USER]
-        lengths = np.minimum(chosen - self.starts[users[nth < PREFIXES_PER_USER]], self.max_len)
+        drawn = nth < self.prefixes_per_user
+        chosen = positions[order][drawn]
+        lengths = np.minimum(chosen - self.starts[users[drawn]], self.max_len)
 
         def build(rows):
             return Batch(padded(self.items, chosen[rows] - lengths[rows], lengths[rows]), self.items[chosen[rows]].astype(np.int64))
