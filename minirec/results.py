@@ -15,7 +15,8 @@ import numpy
 import pandas as pd
 import torch
 
-from minirec.evaluation import PROTOCOLS, evaluate
+from minirec.data.planted import PlantedOracle
+from minirec.evaluation import PROTOCOLS, evaluate, expected_metrics
 from minirec.files import atomic_write
 
 SCHEMA = 1
@@ -27,7 +28,8 @@ def record_run(model, split, history, command: list[str] = ()) -> dict:
 
     ended: "converged" (patience ran out) or "budget" (the epochs did, or somebody did). seconds: all epochs, training and validation.
     peak_memory_mib: the most this process held, on the GPU where it trained on one. metrics[phase][protocol]: recall, mrr and ndcg at k, and users; None
-    where some user leaves nothing to sample. command: the words typed, of which every absolute path, or one through ~ or .., keeps its last part.
+    where some user leaves nothing to sample; on the planted set also "expected", over the true odds of the next item. command: the words typed, of which
+    every absolute path, or one through ~ or .., keeps its last part.
     Nothing names a folder of this machine. A number that is not finite becomes None, as in a history without a loss.
     """
     data, device = split.interactions, next(iter(model.state_dict().values())).device
@@ -40,7 +42,7 @@ def record_run(model, split, history, command: list[str] = ()) -> dict:
         "peak_memory_mib": _peak_memory(device),  # read here, before the metrics need memory of their own
         "device": _in_words(device), "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__,
                                                   "minirec": importlib.metadata.version("minirec")},
-        "k": 10, "metrics": {which: {protocol: _metrics(model, split, which, protocol) for protocol in PROTOCOLS} for which in ("valid", "test")}})
+        "k": 10, "metrics": {which: _metrics(model, split, which) for which in ("valid", "test")}})
 
 
 def save_record(path, record: dict) -> None:
@@ -76,7 +78,14 @@ def load_records(place) -> pd.DataFrame:
     return pd.json_normalize(records)
 
 
-def _metrics(model, split, which: str, protocol: str) -> dict | None:
+def _metrics(model, split, which: str) -> dict:
+    found = {protocol: _judged(model, split, which, protocol) for protocol in PROTOCOLS}
+    if split.interactions.source == "planted":
+        found["expected"] = expected_metrics(model, split, PlantedOracle(), which=which)
+    return found
+
+
+def _judged(model, split, which: str, protocol: str) -> dict | None:
     try:
         result = evaluate(model, split, which=which, protocol=protocol, k=10)
     except ValueError:
@@ -106,6 +115,10 @@ def _in_words(device: torch.device) -> str:
 def _peak_memory(device: torch.device) -> float | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    try:  # Linux counts a parent's memory into ru_maxrss, but not into this
+        return int(re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) / 2**10
+    except (OSError, TypeError):
+        pass
     try:
         import resource
     except ImportError:  # Windows

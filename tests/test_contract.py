@@ -9,7 +9,8 @@ import contract
 from minirec.models import MODELS
 from small_models import RunningMean
 
-MORE = {"gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}]}  # options worth a run of their own
+MORE = {"gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],
+        "glint-ru": [{"form": "paper"}, {"kernel_size": 7, "n_heads": 2}, {"temporal_conv": False, "n_heads": 1}]}  # options worth a run of their own
 
 histories = {"seed": integers(0, 10**6), "lengths": lists(integers(1, 12), min_size=1, max_size=4)}
 

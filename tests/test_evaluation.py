@@ -221,11 +221,12 @@ def test_expected_metrics_refuse_nan_by_the_models_name():
 
 
 EVALUATES_ML_1M = """
-import resource, sys, torch
 from minirec import build_model, evaluate, load_dataset
+from minirec.results import _peak_memory
 data = load_dataset("ml-1m", download=False)
-evaluate(build_model("gru4rec", data.n_items, d_model=64), data.split(), protocol="popular-100")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+model = build_model("gru4rec", data.n_items, d_model=64)
+evaluate(model, data.split(), protocol="popular-100")
+print(_peak_memory(next(model.parameters()).device))
 """
 
 
@@ -233,7 +234,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform ==
 def test_evaluating_ml_1m_stays_under_a_gigabyte(real_data):
     environment = {**os.environ, "MINIREC_DATA": real_data, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # one thread: as fast here, however busy the machine
     printed = subprocess.run([sys.executable, "-c", EVALUATES_ML_1M], env=environment, capture_output=True, text=True, check=True).stdout
-    assert int(printed) < 10**9
+    assert 100 < float(printed) < 10**9 / 2**20  # MiB; importing PyTorch alone takes more than the lower bound
 
 
 def test_a_user_with_the_same_item_everywhere_is_judged():

@@ -11,8 +11,8 @@ from logs import log
 from small_models import RunningMean
 
 import minirec
-from minirec import build_model, evaluate, fit
-from minirec.data.planted import generate_planted
+from minirec import build_model, evaluate, expected_metrics, fit
+from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.results import _without_folders, load_records, record_run, save_record
 
 
@@ -52,6 +52,11 @@ def test_its_metrics_are_those_of_evaluate(told, split, which, protocol):
     result = evaluate(told[0], split, which=which, protocol=protocol)
     assert told[2]["k"] == 10
     assert told[2]["metrics"][which][protocol] == {"recall": result.recall, "mrr": result.mrr, "ndcg": result.ndcg, "users": 100}
+
+
+@pytest.mark.parametrize("which", ["valid", "test"])
+def test_on_the_planted_set_it_tells_the_metrics_in_expectation_too(told, split, which):
+    assert told[2]["metrics"][which]["expected"] == expected_metrics(told[0], split, PlantedOracle(), which=which)
 
 
 @pytest.mark.parametrize("options, stopped, ended", [({}, "epochs", "budget"), ({"epochs": 50, "lr": 0.05, "patience": 1}, "patience", "converged")])

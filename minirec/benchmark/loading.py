@@ -1,18 +1,13 @@
-"""What is measured, beside which peers. Each benchmark returns a frame: what ran, its median in seconds, and that as a multiple of ours.
-
-Runs take turns, so that whatever else the machine does falls on all of them alike.
-"""
+"""Reading files, beside pandas and a Python loop."""
 
 import gzip
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from minirec.benchmark.timing import take_turns
 from minirec.data.datasets import find_file, load_dataset
 
 N_ROWS = 1_000_000
@@ -28,26 +23,12 @@ def benchmark_loading(n_rows: int = N_ROWS, repeats: int = 9) -> pd.DataFrame:
         by_user, shuffled, words, dat, sequences = _write_ratings(Path(folder), n_rows)
         read_csv = lambda: pd.read_csv(by_user)  # noqa: E731
         return pd.concat([
-            _compare("CSV", {"ours": lambda: load_dataset(by_user), "pandas.read_csv": read_csv}, repeats),
-            _compare("CSV, shuffled", {"ours": lambda: load_dataset(shuffled), "pandas.read_csv": lambda: pd.read_csv(shuffled)}, repeats),
-            _compare("CSV, shuffled, words for ids", {"ours": lambda: load_dataset(words), "pandas.read_csv": lambda: pd.read_csv(words)}, repeats),
-            _compare("ratings.dat", {"ours": lambda: load_dataset(dat), "pandas.read_csv of the CSV": read_csv}, repeats),
-            _compare(sequences.name, {"ours": lambda: load_dataset(sequences), "Python loop": lambda: _python_loop(sequences)}, repeats)],
+            take_turns("CSV", {"ours": lambda: load_dataset(by_user), "pandas.read_csv": read_csv}, repeats),
+            take_turns("CSV, shuffled", {"ours": lambda: load_dataset(shuffled), "pandas.read_csv": lambda: pd.read_csv(shuffled)}, repeats),
+            take_turns("CSV, shuffled, words for ids", {"ours": lambda: load_dataset(words), "pandas.read_csv": lambda: pd.read_csv(words)}, repeats),
+            take_turns("ratings.dat", {"ours": lambda: load_dataset(dat), "pandas.read_csv of the CSV": read_csv}, repeats),
+            take_turns(sequences.name, {"ours": lambda: load_dataset(sequences), "Python loop": lambda: _python_loop(sequences)}, repeats)],
             ignore_index=True)
-
-
-def _compare(case: str, runs: dict[str, Callable], repeats: int) -> pd.DataFrame:
-    """Columns case, name, seconds (median), ratio (to the first run's)."""
-    for run in runs.values():
-        run()
-    seconds = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    medians = [statistics.median(each) for each in seconds.values()]
-    return pd.DataFrame({"case": case, "name": list(runs), "seconds": medians, "ratio": [median / medians[0] for median in medians]})
 
 
 def _write_ratings(folder: Path, n_rows: int) -> tuple[Path, ...]:
@@ -79,5 +60,3 @@ def _python_loop(path: Path) -> list[list[int]]:
             sequences.append([int(word) for word in line.split()])
     return sequences
 
-
-BENCHMARKS = {"loading": benchmark_loading}

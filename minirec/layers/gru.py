@@ -46,11 +46,12 @@ class GRUCell(nn.Module):
         if self.form == "torch":
             h_r, h_z, h_c = nn.functional.linear(h, self.weight_h, self.bias_h).chunk(3, dim=-1)
             r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-            return torch.lerp(torch.tanh(x_c + r * h_c), h, z)
+            candidate = torch.tanh(x_c + r * h_c)
+            return torch.lerp(candidate, h.to(candidate.dtype), z)
         h_r, h_z = nn.functional.linear(h, self.weight_h[: 2 * self.d_state]).chunk(2, dim=-1)
         r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
         candidate = torch.tanh(x_c + nn.functional.linear(r * h, self.weight_h[2 * self.d_state:]))
-        return torch.lerp(h, candidate, z)
+        return torch.lerp(h.to(candidate.dtype), candidate, z)
 
 
 class GRU(nn.Module):

@@ -5,9 +5,10 @@ import inspect
 
 from minirec.models.base import Recommender
 from minirec.models.baselines import LastItem, Popularity
+from minirec.models.glint_ru import GLINTRU
 from minirec.models.gru4rec import GRU4Rec
 
-MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec)}
+MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, GLINTRU)}
 
 
 def available_models() -> list[str]:

@@ -1,0 +1,223 @@
+"""GLINT-RU: every prefix in one pass beside a sample for every prefix; where an epoch's time goes; inference beside softmax attention.
+
+B rows, N positions, d model width.
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from minirec.benchmark.timing import take_turns
+from minirec.data.batching import TrainingBatches
+from minirec.data.datasets import find_file, load_dataset
+from minirec.data.interactions import Interactions
+from minirec.layers.attention import softmax_attention
+from minirec.losses import full_softmax_loss
+from minirec.models import build_model
+
+ROWS_AT_ONCE = 256  # inference goes through its histories so many at a time, whichever the model
+MADE_UP = {"ml-1m": (3_416, 6_040, 4.6, 1.0), "beauty": (12_101, 22_363, 1.7, 0.7)}  # items, users, and the log-normal of the histories' lengths
+
+
+def benchmark_glint_ru(n_users: int | None = None, repeats: int = 5, lengths=(50, 200, 1000), n_histories: int = 2048) -> pd.DataFrame:
+    """Training epochs, one-pass and prefix-augmented; an encoder alone; the parts of an epoch; inference. n_users: fewer, for a quick look.
+
+    The data are MovieLens-1M and Beauty where they lie on this machine, else made up with as many users and like lengths. The augmented side runs
+    the plain model on every prefix. Epochs are measured on a sample of their batches, spread evenly over the batches' sizes, and scaled by count.
+    Each side has the batch size and the number of threads that serve it best, found first.
+    """
+    threads = torch.get_num_threads()
+    cases = [lambda: _epoch("ml-1m", n_users, repeats), lambda: _encoder("beauty", n_users, repeats), lambda: _parts("beauty", n_users, repeats),
+             *(lambda n=n: _inference(n, n_histories, repeats) for n in lengths)]
+    frames = []
+    for case in cases:
+        try:
+            frames.append(case())
+        finally:
+            torch.set_num_threads(threads)  # a side may have chosen fewer
+    return pd.concat(frames, ignore_index=True)
+
+
+def _split(name: str, n_users: int | None):
+    """(the split, what to call it): the real data where they are here."""
+    if find_file(name) is not None and n_users is None:
+        return load_dataset(name).split(), name
+    n_items, everyone, mean, deviation = MADE_UP[name]
+    rng = np.random.default_rng(0)
+    sizes = np.maximum(5, rng.lognormal(mean, deviation, n_users or everyone)).astype(int)
+    users = np.repeat(np.arange(len(sizes)), sizes)
+    items = (n_items * rng.random(len(users)) ** 2).astype(int)
+    frame = pd.DataFrame({"user": users, "item": items, "timestamp": np.arange(len(users))})
+    return Interactions.from_frame(frame).split(), f"made-up {name}"
+
+
+class _Side:
+    """One way through an epoch: its model, batches and number of threads; and one step of it."""
+
+    def __init__(self, split, d_model: int, max_len: int, augmented: bool, pad: bool = False, train: bool = True):
+        torch.manual_seed(0)
+        self.model = build_model("glint-ru", split.interactions.n_items, d_model=d_model, max_len=max_len, dropout=0.0, inner_dropout=0.0)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
+        self.split, self.max_len, self.augmented, self.pad, self.train = split, max_len, augmented, pad, train
+
+    def sample(self, batch_size: int, n: int) -> None:
+        """Takes n of an epoch's batches, spread evenly over their sizes."""
+        objective = "prefix" if self.augmented else "next-item"
+        epoch = TrainingBatches(self.split, objective, self.max_len, batch_size, 0, prefixes_per_user=2**31 if self.augmented else 1).epoch(0)
+        batches = sorted((epoch[i] for i in np.random.default_rng(0).permutation(len(epoch))[:20 * n]), key=lambda batch: batch.inputs.shape[1])
+        middles = ((np.arange(n) + 0.5) * len(batches) / n).astype(int)
+        batches = [batches[i] for i in sorted(set(middles))]
+        self.batches = [(torch.from_numpy(self._padded(batch.inputs)), torch.from_numpy(batch.targets)) for batch in batches]
+        self.times = len(epoch) / len(batches)
+
+    def _padded(self, items):
+        return np.pad(items, ((0, 0), (0, self.max_len - items.shape[1]))) if self.pad else items
+
+    def represent(self, items, targets):
+        """The representation that goes with every target, and the targets."""
+        if not self.augmented:
+            return self.model.encode(items)[targets > 0], targets[targets > 0]
+        ends = (items > 0).sum(1) - 1
+        return self.model(items)[torch.arange(len(items)), ends], targets
+
+    def loss(self, items, targets):
+        representations, targets = self.represent(items, targets)
+        return full_softmax_loss(representations, self.model.output_weights(), targets) if self.train else representations.sum()
+
+    def run(self) -> None:
+        """The sampled batches: forward and backward, and with train the loss and Adam's step."""
+        torch.set_num_threads(self.threads)
+        for items, targets in self.batches:
+            self.optimizer.zero_grad(set_to_none=True)
+            self.loss(items, targets).backward()
+            if self.train:
+                self.optimizer.step()
+
+    def tune(self, batch_sizes, n: int) -> "_Side":
+        """Chooses batch size and threads by the time of an epoch, from a sample for each."""
+        times = {}
+        choices = sorted({1, torch.get_num_threads()})
+        for batch_size in batch_sizes:
+            self.sample(batch_size, max(1, n // 4))
+            for self.threads in choices:
+                self.run()
+                begin = time.perf_counter()
+                self.run()
+                times[batch_size, self.threads] = (time.perf_counter() - begin) * self.times
+        self.batch_size, self.threads = min(times, key=times.get)
+        torch.set_num_threads(choices[-1])
+        self.sample(self.batch_size, n)
+        return self
+
+    def named(self, what: str) -> str:
+        return f"{what}, batch {self.batch_size:,}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+def _epoch(data: str, n_users, repeats) -> pd.DataFrame:
+    """A training epoch at MovieLens-1M's shape; raises RuntimeError if the two sides do not compute the same loss."""
+    split, name = _split(data, n_users)
+    one_pass, augmented = _Side(split, 128, 200, augmented=False), _Side(split, 128, 200, augmented=True, pad=True)
+    _same_loss(one_pass, augmented)
+    sides = [one_pass.tune((2048, 8192), 16).named("one pass"), augmented.tune((64, 256), 2).named("a sample a prefix, padded")]
+    return take_turns(f"epoch, {name}, d = 128, N = 200", dict(zip(sides, (one_pass.run, augmented.run))), repeats,
+                      dict(zip(sides, (one_pass.times, augmented.times))))
+
+
+@torch.no_grad()
+def _same_loss(one_pass, augmented) -> None:
+    data = one_pass.split.interactions
+    users = np.flatnonzero(np.diff(data.offsets) <= one_pass.max_len)[:4]
+    losses = np.zeros((2, len(users)))
+    for i, user in enumerate(users):
+        items = torch.from_numpy(data.sequence(user).astype(np.int64))
+        prefixes = torch.zeros(len(items) - 1, one_pass.max_len, dtype=torch.long)
+        for t in range(len(prefixes)):
+            prefixes[t, :t + 1] = items[:t + 1]
+        losses[:, i] = one_pass.loss(items[None, :-1], items[None, 1:]), augmented.loss(prefixes, items[1:])
+    if np.abs(losses[0] - losses[1]).max() > 1e-5:
+        raise RuntimeError(f"one pass and a sample a prefix disagree about the loss: {losses[0]} and {losses[1]}.")
+
+
+def _encoder(data: str, n_users, repeats) -> pd.DataFrame:
+    """Forward and backward of the encoder alone, without scores."""
+    split, name = _split(data, n_users)
+    kinds = {"one pass": (_Side(split, 64, 100, augmented=False, train=False), (2048, 8192), 16),
+             "a sample a prefix, padded": (_Side(split, 64, 100, augmented=True, pad=True, train=False), (128, 512, 2048), 4),
+             "a sample a prefix, in length buckets": (_Side(split, 64, 100, augmented=True, train=False), (512, 2048, 8192), 16)}
+    sides = {side.tune(sizes, n).named(what): side for what, (side, sizes, n) in kinds.items()}
+    return take_turns(f"encoder alone, {name}, d = 64, N = 100", {what: side.run for what, side in sides.items()}, repeats,
+                      {what: side.times for what, side in sides.items()})
+
+
+def _parts(data: str, n_users, repeats) -> pd.DataFrame:
+    """Where a training epoch's time goes, with dropout; the ratio is to the full softmax."""
+    split, name = _split(data, n_users)
+    side = _Side(split, 64, 100, augmented=False)
+    side.model = build_model("glint-ru", split.interactions.n_items, d_model=64, max_len=100).train()
+    side.optimizer, batches = torch.optim.Adam(side.model.parameters(), fused=True), TrainingBatches(split, "next-item", 100, 2048, 0)
+    epochs = pd.DataFrame([_time_parts(side, batches.epoch(epoch)) for epoch in range(min(repeats, 3))]).median()
+    return pd.DataFrame({"case": f"parts of an epoch, {name}, d = 64, N = 100", "name": epochs.index, "seconds": epochs.values,
+                         "ratio": epochs.values / epochs.iloc[0]})
+
+
+def _time_parts(side, batches) -> dict[str, float]:
+    marks = np.zeros(6)
+    for i in range(len(batches)):
+        times = [time.perf_counter()]
+        batch = batches[i]
+        items, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
+        times.append(time.perf_counter())
+        encoded, targets = side.represent(items, targets)
+        times.append(time.perf_counter())
+        cut = encoded.detach().requires_grad_()
+        full_softmax_loss(cut, side.model.output_weights(), targets).backward()
+        times.append(time.perf_counter())
+        encoded.backward(cut.grad)
+        times.append(time.perf_counter())
+        side.optimizer.step()
+        side.optimizer.zero_grad(set_to_none=True)
+        times.append(time.perf_counter())
+        marks += [*np.diff(times), times[-1] - times[0]]
+    names = ("building batches", "encoder forward", "full softmax, both ways", "encoder backward", "Adam", "all")
+    parts = dict(zip(names, marks))
+    rest = parts["all"] - parts["full softmax, both ways"]
+    return {"full softmax, both ways": parts.pop("full softmax, both ways"), **parts, "all but the softmax": rest}
+
+
+class _SASRec(nn.Module):
+    """The peer: blocks of causal softmax attention and a feed-forward of four times the width, as self-attentive recommenders have them."""
+
+    def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int):
+        super().__init__()
+        self.items, self.positions = nn.Embedding(n_items + 1, d_model), nn.Embedding(max_len, d_model)
+        self.blocks = nn.ModuleList(nn.ModuleDict({
+            "qkv": nn.Linear(d_model, 3 * d_model), "out": nn.Linear(d_model, d_model), "norm": nn.LayerNorm(d_model), "norm2": nn.LayerNorm(d_model),
+            "mlp": nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.GELU(), nn.Linear(4 * d_model, d_model))}) for _ in range(n_layers))
+
+    def last(self, items):
+        x = self.items(items) + self.positions.weight[:items.shape[1]]
+        for block in self.blocks:
+            q, k, v = (part.unflatten(-1, (2, -1)).transpose(1, 2) for part in block["qkv"](x).chunk(3, -1))
+            x = block["norm"](x + block["out"](softmax_attention(q, k, v, causal=True).transpose(1, 2).flatten(2)))
+            x = block["norm2"](x + block["mlp"](x))
+        return x[torch.arange(len(items)), (items > 0).sum(1) - 1]
+
+
+def _inference(n: int, n_histories: int, repeats: int) -> pd.DataFrame:
+    """From histories of n items to their representations."""
+    n_items, d_model = 12_101, 64
+    torch.manual_seed(0)
+    items = torch.randint(1, n_items + 1, (n_histories, n))
+    glint = build_model("glint-ru", n_items, d_model=d_model).eval()
+    models = {"GLINT-RU, last": glint.last, "GLINT-RU, plain model": lambda rows: glint(rows)[:, -1],
+              **{f"softmax attention, {layers} block{'s' * (layers > 1)}": _SASRec(n_items, d_model, n, layers).eval().last for layers in (1, 2)}}
+
+    def run(represent):
+        with torch.inference_mode():
+            for rows in items.split(ROWS_AT_ONCE):
+                represent(rows)
+
+    return take_turns(f"inference, {n_histories:,} histories of {n}, d = {d_model}", {name: (lambda f=f: run(f)) for name, f in models.items()}, min(repeats, 3))

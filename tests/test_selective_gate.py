@@ -1,0 +1,154 @@
+"""The selective gate: Eq. 7 and Eq. 9 by a loop in plain floats, its widths and ranks, and where dropout acts."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis.strategies import floats, integers, lists, sampled_from
+from torch import Tensor, nn
+
+from minirec.layers.selective_gate import SelectiveGate
+
+CLOSE = {"rtol": 0, "atol": 1e-12}
+widths = {"d_model": integers(1, 6), "d_hidden": integers(1, 7), "seed": integers(0, 10**6)}
+
+
+def random_gate(d_model, d_hidden=None, dropout=0.0, seed=0) -> SelectiveGate:
+    torch.manual_seed(seed)
+    gate = SelectiveGate(d_model, d_hidden, dropout).double()
+    for parameter in gate.parameters():
+        nn.init.normal_(parameter)
+    return gate
+
+
+def affine(linear: nn.Linear, vector: list[float]) -> list[float]:
+    """x W + b in Python floats; the rows of nn.Linear's weight are the columns of W."""
+    return [math.fsum(w * x for w, x in zip(row, vector, strict=True)) + b
+            for row, b in zip(linear.weight.tolist(), linear.bias.tolist(), strict=True)]
+
+
+def printed_gate(gate: SelectiveGate, c: list[float]) -> list[float]:
+    """SiLU(C W1 + b1) W2 + b2 of Eq. 9, letter by letter, for one position."""
+    return affine(gate.widen, [a / (1 + math.exp(-a)) for a in affine(gate.narrow, c)])
+
+
+@given(shape=lists(integers(1, 3), max_size=3), **widths)
+def test_it_is_equations_7_and_9_as_printed(shape, d_model, d_hidden, seed):
+    gate = random_gate(d_model, d_hidden, seed=seed)
+    c, h = torch.randn(2, *shape, d_model).double()
+    out, values = gate(c, h), gate.gate(c)
+    assert out.shape == values.shape == (*shape, d_model)
+    flat = [x.reshape(-1, d_model) for x in (c, h, out, values)]
+    for c_n, h_n, out_n, values_n in zip(*(x.tolist() for x in flat), strict=True):
+        open_, crossed = printed_gate(gate, c_n), affine(gate.crossing, h_n)
+        torch.testing.assert_close(values_n, open_, **CLOSE)
+        torch.testing.assert_close(out_n, [g * p for g, p in zip(open_, crossed, strict=True)], **CLOSE)
+
+
+@given(**widths)
+def test_a_position_depends_on_its_own_position_only(d_model, d_hidden, seed):
+    gate = random_gate(d_model, d_hidden, seed=seed)
+    c, h = torch.randn(2, 3, 5, d_model).double()
+    together = gate(c, h)
+    for row in range(3):
+        for n in range(5):
+            torch.testing.assert_close(gate(c[row, n], h[row, n]), together[row, n], **CLOSE)
+
+
+@given(length=integers(1, 4), **widths)
+def test_it_is_linear_in_the_states_and_in_nothing_else(length, d_model, d_hidden, seed):
+    gate = random_gate(d_model, d_hidden, seed=seed)
+    c, h, other = torch.randn(3, length, d_model).double()
+    zero = gate(c, torch.zeros_like(h))
+    torch.testing.assert_close(gate(c, 2 * h - 3 * other) - zero, 2 * (gate(c, h) - zero) - 3 * (gate(c, other) - zero), rtol=0, atol=1e-11)
+    assert (gate(2 * c, h) - 2 * gate(c, h)).abs().max() > 1e-6
+
+
+def one_wide(slope: float, b1: float, w2: float, b2: float) -> SelectiveGate:
+    """d = 1: the gate w2 SiLU(slope c + b1) + b2 before the state itself."""
+    gate = SelectiveGate(1).double()
+    values = {"narrow.weight": [[slope]], "narrow.bias": [b1], "widen.weight": [[w2]], "widen.bias": [b2], "crossing.weight": [[1.0]], "crossing.bias": [0.0]}
+    gate.load_state_dict({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
+    return gate
+
+
+@given(c=floats(-5, 5), wanted=floats(-5, 5))
+def test_gate_values_are_not_confined(c, wanted):
+    gate, c, h = one_wide(1.0, 0.0, 0.0, wanted), torch.tensor([c], dtype=torch.float64), torch.tensor([1.7], dtype=torch.float64)
+    torch.testing.assert_close(gate(c, h), wanted * h, **CLOSE)
+
+
+def test_silu_not_sigmoid_nor_relu_is_inside():
+    """SiLU(a) = a sigmoid(a), and sigmoid(ln 3) = 3/4."""
+    gate, h = one_wide(1.0, 0.0, 1.0, 0.0), torch.ones(3, 1).double()
+    c = torch.tensor([[-math.log(3)], [0.0], [math.log(3)]], dtype=torch.float64)
+    torch.testing.assert_close(gate(c, h), torch.tensor([[-math.log(3) / 4], [0.0], [0.75 * math.log(3)]], dtype=torch.float64), **CLOSE)
+
+
+@given(d_model=integers(2, 8), seed=integers(0, 10**6), part=sampled_from(["d", "half"]))
+def test_the_inner_width_bounds_how_many_directions_the_gate_values_take(d_model, seed, part):
+    d_hidden = d_model if part == "d" else d_model // 2
+    gate = random_gate(d_model, d_hidden, seed=seed)
+    values = gate.gate(torch.randn(40, d_model).double()).detach()
+    assert torch.linalg.matrix_rank(values - values.mean(0)) == d_hidden
+
+
+@pytest.mark.parametrize(("d_hidden", "inner"), [(None, 6), (3, 3), (6, 6), (9, 9)])
+def test_parameters_are_those_of_the_equations(d_hidden, inner):
+    gate = SelectiveGate(6, d_hidden)
+    shapes = {name: list(p.shape) for name, p in gate.named_parameters()}
+    assert shapes == {"narrow.weight": [inner, 6], "narrow.bias": [inner], "widen.weight": [6, inner], "widen.bias": [6],
+                      "crossing.weight": [6, 6], "crossing.bias": [6]}
+    assert sum(p.numel() for p in gate.parameters()) == 2 * 6 * inner + inner + 6 + 6 * 6 + 6
+
+
+def as_composed(gate: SelectiveGate, c: Tensor, h: Tensor) -> Tensor:
+    return nn.Sequential(gate.narrow, nn.SiLU(), gate.widen)(c) * gate.crossing(h)
+
+
+@given(**widths)
+def test_in_eval_mode_dropout_does_nothing(d_model, d_hidden, seed):
+    gate = random_gate(d_model, d_hidden, dropout=0.3, seed=seed).eval()
+    c, h = torch.randn(2, 4, d_model).double()
+    torch.testing.assert_close(gate(c, h), as_composed(gate, c, h), **CLOSE)
+    torch.testing.assert_close(gate(c, h), gate(c, h), **CLOSE)
+
+
+def test_without_dropout_training_and_eval_agree():
+    gate, (c, h) = random_gate(4), torch.randn(2, 5, 4).double()
+    torch.testing.assert_close(gate.train()(c, h), gate.eval()(c, h), **CLOSE)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_in_training_a_gate_value_is_dropped_or_scaled_and_its_feature_with_it(share):
+    gate = random_gate(8, 4, dropout=share)
+    c, h = torch.randn(2, 3000, 8).double()
+    ratio = gate.train()(c, h) / as_composed(gate, c, h)
+    dropped = ratio.abs() < 1e-9
+    torch.testing.assert_close(ratio[~dropped], torch.full_like(ratio[~dropped], 1 / (1 - share)), rtol=1e-9, atol=0)
+    assert abs(dropped.double().mean() - share) < 0.02
+    assert (dropped.double().mean(0) - share).abs().max() < 0.06 and (dropped.double().mean(1) - share).abs().max() < 0.7  # no feature or position is special
+
+
+def test_dropout_is_on_the_gate_only():
+    """With all gate values dropped nothing comes through: had it been on the states too, or inside the gate, a bias would."""
+    gate = random_gate(4, 2, dropout=1.0).train()
+    c, h = torch.randn(2, 6, 4).double()
+    assert (gate(c, h) == 0).all() and (gate.gate(c) == 0).all()
+    half = random_gate(4, 2, dropout=0.5).train()
+    seen = torch.stack([half(c, h) for _ in range(40)]) / as_composed(half, c, h)
+    torch.testing.assert_close(seen.detach().unique().round(decimals=6).unique(), torch.tensor([0.0, 2.0]).double())  # on both factors 4 would occur
+
+
+@pytest.mark.parametrize("d_hidden", [None, 2])
+def test_gradients_are_those_of_the_function(d_hidden):
+    gate, (c, h) = random_gate(4, d_hidden), torch.randn(2, 3, 4).double()
+    names, weights = zip(*gate.named_parameters())
+    values = lambda c, h, *weights: torch.func.functional_call(gate, dict(zip(names, weights)), (c, h))  # noqa: E731
+    assert torch.autograd.gradcheck(values, [value.detach().requires_grad_() for value in (c, h, *weights)])
+
+
+def test_a_gate_without_inner_width_is_refused_by_name():
+    with pytest.raises(ValueError, match="d_hidden must be at least 1; got 0"):
+        SelectiveGate(4, d_hidden=0)
