@@ -9,6 +9,7 @@ from hypothesis.strategies import integers, lists, sampled_from
 from torch import nn
 
 from minirec.layers.gated_mlp import GatedMLP
+from plain_floats import affine
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 FORMS = ["paper", "released"]
@@ -20,12 +21,6 @@ def random_mlp(d_model, form, seed=0) -> GatedMLP:
     for parameter in mlp.parameters():
         nn.init.normal_(parameter)
     return mlp
-
-
-def affine(linear: nn.Linear, vector: list[float]) -> list[float]:
-    """x W + b in Python floats; the rows of nn.Linear's weight are the columns of W."""
-    return [math.fsum(w * x for w, x in zip(row, vector, strict=True)) + b
-            for row, b in zip(linear.weight.tolist(), linear.bias.tolist(), strict=True)]
 
 
 def printed_mlp(mlp: GatedMLP, form: str, z: list[float]) -> list[float]:

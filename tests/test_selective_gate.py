@@ -9,6 +9,7 @@ from hypothesis.strategies import floats, integers, lists, sampled_from
 from torch import Tensor, nn
 
 from minirec.layers.selective_gate import SelectiveGate
+from plain_floats import affine
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 widths = {"d_model": integers(1, 6), "d_hidden": integers(1, 7), "seed": integers(0, 10**6)}
@@ -20,12 +21,6 @@ def random_gate(d_model, d_hidden=None, dropout=0.0, seed=0) -> SelectiveGate:
     for parameter in gate.parameters():
         nn.init.normal_(parameter)
     return gate
-
-
-def affine(linear: nn.Linear, vector: list[float]) -> list[float]:
-    """x W + b in Python floats; the rows of nn.Linear's weight are the columns of W."""
-    return [math.fsum(w * x for w, x in zip(row, vector, strict=True)) + b
-            for row, b in zip(linear.weight.tolist(), linear.bias.tolist(), strict=True)]
 
 
 def printed_gate(gate: SelectiveGate, c: list[float]) -> list[float]:

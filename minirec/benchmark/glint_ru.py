@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from minirec.benchmark.timing import take_turns
-from minirec.data.batching import TrainingBatches
+from minirec.data.batching import TrainingBatches, padded
 from minirec.data.datasets import find_file, load_dataset
 from minirec.data.interactions import Interactions
 from minirec.layers.attention import softmax_attention
@@ -57,9 +57,10 @@ def _split(name: str, n_users: int | None):
 class _Side:
     """One way through an epoch: its model, batches and number of threads; and one step of it."""
 
-    def __init__(self, split, d_model: int, max_len: int, augmented: bool, pad: bool = False, train: bool = True):
+    def __init__(self, split, d_model: int, max_len: int, augmented: bool, pad: bool = False, train: bool = True, dropout=(0.0, 0.0)):
         torch.manual_seed(0)
-        self.model = build_model("glint-ru", split.interactions.n_items, d_model=d_model, max_len=max_len, dropout=0.0, inner_dropout=0.0)
+        self.model = build_model("glint-ru", split.interactions.n_items, d_model=d_model, max_len=max_len,
+                                 dropout=dropout[0], inner_dropout=dropout[1])
         self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
         self.split, self.max_len, self.augmented, self.pad, self.train = split, max_len, augmented, pad, train
 
@@ -132,10 +133,9 @@ def _same_loss(one_pass, augmented) -> None:
     users = np.flatnonzero(np.diff(data.offsets) <= one_pass.max_len)[:4]
     losses = np.zeros((2, len(users)))
     for i, user in enumerate(users):
-        items = torch.from_numpy(data.sequence(user).astype(np.int64))
-        prefixes = torch.zeros(len(items) - 1, one_pass.max_len, dtype=torch.long)
-        for t in range(len(prefixes)):
-            prefixes[t, :t + 1] = items[:t + 1]
+        sequence = data.sequence(user).astype(np.int64)
+        lengths = np.arange(1, len(sequence))
+        items, prefixes = map(torch.from_numpy, (sequence, augmented._padded(padded(sequence, np.zeros_like(lengths), lengths))))
         losses[:, i] = one_pass.loss(items[None, :-1], items[None, 1:]), augmented.loss(prefixes, items[1:])
     if np.abs(losses[0] - losses[1]).max() > 1e-5:
         raise RuntimeError(f"one pass and a sample a prefix disagree about the loss: {losses[0]} and {losses[1]}.")
@@ -155,9 +155,7 @@ def _encoder(data: str, n_users, repeats) -> pd.DataFrame:
 def _parts(data: str, n_users, repeats) -> pd.DataFrame:
     """Where a training epoch's time goes, with dropout; the ratio is to the full softmax."""
     split, name = _split(data, n_users)
-    side = _Side(split, 64, 100, augmented=False)
-    side.model = build_model("glint-ru", split.interactions.n_items, d_model=64, max_len=100).train()
-    side.optimizer, batches = torch.optim.Adam(side.model.parameters(), fused=True), TrainingBatches(split, "next-item", 100, 2048, 0)
+    side, batches = _Side(split, 64, 100, augmented=False, dropout=(0.5, 0.3)), TrainingBatches(split, "next-item", 100, 2048, 0)
     epochs = pd.DataFrame([_time_parts(side, batches.epoch(epoch)) for epoch in range(min(repeats, 3))]).median()
     return pd.DataFrame({"case": f"parts of an epoch, {name}, d = 64, N = 100", "name": epochs.index, "seconds": epochs.values,
                          "ratio": epochs.values / epochs.iloc[0]})
@@ -220,4 +218,5 @@ def _inference(n: int, n_histories: int, repeats: int) -> pd.DataFrame:
             for rows in items.split(ROWS_AT_ONCE):
                 represent(rows)
 
-    return take_turns(f"inference, {n_histories:,} histories of {n}, d = {d_model}", {name: (lambda f=f: run(f)) for name, f in models.items()}, min(repeats, 3))
+    runs = {name: (lambda represent=represent: run(represent)) for name, represent in models.items()}
+    return take_turns(f"inference, {n_histories:,} histories of {n}, d = {d_model}", runs, min(repeats, 3))
