@@ -1,7 +1,9 @@
 """The command line: python -m minirec datasets | train | evaluate | recommend | benchmark."""
 
 import argparse
+import ast
 import csv
+import inspect
 import io
 import json
 import os
@@ -15,14 +17,20 @@ import torch
 
 import minirec
 from minirec.benchmark import BENCHMARKS
-from minirec.data.batching import PREFIXES_PER_USER
 from minirec.evaluation import PROTOCOLS
 from minirec.models import model_options
 from minirec.results import record_run, refuse_existing, save_record
 from minirec.training import PRECISIONS, SCHEDULES, choose_device
 
 COMMON_OPTIONS = {"d_model": int, "n_layers": int, "n_heads": int, "dropout": float, "max_len": int, "kernel_size": int}
-FIT_OPTIONS = ("epochs", "batch_size", "lr", "lr_schedule", "patience", "seed", "objective", "prefixes_per_user", "device", "precision", "select", "checkpoint")
+FIT_OPTIONS = {
+    "epochs": "most epochs", "patience": "epochs without a better valid NDCG@10 before stopping", "batch_size": "targets in a batch",
+    "lr": "Adam's learning rate", "seed": "of weights, batches and dropout", "prefixes_per_user": "in an epoch, where prefixes are sampled",
+    "lr_schedule": "cosine: from lr to 0 over the epochs", "device": "auto, cpu or cuda", "precision": "of the products; the weights are float32",
+    "select": "the protocol that chooses the best epoch", "checkpoint": "continue from this file if it exists, and keep it up to date",
+    "objective": "prefix: train a next-item model on sampled prefixes (default: the model's own objective)"}
+CHOICES = {"lr_schedule": SCHEDULES, "precision": PRECISIONS, "select": PROTOCOLS}
+DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(minirec.fit).parameters.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,17 +88,10 @@ def _train_flags(train) -> None:
     for name, kind in COMMON_OPTIONS.items():
         train.add_argument(f"--{name.replace('_', '-')}", type=kind, help="an option of the model, if it has it")
     train.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="any other option of the model; may be repeated")
-    for name, kind, default, text in (
-            ("epochs", int, 100, "most epochs"), ("patience", int, 10, "epochs without a better valid NDCG@10 before stopping"),
-            ("batch-size", int, 2048, "targets in a batch"), ("lr", float, 1e-3, "Adam's learning rate"), ("seed", int, 0, "of weights, batches and dropout"),
-            ("prefixes-per-user", int, PREFIXES_PER_USER, "in an epoch, where prefixes are sampled")):
-        train.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default {default})")
-    train.add_argument("--lr-schedule", default="constant", choices=SCHEDULES, help="cosine: from lr to 0 over the epochs (default constant)")
-    train.add_argument("--objective", help="prefix: train a next-item model on sampled prefixes (default: the model's own objective)")
-    train.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    train.add_argument("--precision", default="float32", choices=PRECISIONS)
-    train.add_argument("--select", default="full", choices=PROTOCOLS, help="the protocol that chooses the best epoch")
-    train.add_argument("--checkpoint", help="continue from this file if it exists, and keep it up to date")
+    for name, text in FIT_OPTIONS.items():
+        default = DEFAULTS[name]
+        train.add_argument(f"--{name.replace('_', '-')}", type=str if default is None else type(default), default=default, choices=CHOICES.get(name),
+                           help=text if default is None else f"{text} (default {default})")
     train.add_argument("--out", help="where to save the model (default runs/DATA-MODEL.pt)")
     train.add_argument("--record", metavar="FILE.json", help="where to leave the run's record: settings, history, metrics, machine; must be a new file")
     train.add_argument("--log", action="store_true", help="print a line an epoch even where there is no terminal")
@@ -121,15 +122,18 @@ def _datasets(options) -> None:
 
 
 def _train(options) -> None:
-    known = model_options(options.model)
+    model_options(options.model)  # an unknown model is found before the data are loaded
     chosen = {name: getattr(options, name) for name in COMMON_OPTIONS if getattr(options, name) is not None}
     chosen |= {key: _value(value) for key, value in (_pair(text, "--option") for text in options.option)}
     data = _load(options)
     split = data.split(options.split or "leave-one-out")
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
-    out = _writable("--out", options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data)
-    record = _new_record(options, out)
+    out = _writable("--out", options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data, {})
+    record_file = None
+    if options.record is not None:
+        record_file = _writable("--record", options.record, options.data, {"--out": out, "--checkpoint": options.checkpoint})
+        refuse_existing(record_file)
     quiet = options.json or not (options.log or sys.stdout.isatty())
     _head(options, data, split, model, quiet)
     begin = time.perf_counter()
@@ -138,19 +142,22 @@ def _train(options) -> None:
     if not history.epochs:
         raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
     minirec.save_model(out, model, data)
-    if record is not None:
-        save_record(record, record_run(model, split, history, options.typed))
-    test = minirec.evaluate(model, split)
+    if record_file is None:
+        test = _metrics(minirec.evaluate(model, split))
+    else:
+        record = record_run(model, split, history, options.typed)
+        save_record(record_file, record)
+        test = {"which": "test", "protocol": "full", "k": record["k"], **record["metrics"]["test"]["full"]}
     if options.json:
         epochs = [{key: None if value != value else value for key, value in entry.items()} for entry in history.epochs]  # JSON has no NaN
-        print(json.dumps({"model": options.model, "options": {**known, **chosen}, "data": options.data, "saved": str(out), "seconds": time.perf_counter() - begin,
-                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": _metrics(test)}))
+        print(json.dumps({"model": options.model, "options": model.options, "data": options.data, "saved": str(out), "seconds": time.perf_counter() - begin,
+                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": test}))
         return
     print(f"trained   {len(history.epochs)} epochs in {_time(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
           f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}")
     print(_line(test))
-    if record is not None:
-        print(f"recorded  {record}")
+    if record_file is not None:
+        print(f"recorded  {record_file}")
     example = io.StringIO()
     csv.writer(example, lineterminator="").writerow(data.item_ids[data.sequence(0)[:3] - 1])
     print(f"saved     {out}\nnext      python -m minirec recommend {shlex.quote(str(out))} --history {shlex.quote(example.getvalue())}")
@@ -169,39 +176,27 @@ def _head(options, data, split, model, quiet) -> None:
     print(f"{model.name:<9} {shown}   {sum(p.numel() for p in model.parameters()):,} parameters   {where}, {options.precision}", flush=True)
 
 
-def _writable(flag: str, path, data) -> Path:
-    """The path of a file to be, found out before the training and not after it. Raises where it cannot be written, or is the data itself."""
+def _writable(flag: str, path, data, others: dict[str, object]) -> Path:
+    """The path of a file to be, found out before the training and not after it. Raises where it cannot be written, or is the data or another flag's file."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder; name a file in it.")
     if path.exists() and Path(data).exists() and path.samefile(data):
         raise ValueError(f"{flag} {path} is the data file; name another.")
+    for other, taken in others.items():
+        if taken is not None and Path(taken).absolute() == path.absolute():
+            raise ValueError(f"{flag} {path} is also the file of {other}; name another.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"{flag} {path}: the folder {path.parent} is not writable.")
     return path
 
 
-def _new_record(options, out: Path) -> Path | None:
-    """The path of the record to be, where one is asked for: writable, not there yet, and no other file of this run."""
-    if options.record is None:
-        return None
-    record = _writable("--record", options.record, options.data)
-    refuse_existing(record)
-    for flag, other in (("--out", out), ("--checkpoint", options.checkpoint)):
-        if other is not None and Path(other).absolute() == record.absolute():
-            raise ValueError(f"--record {record} is also the file of {flag}; name another.")
-    return record
-
-
 def _epoch_line(epochs: int):
     """A function that prints an epoch: number, loss, valid NDCG@10, whether it is the best so far, its time, the time left if every epoch is run."""
-    seconds = []
-
     def show(history) -> None:
         entry = history.epochs[-1]
-        seconds.append(entry["seconds"])
-        left = (epochs - entry["epoch"]) * sum(seconds) / len(seconds)
+        left = (epochs - entry["epoch"]) * history.frame()["seconds"].mean()
         best = " (best)" if history.best_epoch == entry["epoch"] else "       "
         print(f"epoch {entry['epoch']:>4}/{epochs}   loss {entry['loss']:.3f}   valid NDCG@10 {entry['valid_ndcg']:.4f}{best}"
               f"   {_time(entry['seconds'])}   left {_time(left)}", flush=True)
@@ -213,7 +208,7 @@ def _evaluate(options) -> None:
     model, data = minirec.load_model(options.model), _load(options)
     split = data.split(options.split or model.vocabulary.split.partition(" ")[0] or "leave-one-out")
     result = minirec.evaluate(model, split, which=options.which, protocol=options.protocol, k=options.k, exclude_seen=options.exclude_seen)
-    print(json.dumps(_metrics(result)) if options.json else _line(result))
+    print(json.dumps(_metrics(result)) if options.json else _line(_metrics(result)))
 
 
 def _recommend(options) -> None:
@@ -237,27 +232,20 @@ def _benchmark(options) -> None:
 
 
 def _metrics(result) -> dict:
-    return {"which": result.which, "protocol": result.protocol, "k": result.k, "users": len(result.ranks), "recall": result.recall, "mrr": result.mrr,
-            "ndcg": result.ndcg}
+    return {"which": result.which, "protocol": result.protocol, "k": result.k, **result.figures}
 
 
-def _line(result) -> str:
-    k = result.k
-    return (f"{result.which:<9} Recall@{k} {result.recall:.4f}   MRR@{k} {result.mrr:.4f}   NDCG@{k} {result.ndcg:.4f}   "
-            f"({result.protocol} ranking, {len(result.ranks):,} users)")
+def _line(test: dict) -> str:
+    figures = "   ".join(f"{name}@{test['k']} {test[key]:.4f}" for name, key in (("Recall", "recall"), ("MRR", "mrr"), ("NDCG", "ndcg")))
+    return f"{test['which']:<9} {figures}   ({test['protocol']} ranking, {test['users']:,} users)"
 
 
 def _value(text: str):
     """An option typed on the command line: a number, true, false, none, or text."""
-    named = {"true": True, "false": False, "none": None}
-    if text.lower() in named:
-        return named[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
+    try:
+        return ast.literal_eval(text.title() if text.lower() in ("true", "false", "none") else text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _time(seconds: float) -> str:

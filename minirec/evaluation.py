@@ -3,6 +3,7 @@
 B batch, N positions, V items, T targets.
 """
 
+import contextlib
 import math
 from dataclasses import dataclass
 from itertools import chain
@@ -35,6 +36,7 @@ class Evaluation:
     recall = property(lambda self: metrics.recall(self.ranks, self.k))
     mrr = property(lambda self: metrics.mrr(self.ranks, self.k))
     ndcg = property(lambda self: metrics.ndcg(self.ranks, self.k))
+    figures = property(lambda self: {"recall": self.recall, "mrr": self.mrr, "ndcg": self.ndcg, "users": len(self.ranks)}, doc="As run records keep them.")
 
     def __repr__(self):
         return (f"{self.name}: Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   NDCG@{self.k} {self.ndcg:.4f}"
@@ -61,7 +63,10 @@ def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full"
             chosen = torch.zeros_like(scores, dtype=torch.bool)
             chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True).scatter_(1, answers[:, None], True)
             scores = scores.masked_fill(~chosen, -math.inf)
-        ranks[rows] = _named(model, metrics.target_ranks, scores, answers).cpu().numpy()
+        try:
+            ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()
+        except ValueError as error:
+            raise ValueError(f"{_name(model)}: {error}") from None
     return Evaluation(_name(model), which, protocol, k, targets.users, ranks, exclude_seen, None if negatives is None else seed)
 
 
@@ -80,9 +85,8 @@ def expected_metrics(model, split: Split, oracle, *, which: str = "test", k: int
         lower, upper = (torch.searchsorted(-ordered, -ordered, right=right) for right in (False, True))
         ranks = np.empty_like(truth)
         np.put_along_axis(ranks, order.cpu().numpy(), (1 + lower + (upper - lower) // 2).double().cpu().numpy(), 1)
-        gains = np.stack([np.ones_like(ranks), 1 / ranks, 1 / np.log2(ranks + 1)])
-        sums += (truth * gains * (ranks <= k)).sum((1, 2))
-    return dict(zip(("recall", "mrr", "ndcg"), map(float, sums / len(targets))))
+        sums += (truth * np.stack([metrics.gains(metric, ranks, k) for metric in metrics.GAINS])).sum((1, 2))
+    return dict(zip(metrics.GAINS, map(float, sums / len(targets))))
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,9 @@ def compare(a: Evaluation, b: Evaluation, *, metric: str = "ndcg", n_bootstrap: 
         described = [", ".join(f"{name} = {value}" for name, value in s.items()) for s in settings]
         raise ValueError(f"only evaluations of the same users, with the same settings, can be paired; got {described[0]}, {len(a.ranks):,} users "
                          f"and {described[1]}, {len(b.ranks):,} users.")
-    gains = {"recall": lambda r: r <= a.k, "mrr": lambda r: (r <= a.k) / r, "ndcg": lambda r: (r <= a.k) / np.log2(r + 1)}
-    if metric not in gains:
-        raise ValueError(f"metric must be one of {', '.join(gains)}; got {metric!r}.")
-    difference = gains[metric](a.ranks).astype(np.float64) - gains[metric](b.ranks)
+    if metric not in metrics.GAINS:
+        raise ValueError(f"metric must be one of {', '.join(metrics.GAINS)}; got {metric!r}.")
+    difference = metrics.gains(metric, a.ranks, a.k) - metrics.gains(metric, b.ranks, a.k)
     if np.ptp(difference) == 0:  # nothing varies, so nothing can be tested
         return Comparison(metric, float(difference[0]), math.nan, math.nan, float(difference[0]), float(difference[0]))
     test = stats.ttest_1samp(difference, 0.0)
@@ -129,7 +132,8 @@ def sample_negatives(split: Split, which: str, protocol: str, *, seed: int = 0) 
     data, targets = split.interactions, split.targets(which)
     weights = data.item_counts()[1:] if protocol == "popular-100" else np.ones(data.n_items, dtype=np.int64)
     cumulative = np.cumsum(weights)
-    forbidden = _targets_so_far(data, targets)
+    rows, at = flat_ranges(targets.starts + 1, targets.positions - targets.starts)
+    forbidden = np.unique(rows * (data.n_items + 1) + data.items[at])  # of each row, the user's items after the first, up to the target
     negatives = np.zeros((len(targets), N_NEGATIVES), dtype=np.int64)
     todo = np.indices(negatives.shape).reshape(2, -1)
     for attempt in range(1000):
@@ -143,13 +147,6 @@ def sample_negatives(split: Split, which: str, protocol: str, *, seed: int = 0) 
             return negatives
     raise ValueError(f"user {data.user_ids[targets.users[todo[0, 0]]]} has chosen (nearly) every one of the {data.n_items} items, so no negative "
                      f"can be sampled; use protocol='full'.")
-
-
-def _targets_so_far(data, targets) -> np.ndarray:
-    """Sorted codes row * (V + 1) + item of what may not be drawn for each target: the user's items after the first, up to the target."""
-    lengths = targets.positions - targets.starts
-    rows, at = flat_ranges(targets.starts + 1, lengths)
-    return np.unique(rows * (data.n_items + 1) + data.items[at])
 
 
 def _hash_uniform(*keys) -> np.ndarray:
@@ -176,20 +173,27 @@ def _scored(model, split: Split, which: str):
     if trained_on is not None and trained_on.split not in ("", split.fingerprint):
         raise ValueError(f"{_name(model)} was trained on the split '{trained_on.split}', and this is '{split.fingerprint}': it may have seen what it is "
                          f"asked for. Split the data as for training.")
-    tensor = next(chain(model.parameters(), model.buffers()), None) if isinstance(model, torch.nn.Module) else None
-    device = tensor.device if tensor is not None else "cpu"
-    training = getattr(model, "training", False)
-    if training:
+    with judging(model) as device:
+        for rows, items, answers in history_batches(split, which, model.max_len):
+            items, answers = torch.from_numpy(items).to(device), torch.from_numpy(answers).to(device)
+            scores = model.scores(items)
+            if scores.shape != (len(rows), n_items + 1):
+                raise ValueError(f"{_name(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
+                                 f"[{len(rows)}, {n_items + 1}].")
+            yield rows, items, answers, scores
+
+
+@contextlib.contextmanager
+def judging(model):
+    """Eval mode and no gradients, for as long as the block runs; gives the device the model is on."""
+    training, device = False, torch.device("cpu")
+    if isinstance(model, torch.nn.Module):
+        training = model.training
+        device = next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
         model.eval()
     try:
         with torch.inference_mode():
-            for rows, items, answers in history_batches(split, which, model.max_len):
-                items, answers = torch.from_numpy(items).to(device), torch.from_numpy(answers).to(device)
-                scores = model.scores(items)
-                if scores.shape != (len(rows), n_items + 1):
-                    raise ValueError(f"{_name(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
-                                     f"[{len(rows)}, {n_items + 1}].")
-                yield rows, items, answers, scores
+            yield device
     finally:
         if training:
             model.train()
@@ -203,14 +207,6 @@ def _without_history(scores, split, targets, rows, answers):
     scores = scores.clone()
     scores[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = -math.inf
     return scores.scatter(1, answers[:, None], own)
-
-
-def _named(model, function, *arguments):
-    """Calls function; an error says which model it was."""
-    try:
-        return function(*arguments)
-    except ValueError as error:
-        raise ValueError(f"{_name(model)}: {error}") from None
 
 
 def _name(model) -> str:

@@ -22,7 +22,13 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
         with open(temporary, "xb") as file:
             yield file
             flush_to_disk(file)
-        replace(temporary, path)
+        os.replace(temporary, path)
+        if os.name == "posix":  # makes the new name itself durable; Windows does that without being asked
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -32,14 +38,3 @@ def flush_to_disk(file: BinaryIO) -> None:
     """Return once the bytes written to `file` are on the disk, not only in memory."""
     file.flush()
     os.fsync(file.fileno())
-
-
-def replace(source: Path, target: Path) -> None:
-    """Give `source` the name `target`, in one step, and make the new name itself durable (Windows does that without being asked)."""
-    os.replace(source, target)
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

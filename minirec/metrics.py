@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+GAINS = {"recall": np.ones_like, "mrr": np.reciprocal, "ndcg": lambda ranks: 1 / np.log2(ranks + 1)}  # of ranks up to k; beyond, nothing
+
 
 def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
     """The rank of each target among its candidates: 1 + #{scored higher} + ceil(#{others scored equal} / 2).
@@ -29,25 +31,24 @@ def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
     return 1 + higher + (equal + 1) // 2
 
 
+def gains(metric: str, ranks, k: int = 10) -> np.ndarray:
+    """What each rank earns: 0 beyond k, else 1 ("recall"), 1 / rank ("mrr") or 1 / log2(rank + 1) ("ndcg"): float64 of the ranks' shape."""
+    ranks = np.asarray(ranks, dtype=np.float64)
+    if ranks.size == 0 or ranks.min() < 1 or k < 1:
+        raise ValueError(f"a metric needs ranks from 1 up and k >= 1; got {ranks.size} ranks{f' from {ranks.min():g}' if ranks.size else ''}, k = {k}.")
+    return np.where(ranks <= k, GAINS[metric](ranks), 0)
+
+
 def recall(ranks, k: int = 10) -> float:
     """Recall@k, the same as the hit rate when there is one target: the share of ranks at most k. ranks: any array of ranks."""
-    return float((_ranks(ranks, k) <= k).mean())
+    return float(gains("recall", ranks, k).mean())
 
 
 def mrr(ranks, k: int = 10) -> float:
     """MRR@k: the mean of 1 / rank, 0 beyond k."""
-    ranks = _ranks(ranks, k)
-    return float(np.where(ranks <= k, 1 / ranks, 0).mean())
+    return float(gains("mrr", ranks, k).mean())
 
 
 def ndcg(ranks, k: int = 10) -> float:
     """NDCG@k with one target: the mean of 1 / log2(rank + 1), 0 beyond k."""
-    ranks = _ranks(ranks, k)
-    return float(np.where(ranks <= k, 1 / np.log2(ranks + 1), 0).mean())
-
-
-def _ranks(ranks, k: int) -> np.ndarray:
-    ranks = np.asarray(ranks, dtype=np.float64)
-    if ranks.size == 0 or ranks.min() < 1 or k < 1:
-        raise ValueError(f"a metric needs ranks from 1 up and k >= 1; got {ranks.size} ranks{f' from {ranks.min():g}' if ranks.size else ''}, k = {k}.")
-    return ranks
+    return float(gains("ndcg", ranks, k).mean())

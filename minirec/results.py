@@ -1,5 +1,6 @@
 """Run records: what a training run leaves behind, as JSON, so that a table can be made of many runs later and elsewhere."""
 
+import contextlib
 import glob
 import importlib.metadata
 import json
@@ -79,20 +80,15 @@ def load_records(place) -> pd.DataFrame:
 
 
 def _metrics(model, split, which: str) -> dict:
-    found = {protocol: _judged(model, split, which, protocol) for protocol in PROTOCOLS}
+    found = {"full": evaluate(model, split, which=which).figures}
+    for protocol in PROTOCOLS[1:]:
+        try:
+            found[protocol] = evaluate(model, split, which=which, protocol=protocol).figures
+        except ValueError:  # full ranking was possible, so what failed is the sampling
+            found[protocol] = None
     if split.interactions.source == "planted":
         found["expected"] = expected_metrics(model, split, PlantedOracle(), which=which)
     return found
-
-
-def _judged(model, split, which: str, protocol: str) -> dict | None:
-    try:
-        result = evaluate(model, split, which=which, protocol=protocol, k=10)
-    except ValueError:
-        if protocol == "full":
-            raise
-        return None  # full ranking was possible, so what failed is the sampling
-    return {"recall": result.recall, "mrr": result.mrr, "ndcg": result.ndcg, "users": len(result.ranks)}
 
 
 def _without_folders(word: str) -> str:
@@ -105,28 +101,25 @@ def _without_folders(word: str) -> str:
 def _in_words(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, TypeError):  # no such file, or no such line
         name = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1]
-    except (OSError, TypeError):  # no such file, or no such line
-        name = platform.processor() or platform.machine()
     return f"{name}, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
 
 
 def _peak_memory(device: torch.device) -> float | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    try:  # Linux counts a parent's memory into ru_maxrss, but not into this
+    with contextlib.suppress(OSError, TypeError):  # Linux counts a parent's memory into ru_maxrss, but not into this
         return int(re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) / 2**10
-    except (OSError, TypeError):
-        pass
-    try:
+    with contextlib.suppress(ImportError):  # Windows has none
         import resource
-    except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _plain(value):
-    if isinstance(value, (list, tuple, dict)):
-        return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else list(map(_plain, value))
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return list(map(_plain, value))
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,6 @@
 """A trained model on disk and in use: one file holds the weights, the options and the raw ids, and nothing else is needed to recommend."""
 
 from collections.abc import Iterable
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ import torch
 from minirec.checkpoint import read
 from minirec.data.batching import SCORES_PER_BATCH
 from minirec.data.interactions import encode_items
+from minirec.evaluation import judging
 from minirec.files import atomic_write
 from minirec.models import build_model, model_options
 from minirec.models.base import Vocabulary
@@ -82,18 +82,12 @@ def recommend(model, histories, k: int = 10, *, exclude_seen: bool = False, batc
 def _best(model, histories, k, exclude_seen):
     """(items [B, k], scores [B, k]) for histories of dense ids; popularity where a history is empty."""
     popular = torch.from_numpy(model.vocabulary.counts).double()
-    device = next(chain(model.parameters(), model.buffers())).device
     scores = popular.expand(len(histories), -1).clone()
     real = [i for i, history in enumerate(histories) if len(history)]
     if real:
         rows = [torch.from_numpy(histories[i][-(model.max_len or len(histories[i])):]) for i in real]
-        was_training = model.training
-        try:
-            model.eval()
-            with torch.inference_mode():
-                scores[real] = model.scores(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)).cpu().double()
-        finally:
-            model.train(was_training)
+        with judging(model) as device:
+            scores[real] = model.scores(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)).cpu().double()
     if scores[:, 1:].isnan().any():
         raise ValueError(f"{model.name}: the scores contain NaN, so nothing can be recommended.")
     scores[:, 0] = -torch.inf

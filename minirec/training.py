@@ -135,9 +135,8 @@ class _Run:
         batch_size, seed, prefixes = (settings[name] for name in ("batch_size", "seed", "prefixes_per_user"))
         self.batches = TrainingBatches(split, self.objective, model.max_len, batch_size, seed, PREFIXES_PER_USER if prefixes is None else prefixes)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=self.lr, fused=True)
-        self.epoch, self.step, self.seconds_before = 0, 0, 0.0
+        self.epoch, self.step, self.seconds_before, self.n_targets, self.pending, self.best = 0, 0, 0.0, 0, [], None
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self.n_targets, self.pending, self.best = 0, [], None
         self.history = History(settings=settings)
         may_differ = {"patience"} if settings["lr_schedule"] == "cosine" else {"patience", "epochs"}  # a cosine's steps depend on how many there will be
         self.identity = {"model": getattr(model, "name", type(model).__name__), "n_items": model.n_items, "data": split.interactions.fingerprint,
@@ -218,24 +217,22 @@ class _Run:
 
     def look_at_the_loss(self, batches) -> None:
         """Raises at the first loss since the last look that is not finite, naming step, batch and learning rate."""
-        finite = torch.isfinite(torch.stack(self.pending)).cpu()
-        first = self.step - len(self.pending)
+        finite = torch.isfinite(torch.stack(self.pending)).tolist()
         self.pending = []
-        if not finite.all():
-            step = first + int((~finite).nonzero()[0, 0])
+        if not all(finite):
+            step = self.step - len(finite) + finite.index(False)
             shape = tuple(batches[step].inputs.shape)
             raise FloatingPointError(f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1} of {len(batches)} (batch of shape {shape}, learning "
                                      f"rate {self.lr:g}). Lower the learning rate, or use precision='float32'.")
 
     def save(self, seconds: float) -> None:
         """Writes the checkpoint. seconds: how long this epoch has run since it began or was resumed."""
-        history = self.history
         checkpoints.save(self.path, {
-            "identity": self.identity, "environment": {"torch": str(torch.__version__), "threads": torch.get_num_threads()},
+            "identity": self.identity, "environment": _environment(),
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "best": self.best,
             "random": torch.get_rng_state(), "cuda_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "epoch": self.epoch, "step": self.step, "loss_sum": self.loss_sum, "n_targets": self.n_targets,
-            "seconds": self.seconds_before + seconds, "epochs": history.epochs, "best_epoch": history.best_epoch})
+            "seconds": self.seconds_before + seconds, "epochs": self.history.epochs, "best_epoch": self.history.best_epoch})
         self.saved_at = time.perf_counter()
 
     def resume(self) -> None:
@@ -243,9 +240,9 @@ class _Run:
         state = None if self.path is None else checkpoints.load(self.path, self.identity)
         if state is None:
             return
-        now = {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
-        if state["environment"] != now:
-            warnings.warn(f"{self.path} was written with {state['environment']}, this is {now}: training continues, but not bit for bit.", stacklevel=4)
+        if state["environment"] != _environment():
+            warnings.warn(f"{self.path} was written with {state['environment']}, this is {_environment()}: training continues, but not bit for bit.",
+                          stacklevel=4)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
@@ -254,6 +251,10 @@ class _Run:
         self.epoch, self.step, self.n_targets, self.best = state["epoch"], state["step"], state["n_targets"], state["best"]
         self.loss_sum, self.seconds_before = state["loss_sum"].to(self.device), state["seconds"]
         self.history = History(state["epochs"], state["best_epoch"], settings=self.settings)
+
+
+def _environment() -> dict:
+    return {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
 
 
 def _entry(epoch: int, loss: float, valid, begin: float) -> dict:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from minirec.benchmark import glint_ru
+from minirec.benchmark import glint_ru, recblr, scan
 from minirec.benchmark.timing import take_turns
+from minirec.scan import linear_recurrence
 
 
 def test_runs_take_turns_and_the_first_is_the_measure():
@@ -49,3 +50,31 @@ def test_the_sample_of_an_epoch_stands_for_all_of_it():
     assert len(side.batches) == 3 and all(items.shape[1] == 30 for items, _ in side.batches)
     n_prefixes = int((split.train_ends - split.interactions.offsets[:-1] - 1).clip(0).sum())
     assert side.times * 3 == pytest.approx(n_prefixes / 16, abs=0.5)
+
+
+def test_scans_are_measured_beside_a_copy_and_agree():
+    frame = scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
+    assert {"copy", "loop", "tree", "torch associative_scan"} <= set(frame["name"])
+    assert frame["name"][0].startswith("ours, ") and frame["ratio"][0] == 1 and (frame["seconds"] > 0).all()
+
+
+def test_a_scan_that_disagrees_is_noticed(monkeypatch):
+    monkeypatch.setattr(scan, "peers", lambda device: {"wrong": lambda a, b: linear_recurrence(a, b) * 1.01})
+    with pytest.raises(RuntimeError, match="wrong and ours disagree"):
+        scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
+
+
+def test_a_peer_that_cannot_do_a_shape_is_left_out_and_named(monkeypatch, capsys):
+    def refuse(a, b):
+        raise ValueError("only powers of two")
+    monkeypatch.setattr(scan, "peers", lambda device: {"choosy": refuse})
+    assert "choosy" not in set(scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)["name"])
+    assert "choosy leaves out [2, 9, 4]: only powers of two" in capsys.readouterr().out
+
+
+def test_recblr_is_taken_apart():
+    frame = recblr.benchmark_recblr(n_users=12, repeats=1, shape=(2, 5, 4), histories=(2, 20))
+    assert [case.partition(",")[0] for case in frame["case"].unique()] == ["parts of a training step", "BD-LRU", "serving"]
+    parts = frame[frame["case"].str.startswith("parts")].set_index("name")
+    assert parts["seconds"].drop(["all", "of that, the recurrences alone"]).sum() == pytest.approx(parts["seconds"]["all"])
+    assert (parts["seconds"] > 0).all()  # every kind of operator was found by its name

@@ -10,6 +10,7 @@ from minirec.models import MODELS
 from small_models import RunningMean
 
 MORE = {"gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],
+        "recblr": [{"n_layers": 1, "kernel_size": 1}, {"temporal_conv": False}, {"behaviour_gates": False}, {"feed_forward": False}],
         "glint-ru": [{"form": "paper"}, {"kernel_size": 7, "n_heads": 2}, {"temporal_conv": False, "n_heads": 1}]}  # options worth a run of their own
 
 histories = {"seed": integers(0, 10**6), "lengths": lists(integers(1, 12), min_size=1, max_size=4)}
@@ -115,3 +116,11 @@ def test_a_broken_promise_is_noticed(model, promise):
 @pytest.mark.parametrize("promise", contract.NEXT_ITEM + contract.ANY_OBJECTIVE + contract.STREAMING, ids=lambda promise: promise.__name__)
 def test_a_model_that_keeps_its_promises_passes(promise):
     promise(small(Sums), contract.random_items(0, [6, 1, 4, 6]))
+
+
+@pytest.mark.parametrize("items, message", [([[31]], "1..30"), ([[-1]], "1..30"), ([[0, 3]], "row 0 starts with padding"), ([[3, 0, 3]], "0 inside"),
+                                            ([[]], "no items at all")])
+@pytest.mark.parametrize("name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")])
+def test_scores_refuse_items_that_cannot_be(name, items, message):
+    with pytest.raises(ValueError, match=message):
+        contract.random_model(name, {}, 0).scores(torch.tensor(items, dtype=torch.long))

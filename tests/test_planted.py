@@ -1,7 +1,6 @@
 """The planted set and its oracle: shipped as generated, exact by brute force, and out of reach of simple predictors, each for its own reason."""
 
 import dataclasses
-import gzip
 import math
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.testing import assert_allclose
 from minirec import compare, evaluate, expected_metrics, load_dataset
 from minirec.data import planted
 from minirec.data.datasets import default_folder, find_file
-from minirec.data.planted import PlantedOracle, generate_planted, write_planted
+from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.models.baselines import LastItem, Popularity
 
 SEEDS, PREMIERES = integers(0, 10**6), sampled_from(["many", "none", "at the end"])
@@ -106,11 +105,6 @@ def test_the_shipped_data_is_what_the_generator_draws(monkeypatch):
     for name in ("items", "offsets", "item_ids", "user_ids"):
         assert np.array_equal(getattr(shipped, name), getattr(drawn, name))
     assert shipped.fingerprint == drawn.fingerprint and shipped.timestamps is None
-
-
-def test_the_shipped_file_is_what_write_planted_writes(tmp_path):
-    write_planted(tmp_path / "again.txt.gz")
-    assert gzip.decompress((tmp_path / "again.txt.gz").read_bytes()) == gzip.decompress((default_folder() / "planted.txt.gz").read_bytes())
 
 
 def test_the_sequences_of_another_seed_are_others():

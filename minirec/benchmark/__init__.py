@@ -2,5 +2,7 @@
 
 from minirec.benchmark.glint_ru import benchmark_glint_ru
 from minirec.benchmark.loading import benchmark_loading
+from minirec.benchmark.recblr import benchmark_recblr
+from minirec.benchmark.scan import benchmark_scan
 
-BENCHMARKS = {"loading": benchmark_loading, "glint-ru": benchmark_glint_ru}
+BENCHMARKS = {"loading": benchmark_loading, "glint-ru": benchmark_glint_ru, "scan": benchmark_scan, "recblr": benchmark_recblr}

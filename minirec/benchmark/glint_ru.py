@@ -162,27 +162,24 @@ def _parts(data: str, n_users, repeats) -> pd.DataFrame:
 
 
 def _time_parts(side, batches) -> dict[str, float]:
-    marks = np.zeros(6)
+    softmax = "full softmax, both ways"
+    seconds = dict.fromkeys((softmax, "building batches", "encoder forward", "encoder backward", "Adam"), 0.0)
+
+    def timed(part, work):
+        begin = time.perf_counter()
+        result = work()
+        seconds[part] += time.perf_counter() - begin
+        return result
+
     for i in range(len(batches)):
-        times = [time.perf_counter()]
-        batch = batches[i]
-        items, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
-        times.append(time.perf_counter())
-        encoded, targets = side.represent(items, targets)
-        times.append(time.perf_counter())
+        items, targets = timed("building batches", lambda: [torch.from_numpy(part) for part in vars(batches[i]).values()])
+        encoded, targets = timed("encoder forward", lambda: side.represent(items, targets))
         cut = encoded.detach().requires_grad_()
-        full_softmax_loss(cut, side.model.output_weights(), targets).backward()
-        times.append(time.perf_counter())
-        encoded.backward(cut.grad)
-        times.append(time.perf_counter())
-        side.optimizer.step()
-        side.optimizer.zero_grad(set_to_none=True)
-        times.append(time.perf_counter())
-        marks += [*np.diff(times), times[-1] - times[0]]
-    names = ("building batches", "encoder forward", "full softmax, both ways", "encoder backward", "Adam", "all")
-    parts = dict(zip(names, marks))
-    rest = parts["all"] - parts["full softmax, both ways"]
-    return {"full softmax, both ways": parts.pop("full softmax, both ways"), **parts, "all but the softmax": rest}
+        timed(softmax, lambda: full_softmax_loss(cut, side.model.output_weights(), targets).backward())
+        timed("encoder backward", lambda: encoded.backward(cut.grad))
+        timed("Adam", lambda: (side.optimizer.step(), side.optimizer.zero_grad(set_to_none=True)))
+    everything = sum(seconds.values())
+    return {**seconds, "all": everything, "all but the softmax": everything - seconds[softmax]}
 
 
 class _SASRec(nn.Module):

@@ -21,14 +21,13 @@ def benchmark_loading(n_rows: int = N_ROWS, repeats: int = 9) -> pd.DataFrame:
     """
     with tempfile.TemporaryDirectory() as folder:
         by_user, shuffled, words, dat, sequences = _write_ratings(Path(folder), n_rows)
-        read_csv = lambda: pd.read_csv(by_user)  # noqa: E731
-        return pd.concat([
-            take_turns("CSV", {"ours": lambda: load_dataset(by_user), "pandas.read_csv": read_csv}, repeats),
-            take_turns("CSV, shuffled", {"ours": lambda: load_dataset(shuffled), "pandas.read_csv": lambda: pd.read_csv(shuffled)}, repeats),
-            take_turns("CSV, shuffled, words for ids", {"ours": lambda: load_dataset(words), "pandas.read_csv": lambda: pd.read_csv(words)}, repeats),
-            take_turns("ratings.dat", {"ours": lambda: load_dataset(dat), "pandas.read_csv of the CSV": read_csv}, repeats),
-            take_turns(sequences.name, {"ours": lambda: load_dataset(sequences), "Python loop": lambda: _python_loop(sequences)}, repeats)],
-            ignore_index=True)
+        cases = {"CSV": (by_user, "pandas.read_csv", lambda: pd.read_csv(by_user)),
+                 "CSV, shuffled": (shuffled, "pandas.read_csv", lambda: pd.read_csv(shuffled)),
+                 "CSV, shuffled, words for ids": (words, "pandas.read_csv", lambda: pd.read_csv(words)),
+                 "ratings.dat": (dat, "pandas.read_csv of the CSV", lambda: pd.read_csv(by_user)),
+                 sequences.name: (sequences, "Python loop", lambda: _python_loop(sequences))}
+        return pd.concat([take_turns(case, {"ours": lambda file=file: load_dataset(file), peer: run}, repeats)
+                          for case, (file, peer, run) in cases.items()], ignore_index=True)
 
 
 def _write_ratings(folder: Path, n_rows: int) -> tuple[Path, ...]:
@@ -54,9 +53,5 @@ def _write_ratings(folder: Path, n_rows: int) -> tuple[Path, ...]:
 
 def _python_loop(path: Path) -> list[list[int]]:
     """What one would write first: line by line, split, int, append."""
-    sequences = []
     with gzip.open(path, "rt") as file:
-        for line in file:
-            sequences.append([int(word) for word in line.split()])
-    return sequences
-
+        return [[int(word) for word in line.split()] for line in file]

@@ -117,8 +117,7 @@ class TrainingBatches:
     def _prefix(self, rng):
         users, positions = flat_ranges(self.starts + 1, self.n_targets)  # every position that has a predecessor
         order = np.lexsort((rng.random(len(users)), users))
-        nth = np.arange(len(users)) - np.repeat(np.cumsum(self.n_targets) - self.n_targets, self.n_targets)
-        drawn = nth < self.prefixes_per_user
+        drawn = positions - self.starts[users] <= self.prefixes_per_user  # as many of each user as there are, up to prefixes_per_user
         chosen = positions[order][drawn]
         lengths = np.minimum(chosen - self.starts[users[drawn]], self.max_len)
 
@@ -172,9 +171,3 @@ def bucketed(lengths: np.ndarray, targets: np.ndarray, batch_size: int, rng: np.
         cuts = np.searchsorted(reached, np.arange(1, n) * reached[-1] / n)
         batches += [rows for rows in np.split(pool, cuts) if len(rows)]
     return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def padding_share(batches) -> float:
-    """The share of the positions of these batches that are padding."""
-    real = sum(int((batch.inputs > 0).sum()) for batch in batches)
-    return 1 - real / sum(batch.inputs.size for batch in batches)

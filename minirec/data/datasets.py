@@ -72,7 +72,9 @@ def load_dataset(name_or_path, *, data_home=None, download: bool = True, columns
     if name not in NAMED_SETS:
         path = Path(name).expanduser()
         if not path.exists():
-            raise DataError(_unknown(name))
+            near = difflib.get_close_matches(name.lower(), NAMED_SETS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Data sets by name: {', '.join(NAMED_SETS)}."
+            raise DataError(f"{name!r} is neither a file nor the name of a data set. {hint}")
         return Interactions.from_columns(*read_interactions_file(path, columns), source=path.name)
     if columns is not None:
         raise DataError(f"columns= is for files; the columns of {name!r} are known.")
@@ -112,12 +114,6 @@ def _folders(data_home) -> list[Path]:
     return [Path(folder).expanduser() for folder in (data_home, os.environ.get("MINIREC_DATA"), default_folder()) if folder]
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), NAMED_SETS, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Data sets by name: {', '.join(NAMED_SETS)}."
-    return f"{name!r} is neither a file nor the name of a data set. {hint}"
-
-
 def _load(name: str, path: Path) -> Interactions:
     data = Interactions.from_columns(*read_interactions_file(path), source=name)
     return data.k_core(NAMED_SETS[name].core) if NAMED_SETS[name].core else data
@@ -134,8 +130,12 @@ def _fetch(name: str, data_home, download: bool) -> Path:
         with atomic_write(target) as file:
             _download(source, file)
             if source.md5 is None:
-                _check_counts(name, Path(file.name))
+                data, expected = _load(name, Path(file.name)), NAMED_SETS[name].counts
+                if (found := (data.n_users, data.n_items, data.n_interactions)) != expected:
+                    raise DataError("it holds {:,} users, {:,} items and {:,} interactions, not {:,}, {:,} and {:,}".format(*found, *expected))
     except (OSError, http.client.HTTPException, DataError) as error:  # OSError: no network, refused, timed out, HTTP status, disk full
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         raise DataError(f"{source.url} could not be downloaded: {error}. Nothing was kept; try again. Or: {by_hand}") from None
     return target
 
@@ -143,15 +143,8 @@ def _fetch(name: str, data_home, download: bool) -> Path:
 def _download(source: Source, file: BinaryIO) -> None:
     """Writes the whole of the source into `file`; a DataError where its length or md5 is not what it should be."""
     request = urllib.request.Request(source.url, headers={"User-Agent": "minirec"})
-    try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        error.close()  # it holds the connection
-        raise
-    with response:
-        announced = response.headers.get("Content-Length")
-        length = int(announced) if announced and announced.isdecimal() else None
-        digest, received = hashlib.md5(usedforsecurity=False), 0
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        length, digest, received = response.length, hashlib.md5(usedforsecurity=False), 0  # the length announced, None where none was
         with tqdm(total=length, unit="B", unit_scale=True, desc=source.file, disable=None) as bar:
             while piece := response.read(PIECE):
                 file.write(piece)
@@ -163,10 +156,3 @@ def _download(source: Source, file: BinaryIO) -> None:
         raise DataError(f"the connection ended after {received:,} of {length:,} bytes")
     if source.md5 is not None and digest.hexdigest() != source.md5:
         raise DataError(f"the {received:,} bytes received have the md5 {digest.hexdigest()}, not {source.md5}: another file, or a damaged one")
-
-
-def _check_counts(name: str, path: Path) -> None:
-    data = _load(name, path)
-    found = (data.n_users, data.n_items, data.n_interactions)
-    if found != NAMED_SETS[name].counts:
-        raise DataError("it holds {:,} users, {:,} items and {:,} interactions, not {:,}, {:,} and {:,}".format(*found, *NAMED_SETS[name].counts))

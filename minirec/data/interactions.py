@@ -56,27 +56,12 @@ class Interactions:
             raise DataError(f"{source or 'the data'}: users, items and timestamps must be equally many.")
         users, user_ids = _dense(users)
         items, item_ids = _dense(items)
-        n_duplicates = 0
+        found = None
         if timestamps is not None and len(users) >= FAST_ROWS:
             from minirec.data.compiled import order_rows  # brings numba, which small logs can do without
             found = order_rows(users, items, timestamps, len(user_ids), len(item_ids))
-            if found is not None:
-                items, offsets, timestamps, n_duplicates = found
-                return cls(items, offsets, item_ids, user_ids, timestamps, n_duplicates, source)
-        if timestamps is not None:
-            timestamps = np.array(timestamps, dtype=np.int64)  # a copy: the caller's array stays the caller's
-            order = _chronological(users, timestamps)
-            if order is not None:
-                users, items, timestamps = users[order], items[order], timestamps[order]
-            keep = _first_of_repeats(users, items, timestamps, len(item_ids))
-            if keep is not None:
-                n_duplicates = int(len(users) - keep.sum())
-                users, items, timestamps = users[keep], items[keep], timestamps[keep]
-        elif np.any(users[1:] < users[:-1]):
-            order = np.argsort(users, kind="stable")
-            users, items = users[order], items[order]
-        offsets = _offsets(users, len(user_ids))
-        return cls((items + 1).astype(np.int32), offsets, item_ids, user_ids, timestamps, n_duplicates, source)
+        items, offsets, timestamps, n_duplicates = found or _order_rows(users, items, timestamps, len(user_ids))
+        return cls(items, offsets, item_ids, user_ids, timestamps, n_duplicates, source)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, *, user="user", item="item", timestamp="timestamp") -> "Interactions":
@@ -130,14 +115,11 @@ class Interactions:
         if np.diff(self.offsets).min() >= k and self.item_counts()[1:].min() >= k:
             return self
         users = np.repeat(np.arange(self.n_users), np.diff(self.offsets))
-        keep = np.ones(self.n_interactions, dtype=bool)
-        while True:
-            by_user = np.bincount(users[keep], minlength=self.n_users)
-            by_item = np.bincount(self.items[keep], minlength=self.n_items + 1)
-            stays = keep & (by_user[users] >= k) & (by_item[self.items] >= k)
-            if stays.sum() == keep.sum():
-                break
-            keep = stays
+        keep, n_kept = np.ones(self.n_interactions, dtype=bool), None
+        while keep.sum() != n_kept:
+            n_kept = keep.sum()
+            by_user, by_item = np.bincount(users[keep], minlength=self.n_users), np.bincount(self.items[keep], minlength=self.n_items + 1)
+            keep &= (by_user[users] >= k) & (by_item[self.items] >= k)
         if not keep.any():
             raise DataError(f"{self.source or 'the data'}: no interaction is left after {k}-core filtering; choose a smaller k than {k}.")
         kept_users, users = np.unique(users[keep], return_inverse=True)
@@ -278,35 +260,27 @@ def _dense(raw) -> tuple[np.ndarray, np.ndarray]:
     if len(codes) and codes.min() < 0:
         raise DataError(f"a user or item id is missing (None or NaN) at row {int(np.argmax(codes < 0)):,}; drop the row.")
     distinct = np.asarray(distinct)
-    if distinct.dtype.kind not in "iufUT" and {_kind(raw_id) for raw_id in distinct.tolist()} not in (set(), {"string"}, {"number"}):
+    numbers_or_strings = ("string", "integer", "floating", "mixed-integer-float", "empty")
+    if distinct.dtype.kind not in "iufUT" and pd.api.types.infer_dtype(distinct, skipna=False) not in numbers_or_strings:
         raise DataError("user ids, and item ids, must be all numbers or all strings; turn dates, pairs or a mixture into strings first, as in "
                         "frame['item'].astype(str).")
     return codes, distinct
-
-
-def _kind(raw_id) -> str:
-    return "string" if isinstance(raw_id, str) else "number" if isinstance(raw_id, (int, float)) and not isinstance(raw_id, bool) else "other"
 
 
 def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))]).astype(np.int64)
 
 
-def _chronological(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray | None:
-    """The stable order by (user, timestamp), or None where the rows have it already."""
-    same, later = users[1:] == users[:-1], timestamps[1:] >= timestamps[:-1]
-    if np.all((users[1:] > users[:-1]) | (same & later)):
-        return None
-    return np.lexsort((timestamps, users))
-
-
-def _first_of_repeats(users, items, timestamps, n_items: int) -> np.ndarray | None:
-    """True where a row is the first with its user, item and timestamp; None where there are no repeats."""
-    pairs = users.astype(np.int64) * n_items + items
-    if pd.Index(pairs).is_unique:
-        return None
-    repeated = pd.DataFrame({"pair": pairs, "time": timestamps}).duplicated().to_numpy()
-    return ~repeated if repeated.any() else None
+def _order_rows(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray | None, n_users: int) -> tuple:
+    """What compiled.order_rows gives, of any log; without timestamps, in file order, and no row is a repeat."""
+    if timestamps is None:
+        order, n_repeats = np.argsort(users, kind="stable"), 0
+    else:
+        timestamps, order = np.asarray(timestamps, dtype=np.int64), np.lexsort((timestamps, users))
+        repeated = pd.DataFrame({"user": users, "item": items, "time": timestamps}).duplicated().to_numpy()
+        order = order[~repeated[order]]
+        timestamps, n_repeats = timestamps[order], int(repeated.sum())
+    return (items[order] + 1).astype(np.int32), _offsets(users[order], n_users), timestamps, n_repeats
 
 
 def _integer_seconds(times: pd.Series) -> np.ndarray:

@@ -13,7 +13,6 @@ the genre's posterior is a product over the prefix, so the true probability of e
 B batch, N positions, C genres, V films; ids 1..V as in every data set, genre (id - 1) // 50, number (id - 1) % 50.
 """
 
-import gzip
 import math
 
 import numpy as np
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor
 
 from minirec.data.interactions import Interactions
-from minirec.files import atomic_write
 
 GENRES = ("comedy", "crime", "drama", "fantasy", "horror", "musical", "noir", "romance", "thriller", "western")
 SHELF = 50
@@ -116,14 +114,6 @@ def generate_planted(seed: int = 0, n_users: int = 3000, shortest: int = 12, lon
     inside = np.arange(longest) < lengths[:, None]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return Interactions(items[inside].astype(np.int32), offsets, film_names(), np.arange(1, n_users + 1), source="planted")
-
-
-def write_planted(path, seed: int = 0) -> None:
-    """Writes generate_planted(seed) as `user item item ...` lines, gzipped; the shipped data/planted.txt.gz is write_planted of seed 0."""
-    data = generate_planted(seed)
-    lines = (f"{data.user_ids[u]} {' '.join(data.item_ids[data.sequence(u) - 1])}\n" for u in range(data.n_users))
-    with atomic_write(path) as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
-        packed.write("".join(lines).encode())
 
 
 class PlantedOracle:

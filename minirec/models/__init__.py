@@ -7,8 +7,9 @@ from minirec.models.base import Recommender
 from minirec.models.baselines import LastItem, Popularity
 from minirec.models.glint_ru import GLINTRU
 from minirec.models.gru4rec import GRU4Rec
+from minirec.models.recblr import RecBLR
 
-MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, GLINTRU)}
+MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, GLINTRU, RecBLR)}
 
 
 def available_models() -> list[str]:

@@ -80,7 +80,8 @@ class NeuralRecommender(Recommender):
         return self.item_embedding.weight[: self.n_items + 1]
 
     def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, V + 1], column 0 at -inf (Eq. 13 before its softmax, notebook 02)."""
+        """items [B, N] -> [B, V + 1], column 0 at -inf (Eq. 13 before its softmax, notebook 02). Raises ValueError for ids that `check_ids` refuses."""
+        check_ids(items, self.n_items)
         scores = self.last(items) @ self.output_weights().T
         return scores.index_fill(1, torch.zeros(1, dtype=torch.long, device=scores.device), -math.inf)
 

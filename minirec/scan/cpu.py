@@ -1,0 +1,116 @@
+"""The linear recurrence on a CPU, compiled by Numba: a walk along time, with the channels side by side (notebook 10).
+
+B rows, N positions, D channels. A row's channels at one position lie side by side in memory, so the inner loop over them turns into vector instructions;
+rows, or blocks of channels where rows are few, are shared among PyTorch's number of threads.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+WORTH_SHARING = 1 << 15  # elements; below, waking another thread costs more than it saves
+VECTOR = 16  # channels of a block are a multiple of this: no two threads write into one cache line
+
+
+def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None) -> Tensor:
+    """h_t = a_t h_{t-1} + b_t. a, b [B, N, D], h0 [B, D] or None (zeros) -> h [B, N, D], contiguous, of b's dtype."""
+    (a_, b_, start), h = _wide(a, b, _or_zeros(h0, b)), torch.empty(b.shape, dtype=_state_dtype(b.dtype))
+    lines, carry, out = (_lines(a_), _lines(b_)), start.numpy().copy(), h.numpy()
+    share(h.shape, lambda *block: _walk(*lines, carry, out, *block))
+    return h.to(b.dtype)
+
+
+def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The gradients of a, b and h0 from that of h: g_t = grad_t + a_{t+1} g_{t+1}, a walk backwards; grad_b = g, grad_a = g_t h_{t-1}."""
+    (a_, h_, grad, start), outs = _wide(a, h, grad, _or_zeros(h0, h)), [torch.empty(h.shape, dtype=_state_dtype(h.dtype)) for _ in range(2)]
+    lines, carry = (_lines(a_), _lines(h_), _lines(grad)), torch.zeros_like(start)
+    arrays = (start.numpy(), carry.numpy(), outs[0].numpy(), outs[1].numpy())
+    share(h.shape, lambda *block: _walk_back(*lines, *arrays, *block))
+    return outs[0].to(a.dtype), outs[1].to(a.dtype), None if h0 is None else carry.to(a.dtype)
+
+
+@njit(cache=True, nogil=True)
+def _walk(a, b, carry, h, first_row, last_row, first, last):
+    """Rows first_row to last_row, channels first to last. carry: the state before [B, D], afterwards the last."""
+    for row in range(first_row, last_row):
+        state = carry[row, first:last]
+        for t in range(h.shape[1]):
+            a_t, b_t, h_t = line(a, row, t, first, last), line(b, row, t, first, last), h[row, t, first:last]
+            for c in range(len(state)):
+                state[c] = a_t[c] * state[c] + b_t[c]
+                h_t[c] = state[c]
+
+
+@njit(cache=True, nogil=True)
+def _walk_back(a, h, grad, h0, carry, grad_a, grad_b, first_row, last_row, first, last):
+    """carry: zeros [B, D], afterwards the gradient of h0."""
+    for row in range(first_row, last_row):
+        g_next = carry[row, first:last]  # a_{t+1} g_{t+1}
+        for t in range(grad_b.shape[1] - 1, -1, -1):
+            a_t, grad_t = line(a, row, t, first, last), line(grad, row, t, first, last)
+            before = line(h, row, t - 1, first, last) if t else h0[row, first:last]
+            to_a, to_b = grad_a[row, t, first:last], grad_b[row, t, first:last]
+            for c in range(len(g_next)):
+                g = grad_t[c] + g_next[c]
+                to_b[c] = g
+                to_a[c] = g * before[c]
+                g_next[c] = a_t[c] * g
+
+
+@njit(cache=True, nogil=True, inline="always")
+def line(tensor, row, t, first, last):
+    """Channels first to last of one row at one position: side by side in memory. tensor: what `_lines` made."""
+    flat, by_row, by_step = tensor
+    start = row * by_row + t * by_step
+    return flat[start + first:start + last]
+
+
+def _lines(tensor: Tensor) -> tuple[np.ndarray, int, int]:
+    """(the memory as one flat array, elements from row to row, from step to step); a copy only where channels do not lie side by side."""
+    if tensor.stride(2) != 1 and tensor.shape[2] > 1:
+        tensor = tensor.contiguous()
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride())) if tensor.numel() else 0
+    return tensor.as_strided((reach,), (1,)).numpy(), tensor.stride(0), tensor.stride(1)
+
+
+def _state_dtype(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _wide(*tensors: Tensor) -> list[Tensor]:
+    """In the dtype of the state, float32 or better: NumPy knows no bfloat16."""
+    return [tensor.detach().to(_state_dtype(tensor.dtype)).resolve_neg() for tensor in tensors]
+
+
+def _or_zeros(h0: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_zeros(like.shape[0], like.shape[2]) if h0 is None else h0
+
+
+def share(shape: tuple[int, int, int], work: Callable[[int, int, int, int], None]) -> None:
+    """work(first_row, last_row, first_channel, last_channel) over blocks of [B, N, D], on as many threads as PyTorch uses."""
+    n_rows, n_steps, n_channels = shape
+    n_threads = torch.get_num_threads() if n_rows * n_steps * n_channels >= WORTH_SHARING else 1
+    by_rows = n_rows >= n_threads
+    cuts = [n_rows * part // n_threads for part in range(n_threads + 1)] if by_rows else \
+        [min(n_channels, -(-n_channels * part // n_threads // VECTOR) * VECTOR) for part in range(n_threads)] + [n_channels]
+    blocks = [(start, end, 0, n_channels) if by_rows else (0, n_rows, start, end) for start, end in zip(cuts, cuts[1:]) if start < end]
+    if len(blocks) < 2:
+        for block in blocks:
+            work(*block)
+        return
+    others = [_threads(os.getpid(), n_threads).submit(work, *block) for block in blocks[1:]]
+    work(*blocks[0])
+    for other in others:
+        other.result()
+
+
+@functools.lru_cache(maxsize=1)
+def _threads(process: int, n: int) -> ThreadPoolExecutor:
+    """A pool of a process's own: threads do not survive a fork."""
+    return ThreadPoolExecutor(n)

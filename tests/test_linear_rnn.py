@@ -1,0 +1,162 @@
+"""minGRU and the LRU: each against a loop over its definition, in Python floats and complex numbers, and what their forms promise."""
+
+import cmath
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis.strategies import integers
+from torch import nn
+
+from minirec.layers.gru import GRUCell
+from minirec.layers.linear_rnn import LRU, MinGRU
+
+CLOSE = {"rtol": 0, "atol": 1e-11}
+shapes = {"batch": integers(1, 4), "length": integers(1, 9), "d_input": integers(1, 5), "d_state": integers(1, 6), "seed": integers(0, 10**6)}
+
+
+def random_layer(kind, d_input, d_state, seed):
+    torch.manual_seed(seed)
+    layer = kind(d_input, d_state).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    return layer
+
+
+def meet(row, vector):
+    return math.fsum(a * b for a, b in zip(row, vector, strict=True))
+
+
+def min_gru_by_definition(layer: MinGRU, x: list[list[float]]) -> list[list[float]]:
+    """One row, as printed: z = sigmoid(W_z x + b_z), c = W_h x + b_h, h = (1 - z) h + z c."""
+    weight, bias = layer.project.weight.tolist(), layer.project.bias.tolist()
+    n = len(bias) // 2
+    h, states = [0.0] * n, []
+    for x_t in x:
+        z = [1 / (1 + math.exp(-meet(weight[c], x_t) - bias[c])) for c in range(n)]
+        candidate = [meet(weight[n + c], x_t) + bias[n + c] for c in range(n)]
+        h = [(1 - z[c]) * h[c] + z[c] * candidate[c] for c in range(n)]
+        states.append(h)
+    return states
+
+
+def lru_by_definition(layer: LRU, x: list[list[float]]) -> list[list[float]]:
+    """One row, in Python's complex numbers."""
+    eigenvalues = [cmath.exp(complex(-math.exp(nu), math.exp(theta))) for nu, theta in zip(layer.nu.tolist(), layer.theta.tolist())]
+    B, C, D = torch.complex(*layer.B).tolist(), torch.complex(*layer.C).tolist(), layer.D.tolist()
+    h, outputs = [0j] * len(eigenvalues), []
+    for x_t in x:
+        h = [lam * h_c + math.sqrt(1 - abs(lam) ** 2) * sum(b * v for b, v in zip(row, x_t)) for lam, h_c, row in zip(eigenvalues, h, B)]
+        outputs.append([sum(c * h_c for c, h_c in zip(row, h)).real + d * v for row, d, v in zip(C, D, x_t)])
+    return outputs
+
+
+@pytest.mark.parametrize("kind, by_definition", [(MinGRU, min_gru_by_definition), (LRU, lru_by_definition)])
+@given(**shapes)
+def test_it_is_its_definition(kind, by_definition, batch, length, d_input, d_state, seed):
+    layer = random_layer(kind, d_input, d_state, seed)
+    x = torch.randn(batch, length, d_input).double()
+    torch.testing.assert_close(layer(x), torch.tensor([by_definition(layer, row) for row in x.tolist()], dtype=torch.float64), **CLOSE)
+
+
+@given(**shapes)
+def test_steps_of_the_mingru_give_what_forward_gives(batch, length, d_input, d_state, seed):
+    layer = random_layer(MinGRU, d_input, d_state, seed)
+    x, h = torch.randn(batch, length, d_input).double(), torch.zeros(batch, d_state).double()
+    for t in range(length):
+        h = layer.step(h, x[:, t])
+        torch.testing.assert_close(h, layer(x)[:, t], **CLOSE)
+
+
+@given(**shapes)
+def test_steps_of_the_lru_give_what_forward_gives(batch, length, d_input, d_state, seed):
+    layer = random_layer(LRU, d_input, d_state, seed)
+    x, h = torch.randn(batch, length, d_input).double(), torch.zeros(batch, d_state, dtype=torch.complex128)
+    for t in range(length):
+        y, h = layer.step(h, x[:, t])
+        torch.testing.assert_close(y, layer(x)[:, t], **CLOSE)
+
+
+@pytest.mark.parametrize("kind", [MinGRU, LRU])
+def test_gradients_of_every_parameter_and_of_the_input_are_right(kind):
+    layer, x = random_layer(kind, 2, 3, seed=5), torch.randn(2, 4, 2).double().requires_grad_()
+    names, values = zip(*layer.named_parameters())
+    assert torch.autograd.gradcheck(lambda x, *values: torch.func.functional_call(layer, dict(zip(names, values)), x), (x, *values))
+
+
+@torch.no_grad()
+def test_an_update_gate_far_open_leaves_no_trace_of_the_past_and_far_shut_keeps_it():
+    layer, h = MinGRU(1, 1), torch.tensor([7.0])
+    layer.project.weight.zero_()
+    for bias, after in ((200.0, 3.0), (-200.0, 7.0)):
+        layer.project.bias.copy_(torch.tensor([bias, 3.0]))
+        assert layer.step(h, torch.zeros(1)) == after
+
+
+@torch.no_grad()
+def test_a_gru_whose_gates_see_no_state_and_whose_candidate_is_small_is_a_mingru():
+    layer, cell = random_layer(MinGRU, 3, 4, seed=1), GRUCell(3, 4).double()
+    layer.project.weight[4:] *= 1e-4  # tanh a = a - a^3 / 3 ...
+    layer.project.bias[4:] *= 1e-4
+    cell.weight_h.zero_()
+    cell.weight_x[4:], cell.bias_x[4:] = layer.project.weight, layer.project.bias
+    x, h = torch.randn(5, 3).double(), torch.randn(5, 4).double() * 1e-4
+    torch.testing.assert_close(layer.step(h, x), cell(x, h), **CLOSE)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 100.0])
+@torch.no_grad()
+def test_every_eigenvalue_lies_inside_the_unit_circle_whatever_the_weights(size):
+    layer = random_layer(LRU, 2, 1000, seed=2)
+    nn.init.normal_(layer.nu, std=min(size, 8.0))
+    nn.init.normal_(layer.theta, std=min(size, 8.0))
+    assert (layer.eigenvalues().abs() < 1).all()
+    h = layer.double().eigenvalues() ** 10**6
+    assert h.isfinite().all() and (h.abs() < 1).all()
+
+
+@torch.no_grad()
+def test_the_ring_is_filled_evenly_at_the_start():
+    torch.manual_seed(0)
+    eigenvalues = LRU(1, 20_000, ring=(0.5, 0.9), max_angle=2.0).eigenvalues()
+    radius, angle = eigenvalues.abs(), eigenvalues.angle()
+    assert radius.min() >= 0.5 - 1e-6 and radius.max() <= 0.9 + 1e-6 and angle.min() > 0 and angle.max() <= 2.0
+    assert abs((radius < math.sqrt((0.25 + 0.81) / 2)).double().mean() - 0.5) < 0.02  # half of the ring's area on either side
+    assert abs((angle < 1).double().mean() - 0.5) < 0.02
+
+
+@torch.no_grad()
+def test_white_noise_keeps_the_state_at_one_size_whatever_the_memory():
+    torch.manual_seed(0)
+    layer = LRU(1, 64)
+    layer.B.fill_(math.sqrt(0.5))  # B x has mean square 1
+    h, size = torch.zeros(256, 64, dtype=torch.complex64), 0.0
+    for _ in range(4000):
+        h = layer.step(h, torch.randn(256, 1))[1]
+    size = h.abs().square().mean(0)
+    assert (0.5 < size).all() and (size < 2).all()
+
+
+@torch.no_grad()
+def test_long_sequences_in_float32_stay_near_float64():
+    layer = random_layer(LRU, 3, 8, seed=4)
+    x = torch.randn(1, 50_000, 3).double()
+    nn.init.uniform_(layer.theta, 0, 1.8)
+    layer.nu.fill_(-6.0)
+    layer.float()
+    single = layer(x.float())
+    exact = layer.double()(x)
+    assert (single - exact).norm() / exact.norm() < 1e-5
+
+
+@pytest.mark.parametrize("kind", [MinGRU, LRU])
+@torch.no_grad()
+def test_an_empty_sequence_gives_an_empty_sequence(kind):
+    assert kind(3, 3)(torch.zeros(2, 0, 3)).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize("options", [{"ring": (0.9, 0.9)}, {"ring": (0.9, 0.5)}, {"ring": (-0.1, 0.5)}, {"ring": (0.5, 1.1)}, {"max_angle": 0}], ids=str)
+def test_a_ring_that_is_none_is_refused(options):
+    with pytest.raises(ValueError, match="ring must be two radii"):
+        LRU(2, 2, **options)
