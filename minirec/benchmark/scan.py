@@ -24,7 +24,8 @@ PASSES = 8  # tensors that must move: forward reads a, b and writes h; backward 
 def benchmark_scan(shapes=None, repeats: int = 9) -> pd.DataFrame:
     """Forward and backward in float32 at each shape [B, N, D]; on a GPU over a grid of shapes too. Peers that cannot be imported, or do not fit, are left out.
 
-    Memory that was freed is kept for the next run. The row "copy" moves as many bytes as must be moved, 32 an element, in tensors that exist already: the floor. Every peer must agree with us, or it raises.
+    Memory that was freed is kept for the next run. The row "copy" moves as many bytes as must be moved, 32 an element, in tensors that exist already:
+    the floor. Every peer must agree with us, or it raises.
     """
     keep_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,7 +1,7 @@
 """The fused BD-LRU on a CPU: gates, recurrence and output gate in one walk along time, and one walk back (notebook 10).
 
-B rows, N positions, H channels. r, i, z: the gates before their sigmoids; s_r, s_i, s_z after, r_shut = 1 - s_r and so on. decay = softplus(Lambda), t = decay s_r = -log alpha,
-beta = sqrt(1 - alpha^2), h the state, y = SiLU(z) h; G the gradient of h, q that of log decay.
+B rows, N positions, H channels. r, i, z: the gates before their sigmoids; s_r, s_i, s_z after, r_shut = 1 - s_r and so on. decay = softplus(Lambda),
+t = decay s_r = -log alpha, beta = sqrt(1 - alpha^2), h the state, y = SiLU(z) h; g the gradient of h, q that of log decay.
 
 A CPU adds and multiplies eight or sixteen floats in one instruction, but the exponential of its library takes them one by one. `_exp_parts` is an
 exponential of additions, products and two reinterpretations of bits, so that the whole inner loop becomes vector instructions.
@@ -20,10 +20,10 @@ ZERO, ONE = np.float32(0), np.float32(1)
 LARGEST = np.float32(87)  # exp stays within float32's normal numbers
 LOG2_E = np.float32(1 / math.log(2))
 LN2_HIGH = np.float32(float.fromhex("0x1.62Ep-1"))  # the first 12 bits of ln 2: its products with small whole numbers are exact
-LN2_LOW = np.float32(math.log(2) - float.fromhex("0x1.62Ep-1"))
+LN2_LOW = np.float32(math.log(2) - float(LN2_HIGH))
 C2, C3, C4, C5, C6, C7 = (np.float32(1 / math.factorial(k)) for k in range(2, 8))
 SHIFT = np.float32(3 << 22)  # a number this large has no bits after the point: adding it rounds, and leaves the whole number in the lowest bits
-EXPONENT = np.int32(127 - (int(np.float32(3 << 22).view(np.int32))))
+EXPONENT = np.int32(127 - int(SHIFT.view(np.int32)))
 
 
 def bd_lru_forward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
