@@ -176,7 +176,7 @@ def inputs_of(shape, seed=0):
     return a, b, draw(shape[0], shape[2], dtype=torch.float32, seed=seed + 3), grad
 
 
-SHARED = [(4, 300, 40), (2, 500, 40), (1, 1100, 33), (7, 5000, 1), (1, 40_000, 1), (3, 400, 128)]  # each worth sharing
+SHARED = [(4, 300, 40), (2, 500, 40), (1, 1100, 33), (7, 5000, 1), (1, 40_000, 1), (3, 400, 128), (2, 50, 700)]  # each worth sharing
 
 
 @pytest.mark.parametrize("shape", SHARED, ids=str)
@@ -213,6 +213,29 @@ def test_several_python_threads_may_call_it_at_once(threads):
     assert all(all(map(np.array_equal, a, b)) for a, b in zip(one_by_one, at_once))
 
 
+def test_an_error_on_any_thread_is_raised(threads):
+    threads(3)
+
+    def fails(first_row, *rest):
+        if first_row:
+            raise ValueError(f"row {first_row}")
+
+    with pytest.raises(ValueError, match="row [24]"):
+        cpu.share((6, 10_000, 1), fails)
+
+
+def test_one_thread_does_it_all_where_openmp_has_another_name(threads, monkeypatch):
+    threads(3)
+    inputs = inputs_of(SHARED[0])
+    expected = forward_and_backward(*inputs)
+    monkeypatch.setattr(cpu, "_openmp", lambda: None)
+    assert all(map(np.array_equal, expected, forward_and_backward(*inputs)))
+
+
+def test_pytorch_brings_the_openmp_that_is_asked_for():
+    assert cpu._openmp() is not None or not sys.platform.startswith("linux")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
 def test_it_works_after_a_fork(threads):
     threads(2)
@@ -233,7 +256,7 @@ def test_it_works_after_a_fork(threads):
 def test_views_with_their_channels_side_by_side_are_not_copied():
     both = draw(3, 7, 8)
     for view in (*both.chunk(2, -1), both[:, ::2], both[::2, 1:], both.transpose(0, 1), both[:1].expand(5, 7, 8), both[..., :1]):
-        flat, by_row, by_step = cpu._lines(view)
+        flat, by_row, by_step = cpu.lines_of(view)
         assert flat.ctypes.data == view.data_ptr() and flat[by_row + by_step] == view[1, 1, 0]
 
 

@@ -1,13 +1,13 @@
 """The linear recurrence on a CPU, compiled by Numba: a walk along time, with the channels side by side (notebook 10).
 
 B rows, N positions, D channels. A row's channels at one position lie side by side in memory, so the inner loop over them turns into vector instructions;
-rows, or blocks of channels where rows are few, are shared among PyTorch's number of threads.
+rows, or blocks of channels where rows are few, are shared among PyTorch's threads.
 """
 
+import ctypes
 import functools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -16,22 +16,25 @@ from torch import Tensor
 
 WORTH_SHARING = 1 << 15  # elements; below, waking another thread costs more than it saves
 VECTOR = 16  # channels of a block are a multiple of this: no two threads write into one cache line
+WIDE = 256  # channels that the bare recurrence gives a thread at least: memory is read best in long runs
+PROCESS = os.getpid()  # OpenMP's threads do not survive a fork: a child works alone
+CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None) -> Tensor:
     """h_t = a_t h_{t-1} + b_t. a, b [B, N, D], h0 [B, D] or None (zeros) -> h [B, N, D], contiguous, of b's dtype."""
-    (a_, b_, start), h = _wide(a, b, _or_zeros(h0, b)), torch.empty(b.shape, dtype=_state_dtype(b.dtype))
-    lines, carry, out = (_lines(a_), _lines(b_)), start.numpy().copy(), h.numpy()
-    share(h.shape, lambda *block: _walk(*lines, carry, out, *block))
+    (a_, b_, start), h = wide(a, b, or_zeros(h0, b)), torch.empty(b.shape, dtype=_state_dtype(b.dtype))
+    lines, carry, out = (lines_of(a_), lines_of(b_)), start.numpy().copy(), h.numpy()
+    share(h.shape, lambda *block: _walk(*lines, carry, out, *block), WIDE)
     return h.to(b.dtype)
 
 
 def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """The gradients of a, b and h0 from that of h: g_t = grad_t + a_{t+1} g_{t+1}, a walk backwards; grad_b = g, grad_a = g_t h_{t-1}."""
-    (a_, h_, grad, start), outs = _wide(a, h, grad, _or_zeros(h0, h)), [torch.empty(h.shape, dtype=_state_dtype(h.dtype)) for _ in range(2)]
-    lines, carry = (_lines(a_), _lines(h_), _lines(grad)), torch.zeros_like(start)
+    (a_, h_, grad, start), outs = wide(a, h, grad, or_zeros(h0, h)), [torch.empty(h.shape, dtype=_state_dtype(h.dtype)) for _ in range(2)]
+    lines, carry = (lines_of(a_), lines_of(h_), lines_of(grad)), torch.zeros_like(start)
     arrays = (start.numpy(), carry.numpy(), outs[0].numpy(), outs[1].numpy())
-    share(h.shape, lambda *block: _walk_back(*lines, *arrays, *block))
+    share(h.shape, lambda *block: _walk_back(*lines, *arrays, *block), WIDE)
     return outs[0].to(a.dtype), outs[1].to(a.dtype), None if h0 is None else carry.to(a.dtype)
 
 
@@ -65,13 +68,13 @@ def _walk_back(a, h, grad, h0, carry, grad_a, grad_b, first_row, last_row, first
 
 @njit(cache=True, nogil=True, inline="always")
 def line(tensor, row, t, first, last):
-    """Channels first to last of one row at one position: side by side in memory. tensor: what `_lines` made."""
+    """Channels first to last of one row at one position: side by side in memory. tensor: what `lines_of` made."""
     flat, by_row, by_step = tensor
     start = row * by_row + t * by_step
     return flat[start + first:start + last]
 
 
-def _lines(tensor: Tensor) -> tuple[np.ndarray, int, int]:
+def lines_of(tensor: Tensor) -> tuple[np.ndarray, int, int]:
     """(the memory as one flat array, elements from row to row, from step to step); a copy only where channels do not lie side by side."""
     if tensor.stride(2) != 1 and tensor.shape[2] > 1:
         tensor = tensor.contiguous()
@@ -83,34 +86,48 @@ def _state_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _wide(*tensors: Tensor) -> list[Tensor]:
+def wide(*tensors: Tensor) -> list[Tensor]:
     """In the dtype of the state, float32 or better: NumPy knows no bfloat16."""
     return [tensor.detach().to(_state_dtype(tensor.dtype)).resolve_neg() for tensor in tensors]
 
 
-def _or_zeros(h0: Tensor | None, like: Tensor) -> Tensor:
+def or_zeros(h0: Tensor | None, like: Tensor) -> Tensor:
     return like.new_zeros(like.shape[0], like.shape[2]) if h0 is None else h0
 
 
-def share(shape: tuple[int, int, int], work: Callable[[int, int, int, int], None]) -> None:
-    """work(first_row, last_row, first_channel, last_channel) over blocks of [B, N, D], on as many threads as PyTorch uses."""
+def share(shape: tuple[int, int, int], work: Callable[[int, int, int, int], None], narrowest: int = VECTOR) -> None:
+    """work(first_row, last_row, first_channel, last_channel) over blocks of [B, N, D], on the threads that PyTorch's own operations run on.
+
+    After an operation these stay awake for a while, and a thread of ours beside them would wait for its turn. Where rows are too few, blocks are of
+    channels, at least `narrowest` of them.
+    """
     n_rows, n_steps, n_channels = shape
-    n_threads = torch.get_num_threads() if n_rows * n_steps * n_channels >= WORTH_SHARING else 1
-    by_rows = n_rows >= n_threads
+    n_threads = torch.get_num_threads() if n_rows * n_steps * n_channels >= WORTH_SHARING and os.getpid() == PROCESS else 1
+    by_rows, n_parts = n_rows >= n_threads, min(n_threads, max(1, n_channels // narrowest))
     cuts = [n_rows * part // n_threads for part in range(n_threads + 1)] if by_rows else \
-        [min(n_channels, -(-n_channels * part // n_threads // VECTOR) * VECTOR) for part in range(n_threads)] + [n_channels]
+        [min(n_channels, -(-n_channels * part // n_parts // VECTOR) * VECTOR) for part in range(n_parts)] + [n_channels]
     blocks = [(start, end, 0, n_channels) if by_rows else (0, n_rows, start, end) for start, end in zip(cuts, cuts[1:]) if start < end]
-    if len(blocks) < 2:
-        for block in blocks:
-            work(*block)
-        return
-    others = [_threads(os.getpid(), n_threads).submit(work, *block) for block in blocks[1:]]
-    work(*blocks[0])
-    for other in others:
-        other.result()
+    waiting, errors = iter(blocks), []
+
+    def take_blocks(_=None) -> None:
+        try:
+            for block in waiting:
+                work(*block)
+        except BaseException as error:  # what leaves a function that C calls is lost
+            errors.append(error)
+
+    team = _openmp() if len(blocks) > 1 else None
+    take_blocks() if team is None else team(CALLBACK(take_blocks), None, n_threads, 0)
+    if errors:
+        raise errors[0]
 
 
-@functools.lru_cache(maxsize=1)
-def _threads(process: int, n: int) -> ThreadPoolExecutor:
-    """A pool of a process's own: threads do not survive a fork."""
-    return ThreadPoolExecutor(n)
+@functools.cache
+def _openmp() -> Callable | None:
+    """OpenMP's entry for a parallel region, from the library that PyTorch has loaded; None where there is none by that name: then one thread works."""
+    try:
+        region = ctypes.CDLL(None).GOMP_parallel
+    except (AttributeError, OSError, TypeError):
+        return None
+    region.argtypes, region.restype = (CALLBACK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint), None
+    return region
