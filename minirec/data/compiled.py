@@ -1,7 +1,7 @@
-"""The fast way through a large log: compiled loops that read its bytes and order its rows, one piece for each processor.
+"""The fast way through a large log: compiled loops that read its bytes, one piece for each processor.
 
 They take plain data only: ASCII without quotes, rows of equal make. Whatever looks different makes them give up (None), and the plain way in
-`formats` and `interactions` does the work. Compiling takes a few seconds, once per machine; numba keeps the result.
+`formats` does the work. Compiling takes a few seconds, once per machine; numba keeps the result.
 """
 
 import os
@@ -53,30 +53,6 @@ def _distinct(text: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, list[st
     return codes, [text[begin:begin + length].tobytes().decode("ascii") for begin, length in zip(first >> LENGTH_BITS, first & LENGTH_MASK)]
 
 
-def order_rows(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray, n_users: int, n_items: int) -> tuple | None:
-    """Rows of dense codes (from 0) in the order of (user, timestamp, row), each repeat of user, item and timestamp left out.
-
-    (items int32 from 1, offsets int64[n_users + 1], timestamps int64, number of repeats); None where user, time and row number do not fit into
-    one 63-bit integer. Sorting such integers is many times faster than sorting rows.
-    """
-    users, items = (np.require(codes, dtype=np.int32, requirements=("C", "W")) for codes in (users, items))  # one compiled form for all callers
-    timestamps = np.require(timestamps, dtype=np.int64, requirements=("C", "W"))
-    n, first = len(users), int(timestamps.min())
-    row_bits, time_bits = (n - 1).bit_length(), (int(timestamps.max()) - first).bit_length()
-    if row_bits + time_bits + (n_users - 1).bit_length() > 63:
-        return None
-    cuts = _cuts(0, n)
-    keys, ordered, times, repeated = (np.empty(n, dtype=kind) for kind in (np.int64, np.int32, np.int64, np.bool_))
-    _in_threads(lambda begin, end: _pack(users, timestamps, first, time_bits, row_bits, begin, end, keys), cuts, cuts[1:])
-    keys.sort()
-    _in_threads(lambda begin, end: _unpack(keys, items, n_items, first, time_bits, row_bits, begin, end, ordered, times, repeated), cuts, cuts[1:])
-    n_repeats = int(np.count_nonzero(repeated))
-    if n_repeats:
-        keys, ordered, times = keys[~repeated], ordered[~repeated], times[~repeated]
-    offsets = np.searchsorted(keys, np.arange(n_users) << (time_bits + row_bits))
-    return ordered, np.append(offsets, len(keys)), times, n_repeats
-
-
 def _processors() -> int:
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
@@ -90,28 +66,6 @@ def _in_threads(work, *arguments) -> list:
 def _cuts(start: int, end: int) -> list[int]:
     """Cuts range(start, end) into equal parts, one for each processor."""
     return [start + (end - start) * part // _processors() for part in range(_processors() + 1)]
-
-
-@njit(cache=True, nogil=True)
-def _pack(users, timestamps, first, time_bits, row_bits, begin, end, keys):
-    """Fills keys: user, time and row in one integer."""
-    for row in range(begin, end):
-        keys[row] = (np.int64(users[row]) << time_bits | timestamps[row] - first) << row_bits | row
-
-
-@njit(cache=True, nogil=True)
-def _unpack(keys, items, n_items, first, time_bits, row_bits, begin, end, ordered, times, repeated):
-    """Fills ordered (item ids from 1), times and repeated from the sorted keys."""
-    row_mask, time_mask = (np.int64(1) << row_bits) - 1, (np.int64(1) << time_bits) - 1
-    seen, moment = np.full(n_items, -1, dtype=np.int64), np.int64(-1)  # at which moment (user and time) an item was last seen
-    start = begin
-    while start > 0 and start < end and keys[start - 1] >> row_bits == keys[begin] >> row_bits:
-        start -= 1  # a moment that began in the part before
-    for at in range(start, end):
-        item, moment = items[keys[at] & row_mask], keys[at] >> row_bits
-        if at >= begin:
-            ordered[at], times[at], repeated[at] = item + 1, (moment & time_mask) + first, seen[item] == moment
-        seen[item] = moment
 
 
 @njit(cache=True, nogil=True)

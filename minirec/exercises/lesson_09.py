@@ -27,6 +27,12 @@ def _packed(a, b, lengths, into_a=0, into_b=None, shift=0):
     return a, b
 
 
+def _rows(seed, n, *lengths):
+    """n steps of users packed in one row. The very first a meets the zero state, so it may stay or become 0: here it is 0 already."""
+    a, b = _random(seed, (n,), (n,))
+    return a.index_fill(0, torch.tensor(0), 0), b, torch.tensor(lengths)
+
+
 def _states(a, b):
     h, states = torch.zeros_like(b[0]), []
     for a_t, b_t in zip(a, b):
@@ -69,7 +75,7 @@ COUNT = Exercise(
 
 PACKED = Exercise(
     solution=_packed,
-    cases=((*_random(0, (6,), (6,)), torch.tensor([2, 3, 1])), (*_random(1, (5,), (5,)), torch.tensor([5])), (*_random(2, (7,), (7,)), torch.tensor([1, 1, 5]))),
+    cases=(_rows(0, 6, 2, 3, 1), _rows(1, 5, 5), _rows(2, 7, 1, 1, 5)),
     mistakes=(
         (partial(_packed, into_b=0), "you emptied b as well. The first step of a user begins from nothing, but what comes in with it, b, has to enter."),
         (partial(_packed, shift=-1), "you cut one step too early: the old state is multiplied by the a of the NEW user's first step. The last of the old user stays."),

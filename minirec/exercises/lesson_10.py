@@ -51,7 +51,7 @@ LEAST_SECONDS = Exercise(
         (_least(3), "that is the forward walk alone. Backward reads three tensors and writes two more."),
         (_least(8, 4), "you took four bytes a number. `n_bytes` says how many: 2 in bfloat16, 8 in float64."),
         (_least(5), "that is the backward walk alone. Forward reads two tensors and writes one more."),
-        (_least(6), "you forgot that the backward walk reads h, or that it writes two gradients: forward moves 3 tensors, backward 5."),
+        (_least(7), "one tensor is missing. Forward reads a and b and writes h. Backward reads a, h and the gradient, and writes two gradients."),
         (lambda *given: _least(8)(*given) * 1e9, "the bandwidth is in gigabytes a second: multiply it by 1e9."),
     ),
 )

@@ -92,6 +92,7 @@ def wide(*tensors: Tensor) -> list[Tensor]:
 
 
 def or_zeros(h0: Tensor | None, like: Tensor) -> Tensor:
+    """h0, or zeros [B, D] where there is none."""
     return like.new_zeros(like.shape[0], like.shape[2]) if h0 is None else h0
 
 
