@@ -47,7 +47,7 @@ BD_LRU_STEP = Exercise(
     mistakes=(
         (lambda *inputs: _step(*inputs, scale=lambda alpha: 1 - alpha), "1 - alpha is a GRU's share. Here the input is scaled by sqrt(1 - alpha^2)."),
         (lambda *inputs: _step(*inputs, scale=lambda alpha: 1 - alpha**2), "the root is missing: the input is scaled by sqrt(1 - alpha^2)."),
-        (lambda *inputs: _step(*inputs, scale=lambda alpha: (1 - alpha**2 + 1e-8).sqrt()), "the 1e-8 under the root is the released code's; the formula has none."),
+        (lambda *inputs: _step(*inputs, scale=lambda alpha: (1 - alpha**2 + 1e-8).sqrt()), "the 1e-8 is the released code's; the formula has none."),
         (lambda *inputs: _step(*inputs, scale=torch.ones_like),
          "the input comes in at full size. What is forgotten makes room for it: times sqrt(1 - alpha^2)."),
         (lambda *inputs: _step(*inputs, log_decay=lambda r, Lambda: -F.softplus(Lambda) * r), "r must go through a sigmoid before it meets softplus(Lambda)."),
