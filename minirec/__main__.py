@@ -4,7 +4,6 @@ import argparse
 import ast
 import csv
 import inspect
-import io
 import json
 import os
 import shlex
@@ -41,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
         sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, TypeError, OSError, FloatingPointError, RuntimeError) as error:  # RuntimeError: PyTorch's, out of memory for one
         print(f"error: {str(error).partition(chr(10))[0]}", file=sys.stderr)
         return 1
@@ -60,25 +61,24 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    command("datasets", _datasets, "List the named data sets, their licences and where they lie.")
+    command("datasets", lambda options: _show(minirec.available_datasets(), options), "List the named data sets, their licences and where they lie.")
     _train_flags(command("train", _train, "Train a model, report it on the test users, save it."))
 
     judge = command("evaluate", _evaluate, "Judge a saved model.")
-    judge.add_argument("model", help="a file written by train")
     _data_flags(judge)
     judge.add_argument("--which", default="test", choices=("valid", "test"))
     judge.add_argument("--protocol", default="full", choices=PROTOCOLS)
-    judge.add_argument("--k", type=int, default=10)
-    judge.add_argument("--exclude-seen", action="store_true", help="take the history out of the candidates")
 
     use = command("recommend", _recommend, "Recommend from a saved model alone.")
-    use.add_argument("model", help="a file written by train")
     use.add_argument("--history", action="append", required=True, metavar="ITEM,ITEM,...",
                      help="raw item ids, oldest first, as a line of CSV; may be repeated; may be empty")
-    use.add_argument("--k", type=int, default=10)
-    use.add_argument("--exclude-seen", action="store_true", help="recommend nothing that is in the history")
+    for sub in (judge, use):
+        sub.add_argument("model", help="a file written by train")
+        sub.add_argument("--k", type=int, default=10)
+        sub.add_argument("--exclude-seen", action="store_true", help="take the history out of the candidates")
 
-    command("benchmark", _benchmark, "Measure against peers, in one run.").add_argument("what", choices=list(BENCHMARKS))
+    measure = command("benchmark", lambda options: _show(BENCHMARKS[options.what](), options), "Measure against peers, in one run.")
+    measure.add_argument("what", choices=list(BENCHMARKS))
     return parser
 
 
@@ -116,8 +116,7 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _datasets(options) -> None:
-    frame = minirec.available_datasets()
+def _show(frame: pd.DataFrame, options) -> None:
     print(frame.to_json(orient="records") if options.json else frame.to_string(index=False))
 
 
@@ -129,43 +128,38 @@ def _train(options) -> None:
     split = data.split(options.split or "leave-one-out")
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
-    out = _writable("--out", options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", options.data, {})
-    record_file = None
+    taken = {"the data file": options.data}
+    out = _writable("--out", options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt", taken)
     if options.record is not None:
-        record_file = _writable("--record", options.record, options.data, {"--out": out, "--checkpoint": options.checkpoint})
-        refuse_existing(record_file)
+        options.record = _writable("--record", options.record, taken | {"also the file of --out": out, "also the file of --checkpoint": options.checkpoint})
+        refuse_existing(options.record)
     quiet = options.json or not (options.log or sys.stdout.isatty())
-    _head(options, data, split, model, quiet)
+    if not quiet:
+        _head(options, data, split, model)
     begin = time.perf_counter()
     history = minirec.fit(model, split, **{name: getattr(options, name) for name in FIT_OPTIONS}, progress=False if quiet else None,
                           on_epoch=None if quiet else _epoch_line(options.epochs))
     if not history.epochs:
         raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
     minirec.save_model(out, model, data)
-    if record_file is None:
-        test = _metrics(minirec.evaluate(model, split))
-    else:
-        record = record_run(model, split, history, options.typed)
-        save_record(record_file, record)
-        test = {"which": "test", "protocol": "full", "k": record["k"], **record["metrics"]["test"]["full"]}
+    if options.record is not None:
+        save_record(options.record, record_run(model, split, history, options.typed))
+    test = minirec.evaluate(model, split)
     if options.json:
         epochs = [{key: None if value != value else value for key, value in entry.items()} for entry in history.epochs]  # JSON has no NaN
         print(json.dumps({"model": options.model, "options": model.options, "data": options.data, "saved": str(out), "seconds": time.perf_counter() - begin,
-                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": test}))
+                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": _metrics(test)}))
         return
     print(f"trained   {len(history.epochs)} epochs in {_time(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
           f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}")
     print(_line(test))
-    if record_file is not None:
-        print(f"recorded  {record_file}")
-    example = io.StringIO()
-    csv.writer(example, lineterminator="").writerow(data.item_ids[data.sequence(0)[:3] - 1])
-    print(f"saved     {out}\nnext      python -m minirec recommend {shlex.quote(str(out))} --history {shlex.quote(example.getvalue())}")
+    if options.record is not None:
+        print(f"recorded  {options.record}")
+    example = pd.DataFrame([data.item_ids[data.sequence(0)[:3] - 1]]).to_csv(header=False, index=False).rstrip()
+    print(f"saved     {out}\nnext      python -m minirec recommend {shlex.quote(str(out))} --history {shlex.quote(example)}")
 
 
-def _head(options, data, split, model, quiet) -> None:
-    if quiet:
-        return
+def _head(options, data, split, model) -> None:
     device = choose_device(options.device)
     where = f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
     print(f"{options.data:<9} {data.n_users:,} users   {data.n_items:,} items   {data.n_interactions:,} interactions   "
@@ -176,16 +170,14 @@ def _head(options, data, split, model, quiet) -> None:
     print(f"{model.name:<9} {shown}   {sum(p.numel() for p in model.parameters()):,} parameters   {where}, {options.precision}", flush=True)
 
 
-def _writable(flag: str, path, data, others: dict[str, object]) -> Path:
-    """The path of a file to be, found out before the training and not after it. Raises where it cannot be written, or is the data or another flag's file."""
+def _writable(flag: str, path, taken: dict[str, object]) -> Path:
+    """The path of a file to be, found out before the training and not after it. Raises where it cannot be written, or is one of those taken."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder; name a file in it.")
-    if path.exists() and Path(data).exists() and path.samefile(data):
-        raise ValueError(f"{flag} {path} is the data file; name another.")
-    for other, taken in others.items():
-        if taken is not None and Path(taken).absolute() == path.absolute():
-            raise ValueError(f"{flag} {path} is also the file of {other}; name another.")
+    for whose, other in taken.items():
+        if other is not None and (path.resolve() == Path(other).resolve() or path.exists() and Path(other).exists() and path.samefile(other)):
+            raise ValueError(f"{flag} {path} is {whose}; name another.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"{flag} {path}: the folder {path.parent} is not writable.")
@@ -208,7 +200,7 @@ def _evaluate(options) -> None:
     model, data = minirec.load_model(options.model), _load(options)
     split = data.split(options.split or model.vocabulary.split.partition(" ")[0] or "leave-one-out")
     result = minirec.evaluate(model, split, which=options.which, protocol=options.protocol, k=options.k, exclude_seen=options.exclude_seen)
-    print(json.dumps(_metrics(result)) if options.json else _line(_metrics(result)))
+    print(json.dumps(_metrics(result)) if options.json else _line(result))
 
 
 def _recommend(options) -> None:
@@ -225,19 +217,12 @@ def _recommend(options) -> None:
         print(rows[["rank", "item", "score"]].to_string(index=False, float_format="{:.3f}".format))
 
 
-def _benchmark(options) -> None:
-    frame = BENCHMARKS[options.what]()
-    with pd.option_context("display.width", 200, "display.max_columns", 20):
-        print(frame.to_json(orient="records") if options.json else frame.to_string(index=False))
-
-
 def _metrics(result) -> dict:
     return {"which": result.which, "protocol": result.protocol, "k": result.k, **result.figures}
 
 
-def _line(test: dict) -> str:
-    figures = "   ".join(f"{name}@{test['k']} {test[key]:.4f}" for name, key in (("Recall", "recall"), ("MRR", "mrr"), ("NDCG", "ndcg")))
-    return f"{test['which']:<9} {figures}   ({test['protocol']} ranking, {test['users']:,} users)"
+def _line(result) -> str:
+    return f"{result.which:<9} {result.line}   ({result.protocol} ranking, {len(result.ranks):,} users)"
 
 
 def _value(text: str):
@@ -253,9 +238,4 @@ def _time(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        status = main()
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    sys.exit(status)
+    sys.exit(main())

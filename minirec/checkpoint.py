@@ -1,4 +1,4 @@
-"""A training run on disk: everything the rest of the run depends on, as plain tensors, numbers and strings."""
+"""Files of plain tensors, numbers and strings: trained models, and training runs with everything that the rest of the run depends on."""
 
 import contextlib
 from pathlib import Path
@@ -15,18 +15,18 @@ class CheckpointError(ValueError):
 
 
 def save(path, state: dict) -> None:
-    """Writes `state` (tensors, numbers, strings, lists, dicts) so that `path` always holds one whole checkpoint."""
+    """Writes `state` (tensors, numbers, strings, lists, dicts), whole or not at all, so that `path` always holds one whole file."""
     with atomic_write(path) as file:
         torch.save({"format": FORMAT, **state}, file)
 
 
-def read(path, expected_format: int) -> dict:
-    """What a file of tensors, numbers and strings holds; nothing in it is executed. Raises ValueError for any other file or format."""
+def read(path) -> dict:
+    """What `save` has written to a file; nothing in it is executed. Raises ValueError for any other file or format."""
     with open(path, "rb") as file, contextlib.suppress(Exception):  # whatever a damaged or foreign file does to the unpickler
         state = torch.load(file, map_location="cpu", weights_only=True)
-        if state["format"] == expected_format:
+        if state["format"] == FORMAT:
             return state
-    raise ValueError(f"{path} is not a file of format {expected_format}.")
+    raise ValueError(f"{path} is not a file of format {FORMAT}.")
 
 
 def load(path, identity: dict) -> dict | None:
@@ -39,7 +39,7 @@ def load(path, identity: dict) -> dict | None:
     if not Path(path).exists():
         return None
     try:
-        state = read(path, FORMAT)
+        state = read(path)
         stored = state["identity"]
     except (ValueError, KeyError):
         raise CheckpointError(f"{path} is not a training checkpoint of this version of minirec. Delete it, or give another path.") from None

@@ -6,7 +6,6 @@ B batch, N positions, V items, T targets.
 import contextlib
 import math
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
@@ -37,14 +36,13 @@ class Evaluation:
     mrr = property(lambda self: metrics.mrr(self.ranks, self.k))
     ndcg = property(lambda self: metrics.ndcg(self.ranks, self.k))
     figures = property(lambda self: {"recall": self.recall, "mrr": self.mrr, "ndcg": self.ndcg, "users": len(self.ranks)}, doc="As run records keep them.")
+    line = property(lambda self: f"Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   NDCG@{self.k} {self.ndcg:.4f}", doc="To print.")
 
     def __repr__(self):
-        return (f"{self.name}: Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   NDCG@{self.k} {self.ndcg:.4f}"
-                f"   ({self.which}, {self.protocol} ranking, {len(self.ranks):,} users)")
+        return f"{self.name}: {self.line}   ({self.which}, {self.protocol} ranking, {len(self.ranks):,} users)"
 
 
-def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full", k: int = 10, exclude_seen: bool = False,
-             seed: int = 0) -> Evaluation:
+def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full", k: int = 10, exclude_seen: bool = False, seed: int = 0) -> Evaluation:
     """Ranks each user's target among all items, or among 100 sampled ones.
 
     model: anything with `scores(items)`; it sees the last `model.max_len` items. which: "valid" or "test". protocol: "full", "uniform-100" or
@@ -57,17 +55,19 @@ def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full"
     negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
     ranks = np.zeros(len(targets), dtype=np.int64)
     for rows, items, answers, scores in _scored(model, split, which):
-        if exclude_seen:
-            scores = _without_history(scores, split, targets, rows, answers)
+        chosen = torch.full_like(scores, negatives is None, dtype=torch.bool)
         if negatives is not None:
-            chosen = torch.zeros_like(scores, dtype=torch.bool)
-            chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True).scatter_(1, answers[:, None], True)
-            scores = scores.masked_fill(~chosen, -math.inf)
+            chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
+        if exclude_seen:  # the whole history, not only what the model was shown
+            row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
+            chosen[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
+        if exclude_seen or negatives is not None:
+            scores = scores.masked_fill(~chosen.scatter_(1, answers[:, None], True), -math.inf)
         try:
             ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()
         except ValueError as error:
-            raise ValueError(f"{_name(model)}: {error}") from None
-    return Evaluation(_name(model), which, protocol, k, targets.users, ranks, exclude_seen, None if negatives is None else seed)
+            raise ValueError(f"{name_of(model)}: {error}") from None
+    return Evaluation(name_of(model), which, protocol, k, targets.users, ranks, exclude_seen, None if negatives is None else seed)
 
 
 def expected_metrics(model, split: Split, oracle, *, which: str = "test", k: int = 10) -> dict[str, float]:
@@ -79,7 +79,7 @@ def expected_metrics(model, split: Split, oracle, *, which: str = "test", k: int
     for rows, _, _, scores in _scored(model, split, which):
         begin = targets.starts[rows]  # the oracle sees the whole history, however little of it the model reads
         if scores[:, 1:].isnan().any():
-            raise ValueError(f"{_name(model)}: the scores contain NaN.")
+            raise ValueError(f"{name_of(model)}: the scores contain NaN.")
         truth = oracle.probabilities(padded(split.interactions.items, begin, targets.positions[rows] - begin))[:, 1:]
         ordered, order = scores[:, 1:].sort(1, descending=True)
         lower, upper = (torch.searchsorted(-ordered, -ordered, right=right) for right in (False, True))
@@ -165,20 +165,20 @@ def _scored(model, split: Split, which: str):
     """Yields (row numbers, items [B, N], target items [B], scores [B, V + 1]) over one phase, without gradients, in eval mode."""
     n_items = split.interactions.n_items
     if getattr(model, "n_items", n_items) != n_items:
-        raise ValueError(f"{_name(model)} knows {model.n_items:,} items, the data has {n_items:,}; it was made for other data.")
+        raise ValueError(f"{name_of(model)} knows {model.n_items:,} items, the data has {n_items:,}; it was made for other data.")
     trained_on = getattr(model, "vocabulary", None)
     if trained_on is not None and trained_on.fingerprint != split.interactions.fingerprint:
-        raise ValueError(f"{_name(model)} was trained on other data than this: their fingerprints are {trained_on.fingerprint} and "
+        raise ValueError(f"{name_of(model)} was trained on other data than this: their fingerprints are {trained_on.fingerprint} and "
                          f"{split.interactions.fingerprint}. Evaluate it on the data it was trained on.")
     if trained_on is not None and trained_on.split not in ("", split.fingerprint):
-        raise ValueError(f"{_name(model)} was trained on the split '{trained_on.split}', and this is '{split.fingerprint}': it may have seen what it is "
+        raise ValueError(f"{name_of(model)} was trained on the split '{trained_on.split}', and this is '{split.fingerprint}': it may have seen what it is "
                          f"asked for. Split the data as for training.")
     with judging(model) as device:
         for rows, items, answers in history_batches(split, which, model.max_len):
             items, answers = torch.from_numpy(items).to(device), torch.from_numpy(answers).to(device)
             scores = model.scores(items)
             if scores.shape != (len(rows), n_items + 1):
-                raise ValueError(f"{_name(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
+                raise ValueError(f"{name_of(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
                                  f"[{len(rows)}, {n_items + 1}].")
             yield rows, items, answers, scores
 
@@ -186,10 +186,9 @@ def _scored(model, split: Split, which: str):
 @contextlib.contextmanager
 def judging(model):
     """Eval mode and no gradients, for as long as the block runs; gives the device the model is on."""
-    training, device = False, torch.device("cpu")
+    training, device = getattr(model, "training", False), torch.device("cpu")
     if isinstance(model, torch.nn.Module):
-        training = model.training
-        device = next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
+        device = next(iter(model.state_dict().values()), torch.empty(0)).device
         model.eval()
     try:
         with torch.inference_mode():
@@ -199,15 +198,6 @@ def judging(model):
             model.train()
 
 
-def _without_history(scores, split, targets, rows, answers):
-    """Scores with each user's whole history (not only what the model was shown) at -inf, and the target as it was."""
-    lengths = targets.positions[rows] - targets.starts[rows]
-    row, at = flat_ranges(targets.starts[rows], lengths)
-    own = scores.gather(1, answers[:, None])
-    scores = scores.clone()
-    scores[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = -math.inf
-    return scores.scatter(1, answers[:, None], own)
-
-
-def _name(model) -> str:
+def name_of(model) -> str:
+    """As the registry has it; of a model from elsewhere, its class's."""
     return getattr(model, "name", type(model).__name__)

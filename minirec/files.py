@@ -29,9 +29,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def flush_to_disk(file: BinaryIO) -> None:

@@ -27,26 +27,26 @@ def plot_history(history):
     return figure
 
 
-def plot_gap(scores: dict[str, float], *, floor: str = "popularity", ceiling: str = "oracle", title: str = "", metric: str = "NDCG@10"):
-    """Horizontal bars from the floor's score to each model's, labelled with the share of the gap floor -> ceiling that it closes.
+def plot_gap(scores: dict[str, float], *, title: str = ""):
+    """Horizontal bars from popularity's score to each model's, labelled with the share of the gap popularity -> oracle that it closes.
 
-    scores: name -> expected metric on the planted data, floor and ceiling included. Returns the figure.
+    scores: name -> expected NDCG@10 on the planted data, popularity and oracle included. Returns the figure.
     """
-    low, high = scores[floor], scores[ceiling]
-    names = sorted((n for n in scores if n not in (floor, ceiling)), key=scores.get)
+    low, high = scores["popularity"], scores["oracle"]
+    names = sorted((n for n in scores if n not in ("popularity", "oracle")), key=scores.get)
     figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.45 * len(names)))
     axes.barh(names, [scores[n] - low for n in names], left=low, height=0.55, color=PALETTE["blue"])
     for name in names:
-        axes.text(scores[name], name, f"  {(scores[name] - low) / (high - low):.0%}", va="center")
-    for value, name in ((low, floor), (high, ceiling)):
+        axes.text(scores[name], name, f"  {gap_closed(scores, name):.0%}", va="center")
+    for value, name in ((low, "popularity"), (high, "oracle")):
         axes.axvline(value, color=PALETTE["grey"], linestyle="--", linewidth=1.2)
         axes.text(value, len(names) - 0.35, f"{name} {value:.3f}", ha="center", va="bottom", color="#555555", fontsize=10.5)
-    axes.set(xlabel=f"expected {metric} on the planted test set", xlim=(low - 0.08 * (high - low), high + 0.1 * (high - low)), ylim=(-0.6, len(names) - 0.4))
+    axes.set(xlabel="expected NDCG@10 on the planted test set", xlim=(low - 0.08 * (high - low), high + 0.1 * (high - low)), ylim=(-0.6, len(names) - 0.4))
     axes.set_title(title, pad=24)
     axes.grid(axis="y", visible=False)
     return figure
 
 
-def gap_closed(scores: dict[str, float], name: str, *, floor: str = "popularity", ceiling: str = "oracle") -> float:
-    """The share of the distance from the floor's score to the ceiling's that `name` covers: 0 at the floor, 1 at the ceiling."""
-    return (scores[name] - scores[floor]) / (scores[ceiling] - scores[floor])
+def gap_closed(scores: dict[str, float], name: str) -> float:
+    """The share of the distance from popularity's score to the oracle's that `name` covers: 0 at the one, 1 at the other."""
+    return (scores[name] - scores["popularity"]) / (scores["oracle"] - scores["popularity"])

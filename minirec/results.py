@@ -4,7 +4,6 @@ import contextlib
 import glob
 import importlib.metadata
 import json
-import math
 import platform
 import re
 import shlex
@@ -30,11 +29,10 @@ def record_run(model, split, history, command: list[str] = ()) -> dict:
     ended: "converged" (patience ran out) or "budget" (the epochs did, or somebody did). seconds: all epochs, training and validation.
     peak_memory_mib: the most this process held, on the GPU where it trained on one. metrics[phase][protocol]: recall, mrr and ndcg at k, and users; None
     where some user leaves nothing to sample; on the planted set also "expected", over the true odds of the next item. command: the words typed, of which
-    every absolute path, or one through ~ or .., keeps its last part.
-    Nothing names a folder of this machine. A number that is not finite becomes None, as in a history without a loss.
+    every absolute path, or one through ~ or .., keeps its last part: no folder of this machine is named. A number that is not finite becomes None.
     """
     data, device = split.interactions, next(iter(model.state_dict().values())).device
-    return _plain({
+    record = {
         "schema": SCHEMA, "date": datetime.now(UTC).isoformat(timespec="seconds"), "command": shlex.join(map(_without_folders, command)),
         "model": model.name, "options": model.options, "n_parameters": sum(p.numel() for p in model.parameters()),
         "data": _without_folders(data.source), "n_users": data.n_users, "n_items": data.n_items, "n_interactions": data.n_interactions,
@@ -43,7 +41,8 @@ def record_run(model, split, history, command: list[str] = ()) -> dict:
         "peak_memory_mib": _peak_memory(device),  # read here, before the metrics need memory of their own
         "device": _in_words(device), "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__,
                                                   "minirec": importlib.metadata.version("minirec")},
-        "k": 10, "metrics": {which: _metrics(model, split, which) for which in ("valid", "test")}})
+        "k": 10, "metrics": {which: _metrics(model, split, which) for which in ("valid", "test")}}
+    return json.loads(json.dumps(record), parse_constant=lambda not_finite: None)
 
 
 def save_record(path, record: dict) -> None:
@@ -69,13 +68,12 @@ def load_records(place) -> pd.DataFrame:
     records = []
     for path in paths:
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            schema = record["schema"]
+            records.append({"file": path.name, **json.loads(path.read_text(encoding="utf-8"))})
+            schema = records[-1]["schema"]
         except (ValueError, TypeError, KeyError):
             raise ValueError(f"{path} is not a run record: it is damaged, or something else.") from None
         if schema != SCHEMA:
             raise ValueError(f"{path} is a record of schema {schema!r}; this version of minirec reads schema {SCHEMA}.")
-        records.append({"file": path.name, **record})
     return pd.json_normalize(records)
 
 
@@ -115,11 +113,3 @@ def _peak_memory(device: torch.device) -> float | None:
     with contextlib.suppress(ImportError):  # Windows has none
         import resource
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return list(map(_plain, value))
-    return None if isinstance(value, float) and not math.isfinite(value) else value

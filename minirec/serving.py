@@ -6,15 +6,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from minirec.checkpoint import read
+from minirec.checkpoint import read, save
 from minirec.data.batching import SCORES_PER_BATCH
 from minirec.data.interactions import encode_items
 from minirec.evaluation import judging
-from minirec.files import atomic_write
 from minirec.models import build_model, model_options
 from minirec.models.base import Vocabulary
-
-FORMAT = 1
 
 
 def save_model(path, model, interactions) -> None:
@@ -26,19 +23,17 @@ def save_model(path, model, interactions) -> None:
     if set(model.options) != set(model_options(model.name)):
         raise ValueError(f"only a model made by build_model can be saved, because its options build it again; make the {model.name} that way.")
     ids = interactions.item_ids
-    state = {"format": FORMAT, "name": model.name, "n_items": model.n_items, "options": model.options, "torch": str(torch.__version__),
-             "weights": {key: value.detach().cpu() for key, value in model.state_dict().items()},
-             "item_ids": torch.from_numpy(ids.copy()) if ids.dtype.kind in "iuf" else [str(raw) for raw in ids],
-             "counts": torch.from_numpy(interactions.item_counts()), "fingerprint": interactions.fingerprint,
-             "split": model.vocabulary.split if model.vocabulary else ""}
-    with atomic_write(path) as file:
-        torch.save(state, file)
+    save(path, {"name": model.name, "n_items": model.n_items, "options": model.options, "torch": str(torch.__version__),
+                "weights": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+                "item_ids": torch.from_numpy(ids.copy()) if ids.dtype.kind in "iuf" else [str(raw) for raw in ids],
+                "counts": torch.from_numpy(interactions.item_counts()), "fingerprint": interactions.fingerprint,
+                "split": model.vocabulary.split if model.vocabulary else ""})
 
 
 def load_model(path):
     """The model saved at `path`, on the CPU, ready to evaluate or recommend. Raises ValueError for a file that is not a saved model."""
     try:
-        state = read(path, FORMAT)
+        state = read(path)
         model = build_model(state["name"], state["n_items"], **state["options"])
         model.load_state_dict(state["weights"])
     except (ValueError, TypeError, KeyError, RuntimeError):
@@ -81,8 +76,7 @@ def recommend(model, histories, k: int = 10, *, exclude_seen: bool = False, batc
 
 def _best(model, histories, k, exclude_seen):
     """(items [B, k], scores [B, k]) for histories of dense ids; popularity where a history is empty."""
-    popular = torch.from_numpy(model.vocabulary.counts).double()
-    scores = popular.expand(len(histories), -1).clone()
+    scores = torch.from_numpy(model.vocabulary.counts).double().expand(len(histories), -1).clone()
     real = [i for i, history in enumerate(histories) if len(history)]
     if real:
         rows = [torch.from_numpy(histories[i][-(model.max_len or len(histories[i])):]) for i in real]

@@ -3,12 +3,12 @@
 A step is one batch; an epoch visits every window (or the sampled prefixes) once.
 """
 
-import contextlib
 import math
 import re
 import time
 import warnings
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pandas as pd
 import torch
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from minirec import checkpoint as checkpoints
 from minirec.data.batching import PREFIXES_PER_USER, TrainingBatches
 from minirec.data.interactions import Split
-from minirec.evaluation import PROTOCOLS, evaluate
+from minirec.evaluation import PROTOCOLS, evaluate, name_of
 from minirec.losses import full_softmax_loss
 from minirec.models.base import Vocabulary
 
@@ -76,28 +76,31 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
         raise TypeError(f"fit trains on a split, interactions.split(); got {type(split).__name__}.")
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be an integer from 0 up; got {seed!r}.")
-    if model.n_items != split.interactions.n_items:
-        raise ValueError(f"the model knows {model.n_items:,} items, the data has {split.interactions.n_items:,}; build it with n_items of this data.")
+    data = split.interactions
+    if model.n_items != data.n_items:
+        raise ValueError(f"the model knows {model.n_items:,} items, the data has {data.n_items:,}; build it with n_items of this data.")
     objective = _objective(model, objective)
     settings = {"batch_size": batch_size, "lr": lr, "lr_schedule": lr_schedule, "seed": seed, "precision": precision, "select": select, "objective": objective,
                 "prefixes_per_user": prefixes_per_user if objective == "prefix" else None, "epochs": epochs, "patience": patience}
+    vocabulary = Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
     if objective == "count":
-        return _count(model, split, settings)
+        begin, model.vocabulary = time.perf_counter(), vocabulary
+        valid = evaluate(model.count(split), split, which="valid", protocol=select)
+        return History([_entry(1, math.nan, valid, time.perf_counter() - begin)], 1, "counted", settings | {"device": "cpu"})
     device = choose_device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         run = _Run(model.to(device), split, settings | {"device": device.type}, device, checkpoint, checkpoint_seconds)
         run.resume()
-        model.vocabulary = _vocabulary(split)
-        return run.train(epochs, patience, progress, on_epoch)
+        model.vocabulary = vocabulary
+        return run.train(progress, on_epoch)
 
 
 def _objective(model, asked: str | None) -> str:
     """The objective to train on: the model's own, or the prefixes that a next-item model was asked to be trained on."""
     possible = ("next-item", "prefix") if model.objective == "next-item" else (model.objective,)
     if asked is not None and asked not in possible:
-        name = getattr(model, "name", type(model).__name__)
-        raise ValueError(f"the objective of {name} can be {' or '.join(map(repr, possible))}; got {asked!r}.")
+        raise ValueError(f"the objective of {name_of(model)} can be {' or '.join(map(repr, possible))}; got {asked!r}.")
     return asked or model.objective
 
 
@@ -112,44 +115,29 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _vocabulary(split) -> Vocabulary:
-    data = split.interactions
-    return Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
-
-
-def _count(model, split, settings) -> History:
-    begin = time.perf_counter()
-    model.vocabulary = _vocabulary(split)
-    model.count(split)
-    valid = evaluate(model, split, which="valid", protocol=settings["select"])
-    return History([_entry(1, float("nan"), valid, begin)], 1, "counted", settings | {"device": "cpu"})
-
-
 class _Run:
     """One training run: the state that a checkpoint holds, and the loop over it."""
 
     def __init__(self, model, split, settings, device, checkpoint, checkpoint_seconds):
-        self.model, self.split, self.device, self.settings = model, split, device, settings
-        self.precision, self.select, self.objective, self.lr = (settings[name] for name in ("precision", "select", "objective", "lr"))
-        self.path, self.checkpoint_seconds, self.saved_at = checkpoint, checkpoint_seconds, time.perf_counter()
-        batch_size, seed, prefixes = (settings[name] for name in ("batch_size", "seed", "prefixes_per_user"))
-        self.batches = TrainingBatches(split, self.objective, model.max_len, batch_size, seed, PREFIXES_PER_USER if prefixes is None else prefixes)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=self.lr, fused=True)
-        self.epoch, self.step, self.seconds_before, self.n_targets, self.pending, self.best = 0, 0, 0.0, 0, [], None
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self.history = History(settings=settings)
-        may_differ = {"patience"} if settings["lr_schedule"] == "cosine" else {"patience", "epochs"}  # a cosine's steps depend on how many there will be
-        self.identity = {"model": getattr(model, "name", type(model).__name__), "n_items": model.n_items, "data": split.interactions.fingerprint,
-                         "split": split.fingerprint} | {name: value for name, value in settings.items() if name not in may_differ}
-        self.identity |= {f"option {k}": v for k, v in getattr(model, "options", {}).items()}
-        self.identity |= {f"shape of {name}": list(p.shape) for name, p in model.named_parameters()}
+        self.model, self.split, self.device, self.path, self.checkpoint_seconds = model, split, device, checkpoint, checkpoint_seconds
+        self.history, asked = History(settings=settings), SimpleNamespace(**settings)
+        self.asked, prefixes = asked, PREFIXES_PER_USER if asked.prefixes_per_user is None else asked.prefixes_per_user
+        self.batches = TrainingBatches(split, asked.objective, model.max_len, asked.batch_size, asked.seed, prefixes)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=asked.lr, fused=True)
+        self.epoch, self.step, self.n_targets, self.loss_sum = 0, 0, 0, torch.zeros((), dtype=torch.float64, device=device)
+        self.seconds, self.saved_at, self.pending, self.best = 0.0, time.perf_counter(), [], None  # seconds: of this epoch, before it was resumed
+        self.environment = {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
+        may_differ = {"patience"} if asked.lr_schedule == "cosine" else {"patience", "epochs"}  # a cosine's steps depend on how many there will be
+        self.identity = {"model": name_of(model), "n_items": model.n_items, "data": split.interactions.fingerprint, "split": split.fingerprint,
+                         **{name: value for name, value in settings.items() if name not in may_differ},
+                         **{f"option {name}": value for name, value in getattr(model, "options", {}).items()},
+                         **{f"shape of {name}": list(p.shape) for name, p in model.named_parameters()}}
 
-    def train(self, epochs, patience, progress, on_epoch) -> History:
-        history, n_batches = self.history, len(self.batches.epoch(0))
+    def train(self, progress, on_epoch) -> History:
+        history, epochs, patience, n_batches = self.history, self.asked.epochs, self.asked.patience, len(self.batches.epoch(0))
         with tqdm(total=epochs * n_batches, initial=self.epoch * n_batches + self.step, disable=None if progress is None else not progress,
                   unit="step", leave=False) as bar:
             try:
-                history.stopped = ""
                 while not history.stopped:
                     if self.epoch >= epochs:
                         history.stopped = "epochs"
@@ -169,13 +157,13 @@ class _Run:
 
     def one_epoch(self, bar) -> None:
         """From the current step to the end of the epoch, then the valid metrics and a checkpoint."""
-        begin = time.perf_counter()
+        self.begin = time.perf_counter() - self.seconds
         self.model.train()
         batches = self.batches.epoch(self.epoch)
         while self.step < len(batches):
-            if self.settings["lr_schedule"] == "cosine":  # a function of the step alone, so a resumed run has it too
-                done = (self.epoch + self.step / len(batches)) / self.settings["epochs"]
-                self.optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * done)) / 2
+            if self.asked.lr_schedule == "cosine":  # a function of the step alone, so a resumed run has it too
+                done = (self.epoch + self.step / len(batches)) / self.asked.epochs
+                self.optimizer.param_groups[0]["lr"] = self.asked.lr * (1 + math.cos(math.pi * done)) / 2
             self.one_step(batches[self.step])
             bar.update(1)
             due = self.path is not None and time.perf_counter() - self.saved_at >= self.checkpoint_seconds
@@ -184,24 +172,21 @@ class _Run:
                 best = f", valid NDCG@10 {self.history.best_ndcg:.4f}" if self.history.epochs else ""
                 bar.set_postfix_str(f"loss {float(self.loss_sum) / self.n_targets:.3f}{best}")
             if due and self.step < len(batches):
-                self.save(time.perf_counter() - begin)
-        begin -= self.seconds_before
-        valid = evaluate(self.model, self.split, which="valid", protocol=self.select)
-        self.history.epochs.append(_entry(self.epoch + 1, float(self.loss_sum) / self.n_targets, valid, begin))
-        self.epoch, self.step, self.seconds_before = self.epoch + 1, 0, 0.0
+                self.save()
+        valid, loss = evaluate(self.model, self.split, which="valid", protocol=self.asked.select), float(self.loss_sum) / self.n_targets
+        self.epoch, self.step, self.n_targets, self.seconds = self.epoch + 1, 0, 0, 0.0
         self.loss_sum.zero_()
-        self.n_targets = 0
+        self.history.epochs.append(_entry(self.epoch, loss, valid, time.perf_counter() - self.begin))
         if self.best is None or valid.ndcg > self.history.best_ndcg:
             self.history.best_epoch = self.epoch
             self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         if self.path is not None:
-            self.save(0.0)
+            self.save()
 
     def one_step(self, batch) -> None:
         inputs, targets = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in (batch.inputs, batch.targets))
-        autocast = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else contextlib.nullcontext()
-        with autocast:
-            if self.objective == "prefix":
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.asked.precision == "bfloat16"):
+            if self.asked.objective == "prefix":
                 representations = self.model.last(inputs)
             else:
                 real = targets > 0
@@ -221,18 +206,17 @@ class _Run:
         self.pending = []
         if not all(finite):
             step = self.step - len(finite) + finite.index(False)
-            shape = tuple(batches[step].inputs.shape)
-            raise FloatingPointError(f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1} of {len(batches)} (batch of shape {shape}, learning "
-                                     f"rate {self.lr:g}). Lower the learning rate, or use precision='float32'.")
+            raise FloatingPointError(f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1} of {len(batches)} (batch of shape "
+                                     f"{batches[step].inputs.shape}, learning rate {self.asked.lr:g}). Lower the learning rate, or use precision='float32'.")
 
-    def save(self, seconds: float) -> None:
-        """Writes the checkpoint. seconds: how long this epoch has run since it began or was resumed."""
+    def save(self) -> None:
+        """Writes the checkpoint."""
         checkpoints.save(self.path, {
-            "identity": self.identity, "environment": _environment(),
+            "identity": self.identity, "environment": self.environment,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "best": self.best,
             "random": torch.get_rng_state(), "cuda_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "epoch": self.epoch, "step": self.step, "loss_sum": self.loss_sum, "n_targets": self.n_targets,
-            "seconds": self.seconds_before + seconds, "epochs": self.history.epochs, "best_epoch": self.history.best_epoch})
+            "seconds": time.perf_counter() - self.begin if self.step else 0.0, "epochs": self.history.epochs, "best_epoch": self.history.best_epoch})
         self.saved_at = time.perf_counter()
 
     def resume(self) -> None:
@@ -240,8 +224,8 @@ class _Run:
         state = None if self.path is None else checkpoints.load(self.path, self.identity)
         if state is None:
             return
-        if state["environment"] != _environment():
-            warnings.warn(f"{self.path} was written with {state['environment']}, this is {_environment()}: training continues, but not bit for bit.",
+        if state["environment"] != self.environment:
+            warnings.warn(f"{self.path} was written with {state['environment']}, this is {self.environment}: training continues, but not bit for bit.",
                           stacklevel=4)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -249,14 +233,9 @@ class _Run:
         if state["cuda_random"] is not None:
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
         self.epoch, self.step, self.n_targets, self.best = state["epoch"], state["step"], state["n_targets"], state["best"]
-        self.loss_sum, self.seconds_before = state["loss_sum"].to(self.device), state["seconds"]
-        self.history = History(state["epochs"], state["best_epoch"], settings=self.settings)
+        self.loss_sum, self.seconds = state["loss_sum"].to(self.device), state["seconds"]
+        self.history.epochs, self.history.best_epoch = state["epochs"], state["best_epoch"]
 
 
-def _environment() -> dict:
-    return {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
-
-
-def _entry(epoch: int, loss: float, valid, begin: float) -> dict:
-    return {"epoch": epoch, "loss": loss, "valid_recall": valid.recall, "valid_mrr": valid.mrr, "valid_ndcg": valid.ndcg,
-            "seconds": time.perf_counter() - begin}
+def _entry(epoch: int, loss: float, valid, seconds: float) -> dict:
+    return {"epoch": epoch, "loss": loss, "valid_recall": valid.recall, "valid_mrr": valid.mrr, "valid_ndcg": valid.ndcg, "seconds": seconds}

@@ -102,9 +102,9 @@ def test_epochs_and_seeds_differ_in_order():
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(1, 20))
 def test_windows_count_every_position_once(lengths, max_len):
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-    cut = windows(starts, np.array(lengths), max_len)
-    counted = [p for start, n, last in zip(cut.starts, cut.lengths, cut.counted) for p in range(start + n - last, start + n)]
-    assert sorted(counted) == list(range(sum(lengths))) and np.all(cut.lengths <= max_len)
+    begins, widths, counts = windows(starts, np.array(lengths), max_len)
+    counted = [p for start, n, last in zip(begins, widths, counts) for p in range(start + n - last, start + n)]
+    assert sorted(counted) == list(range(sum(lengths))) and np.all(widths <= max_len)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 100), st.integers(0, 1000))

@@ -34,7 +34,7 @@ def test_glint_ru_is_measured_beside_its_peers_and_leaves_the_threads_as_they_we
 
 def test_both_sides_of_the_epoch_compute_the_same_loss_and_a_difference_is_noticed():
     split, name = glint_ru._split("ml-1m", 12)
-    assert name == "made-up ml-1m"
+    assert name == "planted, for want of ml-1m"
     one_pass, augmented = (glint_ru._Side(split, 16, 30, augmented=each, pad=each) for each in (False, True))
     glint_ru._same_loss(one_pass, augmented)
     with torch.no_grad():

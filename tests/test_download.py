@@ -14,6 +14,7 @@ import threading
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,10 +45,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, content):
+    def __init__(self, content, name):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.conduct, self.requests, self.halfway, self.done = content, ["well"], 0, threading.Event(), threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/file"
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/{name}"
 
     def handle_error(self, request, client_address):
         """A client that goes away early is what some of these tests are about."""
@@ -96,12 +97,12 @@ def named(request, monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "default_folder", lambda: tmp_path / "data")
     name, known = request.param, datasets.NAMED_SETS[request.param]
     content = movielens_zip() if name == "ml-1m" else amazon_json()
-    with Server(content) as server:
-        md5 = hashlib.md5(content).hexdigest() if known.source.md5 else None
-        monkeypatch.setitem(datasets.NAMED_SETS, name, replace(known, source=replace(known.source, url=server.url, md5=md5), counts=COUNTS))
+    with Server(content, Path(known.url).name) as server:
+        md5 = hashlib.md5(content).hexdigest() if known.md5 else None
+        monkeypatch.setitem(datasets.NAMED_SETS, name, replace(known, url=server.url, md5=md5, counts=COUNTS))
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield name, tmp_path / "data" / known.source.file, server
+        yield name, tmp_path / "data" / Path(known.url).name, server
         server.done.set()
         server.shutdown()
         thread.join()
@@ -206,7 +207,7 @@ def test_leftovers_of_earlier_downloads_do_no_harm(named):
 def test_a_download_that_holds_other_data_than_announced_is_not_kept(named, monkeypatch):
     name, file, server = named
     known = datasets.NAMED_SETS[name]
-    other = replace(known, source=replace(known.source, md5=known.source.md5 and "0" * 32), counts=(1, 2, 3))
+    other = replace(known, md5=known.md5 and "0" * 32, counts=(1, 2, 3))
     monkeypatch.setitem(datasets.NAMED_SETS, name, other)
     with pytest.raises(DataError, match="md5|it holds 40 users, 30 items and 1,200 interactions, not 1, 2 and 3"):
         load_dataset(name)
@@ -219,7 +220,7 @@ def test_a_process_killed_while_downloading_leaves_nothing_under_the_final_name(
     name, file, server = named
     server.conduct = ["stalls", "well"]
     program = ("import sys; from dataclasses import replace; from minirec.data import datasets; name, url, home = sys.argv[1:]; "
-               "known = datasets.NAMED_SETS[name]; datasets.NAMED_SETS[name] = replace(known, source=replace(known.source, url=url)); "
+               "known = datasets.NAMED_SETS[name]; datasets.NAMED_SETS[name] = replace(known, url=url); "
                "datasets.load_dataset(name, data_home=home)")
     process = subprocess.Popen([sys.executable, "-c", program, name, server.url, str(file.parent)], stdout=subprocess.DEVNULL)
     assert server.halfway.wait(30)

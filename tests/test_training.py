@@ -10,6 +10,8 @@ from small_models import ClozeMean, RunningMean, WholeMean
 
 from minirec import build_model, evaluate, fit
 from minirec.data.planted import generate_planted
+from minirec.models import MODELS
+from minirec.models.base import NeuralRecommender
 from minirec.training import _Run
 
 
@@ -33,6 +35,17 @@ def test_every_objective_learns_to_beat_popularity(split, model):
     popularity = build_model("popularity", split.interactions.n_items)
     fit(popularity, split)
     model, history = trained(split, model, epochs=30, lr=1e-2, batch_size=256)
+    difference = (1 / evaluate(model, split).ranks) - (1 / evaluate(popularity, split).ranks)
+    assert difference.mean() > 3 * difference.std() / math.sqrt(len(difference))
+
+
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)])
+def test_every_system_learns_to_beat_popularity(split, name):
+    popularity = build_model("popularity", split.interactions.n_items)
+    fit(popularity, split)
+    torch.manual_seed(0)
+    model = build_model(name, split.interactions.n_items, d_model=32, max_len=50, dropout=0.1)
+    fit(model, split, epochs=6, lr=5e-3, batch_size=256, device="cpu")
     difference = (1 / evaluate(model, split).ranks) - (1 / evaluate(popularity, split).ranks)
     assert difference.mean() > 3 * difference.std() / math.sqrt(len(difference))
 

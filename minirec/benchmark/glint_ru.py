@@ -8,25 +8,23 @@ import time
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from minirec.benchmark.timing import take_turns
 from minirec.data.batching import TrainingBatches, padded
 from minirec.data.datasets import find_file, load_dataset
-from minirec.data.interactions import Interactions
-from minirec.layers.attention import softmax_attention
+from minirec.data.planted import generate_planted
 from minirec.losses import full_softmax_loss
 from minirec.models import build_model
 
 ROWS_AT_ONCE = 256  # inference goes through its histories so many at a time, whichever the model
-MADE_UP = {"ml-1m": (3_416, 6_040, 4.6, 1.0), "beauty": (12_101, 22_363, 1.7, 0.7)}  # items, users, and the log-normal of the histories' lengths
+N_USERS = 6_000  # of planted data
 
 
 def benchmark_glint_ru(n_users: int | None = None, repeats: int = 5, lengths=(50, 200, 1000), n_histories: int = 2048) -> pd.DataFrame:
     """Training epochs, one-pass and prefix-augmented; an encoder alone; the parts of an epoch; inference. n_users: fewer, for a quick look.
 
-    The data are MovieLens-1M and Beauty where they lie on this machine, else made up with as many users and like lengths. The augmented side runs
-    the plain model on every prefix. Epochs are measured on a sample of their batches, spread evenly over the batches' sizes, and scaled by count.
+    The data are MovieLens-1M and Beauty where they lie on this machine, else planted. The augmented side runs the plain model on every prefix.
+    Epochs are measured on a sample of their batches, spread evenly over the batches' sizes, and scaled by count.
     Each side has the batch size and the number of threads that serve it best, found first.
     """
     threads = torch.get_num_threads()
@@ -42,16 +40,10 @@ def benchmark_glint_ru(n_users: int | None = None, repeats: int = 5, lengths=(50
 
 
 def _split(name: str, n_users: int | None):
-    """(the split, what to call it): the real data where they are here."""
+    """(the split, what to call it): the real data where they are here, else planted histories."""
     if find_file(name) is not None and n_users is None:
         return load_dataset(name).split(), name
-    n_items, everyone, mean, deviation = MADE_UP[name]
-    rng = np.random.default_rng(0)
-    sizes = np.maximum(5, rng.lognormal(mean, deviation, n_users or everyone)).astype(int)
-    users = np.repeat(np.arange(len(sizes)), sizes)
-    items = (n_items * rng.random(len(users)) ** 2).astype(int)
-    frame = pd.DataFrame({"user": users, "item": items, "timestamp": np.arange(len(users))})
-    return Interactions.from_frame(frame).split(), f"made-up {name}"
+    return generate_planted(0, n_users=n_users or N_USERS).split(), f"planted, for want of {name}"
 
 
 class _Side:
@@ -182,25 +174,6 @@ def _time_parts(side, batches) -> dict[str, float]:
     return {**seconds, "all": everything, "all but the softmax": everything - seconds[softmax]}
 
 
-class _SASRec(nn.Module):
-    """The peer: blocks of causal softmax attention and a feed-forward of four times the width, as self-attentive recommenders have them."""
-
-    def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int):
-        super().__init__()
-        self.items, self.positions = nn.Embedding(n_items + 1, d_model), nn.Embedding(max_len, d_model)
-        self.blocks = nn.ModuleList(nn.ModuleDict({
-            "qkv": nn.Linear(d_model, 3 * d_model), "out": nn.Linear(d_model, d_model), "norm": nn.LayerNorm(d_model), "norm2": nn.LayerNorm(d_model),
-            "mlp": nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.GELU(), nn.Linear(4 * d_model, d_model))}) for _ in range(n_layers))
-
-    def last(self, items):
-        x = self.items(items) + self.positions.weight[:items.shape[1]]
-        for block in self.blocks:
-            q, k, v = (part.unflatten(-1, (2, -1)).transpose(1, 2) for part in block["qkv"](x).chunk(3, -1))
-            x = block["norm"](x + block["out"](softmax_attention(q, k, v, causal=True).transpose(1, 2).flatten(2)))
-            x = block["norm2"](x + block["mlp"](x))
-        return x[torch.arange(len(items)), (items > 0).sum(1) - 1]
-
-
 def _inference(n: int, n_histories: int, repeats: int) -> pd.DataFrame:
     """From histories of n items to their representations."""
     n_items, d_model = 12_101, 64
@@ -208,7 +181,8 @@ def _inference(n: int, n_histories: int, repeats: int) -> pd.DataFrame:
     items = torch.randint(1, n_items + 1, (n_histories, n))
     glint = build_model("glint-ru", n_items, d_model=d_model).eval()
     models = {"GLINT-RU, last": glint.last, "GLINT-RU, plain model": lambda rows: glint(rows)[:, -1],
-              **{f"softmax attention, {layers} block{'s' * (layers > 1)}": _SASRec(n_items, d_model, n, layers).eval().last for layers in (1, 2)}}
+              **{f"SASRec, {layers} layer{'s' * (layers > 1)}": build_model("sasrec", n_items, d_model=d_model, max_len=n, n_layers=layers).eval().last
+                 for layers in (1, 2)}}
 
     def run(represent):
         with torch.inference_mode():

@@ -3,6 +3,7 @@
 B rows, N the longest row of its own batch, M interactions. Items are Long[B, N], padded with 0 on the right; a target of 0 is no target.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,37 +35,28 @@ def history_batches(split: Split, which: str, max_len: int | None):
     lengths = targets.positions - targets.starts
     if max_len is not None:
         lengths = np.minimum(lengths, max_len)
-    order = np.argsort(lengths, kind="stable")
-    begin = 0
-    while begin < len(order):
-        rows = order[begin:begin + max(1, SCORES_PER_BATCH // (split.interactions.n_items + 1))]
-        # rows are sorted, so the last is the longest: keep as many as its width allows, at least one
-        widths = lengths[rows]
-        rows = rows[:max(1, int((np.arange(1, len(rows) + 1) * widths * 64 <= SCORES_PER_BATCH).sum()))]
+    order, most = np.argsort(lengths, kind="stable"), max(1, SCORES_PER_BATCH // (split.interactions.n_items + 1))
+    while len(order):
+        widths = lengths[order[:most]]  # sorted, so the last row is the longest: keep as many as its width allows, at least one
+        n = max(1, int((np.arange(1, len(widths) + 1) * widths * 64 <= SCORES_PER_BATCH).sum()))
+        rows, order = order[:n], order[n:]
         positions = targets.positions[rows]
         yield rows, padded(items, positions - lengths[rows], lengths[rows]), items[positions].astype(np.int64)
-        begin += len(rows)
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Stretches of the flat items: window w is positions starts[w] .. starts[w] + lengths[w] - 1, of which the last counted[w] count."""
-
-    starts: np.ndarray
-    lengths: np.ndarray
-    counted: np.ndarray
-
-
-def windows(starts: np.ndarray, lengths: np.ndarray, max_len: int) -> Windows:
+def windows(starts: np.ndarray, lengths: np.ndarray, max_len: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cuts ranges into windows of at most max_len that overlap by half, so that every position counts in exactly one window, and with at
-    least max_len / 2 positions before it once that many exist. Empty ranges have no window."""
+    least max_len / 2 positions before it once that many exist. Empty ranges have no window.
+
+    (starts, lengths, counted): window w is positions starts[w] .. starts[w] + lengths[w] - 1, of which the last counted[w] count.
+    """
     stride = max(1, max_len // 2)
     n_windows = np.where(lengths > 0, 1 + np.maximum(0, -(-(lengths - max_len) // stride)), 0)
     owner, nth = flat_ranges(np.zeros_like(starts), n_windows)
     ends = np.minimum(max_len + nth * stride, lengths[owner])  # relative to the owner's start
     begins = np.maximum(0, ends - max_len)
     before = np.where(nth > 0, np.minimum(max_len + (nth - 1) * stride, lengths[owner]), 0)
-    return Windows(starts[owner] + begins, ends - begins, ends - before)
+    return starts[owner] + begins, ends - begins, ends - before
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +76,10 @@ class TrainingBatches:
     def __init__(self, split: Split, objective: str, max_len: int, batch_size: int, seed: int, prefixes_per_user: int = PREFIXES_PER_USER):
         if objective not in ("next-item", "prefix", "cloze"):
             raise ValueError(f"objective must be 'next-item', 'prefix' or 'cloze'; got {objective!r}.")
-        if batch_size < 1:
-            raise ValueError(f"batch_size counts targets and must be at least 1; got {batch_size}.")
-        if prefixes_per_user < 1:
-            raise ValueError(f"prefixes_per_user must be at least 1; got {prefixes_per_user}.")
+        if min(batch_size, prefixes_per_user) < 1:
+            raise ValueError(f"batch_size, in targets, and prefixes_per_user must be at least 1; got {batch_size} and {prefixes_per_user}.")
         self.items, self.objective, self.max_len = split.interactions.items, objective, max_len
-        self.batch_size, self.seed, self.mask_token = batch_size, seed, split.interactions.n_items + 1
-        self.prefixes_per_user = prefixes_per_user
+        self.batch_size, self.seed, self.prefixes_per_user, self.mask_token = batch_size, seed, prefixes_per_user, split.interactions.n_items + 1
         self.starts = split.interactions.offsets[:-1]
         self.n_targets = np.maximum(split.train_ends - self.starts - 1, 0)
         if not self.n_targets.any():
@@ -98,21 +87,20 @@ class TrainingBatches:
         n_positions = self.n_targets + (objective == "cloze")  # a cloze target needs no predecessor, the others do
         self.windows = windows(self.starts, np.where(self.n_targets > 0, n_positions, 0), max_len)
 
-    def epoch(self, epoch: int) -> list[Batch]:
-        """The batches of an epoch, lazily: a sequence that builds batch i when asked for it."""
+    def epoch(self, epoch: int) -> "LazyBatches":
+        """The batches of an epoch."""
         rng = np.random.default_rng([self.seed, epoch])
         return {"next-item": self._next_item, "prefix": self._prefix, "cloze": self._cloze}[self.objective](rng)
 
     def _next_item(self, rng):
-        w = self.windows
+        starts, lengths, counted = self.windows
 
         def build(rows):
-            starts, lengths = w.starts[rows], w.lengths[rows]
-            targets = padded(self.items, starts + 1, lengths)
-            targets[np.arange(targets.shape[1]) < (lengths - w.counted[rows])[:, None]] = 0  # counted in the window before
-            return Batch(padded(self.items, starts, lengths), targets)
+            targets = padded(self.items, starts[rows] + 1, lengths[rows])
+            targets[np.arange(targets.shape[1]) < (lengths - counted)[rows, None]] = 0  # counted in the window before
+            return Batch(padded(self.items, starts[rows], lengths[rows]), targets)
 
-        return LazyBatches(bucketed(w.lengths, w.counted, self.batch_size, rng), build)
+        return LazyBatches(bucketed(lengths, counted, self.batch_size, rng), build)
 
     def _prefix(self, rng):
         users, positions = flat_ranges(self.starts + 1, self.n_targets)  # every position that has a predecessor
@@ -127,27 +115,27 @@ class TrainingBatches:
         return LazyBatches(bucketed(lengths, np.ones_like(lengths), self.batch_size, rng), build)
 
     def _cloze(self, rng):
-        w = self.windows
-        owner, at = flat_ranges(np.zeros_like(w.lengths), w.lengths)
-        countable = at >= (w.lengths - w.counted)[owner]
-        hidden = (rng.random(len(owner)) < MASK_SHARE) & countable
-        last = at == w.lengths[owner] - 1
-        hidden |= last & (np.bincount(owner[hidden], minlength=len(w.lengths)) == 0)[owner]  # hide at least the last item
-        begins = np.cumsum(w.lengths) - w.lengths
+        starts, lengths, counted = self.windows
+        owner, at = flat_ranges(np.zeros_like(lengths), lengths)
+        hidden = (rng.random(len(owner)) < MASK_SHARE) & (at >= (lengths - counted)[owner])
+        none = np.bincount(owner[hidden], minlength=len(lengths)) == 0
+        hidden |= none[owner] & (at == lengths[owner] - 1)  # hide at least the last item
+        begins = np.cumsum(lengths) - lengths
 
         def build(rows):
-            masked = padded(hidden, begins[rows], w.lengths[rows]).astype(bool)
-            items = padded(self.items, w.starts[rows], w.lengths[rows])
+            masked = padded(hidden, begins[rows], lengths[rows]).astype(bool)
+            items = padded(self.items, starts[rows], lengths[rows])
             return Batch(np.where(masked, self.mask_token, items), np.where(masked, items, 0))
 
-        return LazyBatches(bucketed(w.lengths, np.bincount(owner[hidden], minlength=len(w.lengths)), self.batch_size, rng), build)
+        return LazyBatches(bucketed(lengths, np.bincount(owner[hidden], minlength=len(lengths)), self.batch_size, rng), build)
 
 
+@dataclass(frozen=True, eq=False)
 class LazyBatches:
     """A sequence of batches, each built from its row numbers when it is asked for."""
 
-    def __init__(self, rows: list[np.ndarray], build):
-        self.rows, self.build = rows, build
+    rows: list[np.ndarray]
+    build: Callable[[np.ndarray], Batch]
 
     def __len__(self):
         return len(self.rows)

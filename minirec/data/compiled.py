@@ -1,7 +1,7 @@
-"""The fast way through a large log: compiled loops that read its bytes, one piece for each processor.
+"""The fast way through a large log: compiled loops that read its bytes and order its rows, one piece for each processor.
 
 They take plain data only: ASCII without quotes, rows of equal make. Whatever looks different makes them give up (None), and the plain way in
-`formats` does the work. Compiling takes a few seconds, once per machine; numba keeps the result.
+`formats` and `interactions` does the work. Compiling takes a few seconds, once per machine; numba keeps the result.
 """
 
 import os
@@ -43,6 +43,14 @@ def scan_rows(raw: bytes, start: int, separator: str, n_fields: int, wanted: dic
     return None if any(column is None for column in scanned) else scanned
 
 
+def scan_sequences(raw: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+    """(users, items) of lines `user item item ...`, one blank between two; None where there is anything but integers written the ordinary way."""
+    text = np.frombuffer(raw if raw.endswith(b"\n") else raw + b"\n", dtype=np.uint8)
+    columns = np.empty((2, raw.count(b" ")), dtype=np.int64)
+    n = _scan_sequences(text, *columns)
+    return None if n < 0 else (columns[0, :n], columns[1, :n])
+
+
 def _distinct(text: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
     """(the code of the text at each place, the distinct texts by code); None if, against all odds, two different texts have one hash."""
     codes, distinct = pd.factorize(_hashes(text, places))
@@ -51,6 +59,30 @@ def _distinct(text: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, list[st
     if not _same_texts(text, places, first[codes]):
         return None
     return codes, [text[begin:begin + length].tobytes().decode("ascii") for begin, length in zip(first >> LENGTH_BITS, first & LENGTH_MASK)]
+
+
+def order_rows(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray, n_users: int, n_items: int) -> tuple | None:
+    """Rows of dense codes (from 0) in the order of (user, timestamp, row), each repeat of user, item and timestamp left out.
+
+    (items int32 from 1, offsets int64[n_users + 1], timestamps int64, number of repeats); None where user, time and row number do not fit into
+    one 63-bit integer. Sorting such integers is many times faster than sorting rows.
+    """
+    users, items = (np.require(codes, dtype=np.int32, requirements=("C", "W")) for codes in (users, items))  # one compiled form for all callers
+    timestamps = np.require(timestamps, dtype=np.int64, requirements=("C", "W"))
+    n, first = len(users), int(timestamps.min())
+    row_bits, time_bits = (n - 1).bit_length(), (int(timestamps.max()) - first).bit_length()
+    if row_bits + time_bits + (n_users - 1).bit_length() > 63:
+        return None
+    cuts = _cuts(0, n)
+    keys, ordered, times, repeated = (np.empty(n, dtype=kind) for kind in (np.int64, np.int32, np.int64, np.bool_))
+    _in_threads(lambda begin, end: _pack(users, timestamps, first, time_bits, row_bits, begin, end, keys), cuts, cuts[1:])
+    keys.sort()
+    _in_threads(lambda begin, end: _unpack(keys, items, n_items, first, time_bits, row_bits, begin, end, ordered, times, repeated), cuts, cuts[1:])
+    n_repeats = int(np.count_nonzero(repeated))
+    if n_repeats:
+        keys, ordered, times = keys[~repeated], ordered[~repeated], times[~repeated]
+    offsets = np.searchsorted(keys, np.arange(n_users) << (time_bits + row_bits))
+    return ordered, np.append(offsets, len(keys)), times, n_repeats
 
 
 def _processors() -> int:
@@ -66,6 +98,28 @@ def _in_threads(work, *arguments) -> list:
 def _cuts(start: int, end: int) -> list[int]:
     """Cuts range(start, end) into equal parts, one for each processor."""
     return [start + (end - start) * part // _processors() for part in range(_processors() + 1)]
+
+
+@njit(cache=True, nogil=True)
+def _pack(users, timestamps, first, time_bits, row_bits, begin, end, keys):
+    """Fills keys: user, time and row in one integer."""
+    for row in range(begin, end):
+        keys[row] = (np.int64(users[row]) << time_bits | timestamps[row] - first) << row_bits | row
+
+
+@njit(cache=True, nogil=True)
+def _unpack(keys, items, n_items, first, time_bits, row_bits, begin, end, ordered, times, repeated):
+    """Fills ordered (item ids from 1), times and repeated from the sorted keys."""
+    row_mask, time_mask = (np.int64(1) << row_bits) - 1, (np.int64(1) << time_bits) - 1
+    seen, moment = np.full(n_items, -1, dtype=np.int64), np.int64(-1)  # at which moment (user and time) an item was last seen
+    start = begin
+    while start > 0 and start < end and keys[start - 1] >> row_bits == keys[begin] >> row_bits:
+        start -= 1  # a moment that began in the part before
+    for at in range(start, end):
+        item, moment = items[keys[at] & row_mask], keys[at] >> row_bits
+        if at >= begin:
+            ordered[at], times[at], repeated[at] = item + 1, (moment & time_mask) + first, seen[item] == moment
+        seen[item] = moment
 
 
 @njit(cache=True, nogil=True)
@@ -127,6 +181,36 @@ def _scan_rows(text, start, end, separator, kinds, columns, out, first):
             at += 1
         row += 1
     return row - first
+
+
+@njit(cache=True, nogil=True)
+def _scan_sequences(text, users, items):
+    """Fills users and items, a pair an interaction; returns their number, or -1."""
+    at, n, user, words = 0, 0, np.int64(0), 0
+    while at < len(text):
+        if words == 0 and text[at] == NEWLINE:
+            at += 1
+            continue
+        begin, value, digit = at, np.int64(0), text[at] - np.uint8(ZERO)
+        while digit < 10:
+            value = value * 10 + digit
+            at += 1
+            digit = text[at] - np.uint8(ZERO)
+        if at == begin or at - begin > MAX_DIGITS or (at - begin > 1 and text[begin] == ZERO):
+            return -1
+        if words == 0:
+            user = value
+        else:
+            users[n], items[n], n = user, value, n + 1
+        words += 1
+        if text[at] == RETURN and text[at + 1] == NEWLINE:
+            at += 1
+        if text[at] == NEWLINE and words > 1:
+            words = 0
+        elif text[at] != BLANK:
+            return -1
+        at += 1
+    return n
 
 
 @njit(cache=True, nogil=True)

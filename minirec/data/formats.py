@@ -270,8 +270,11 @@ def _json_rows(name: str, text: str, columns: dict[str, str] | None) -> Rows:
 
 def _read_sequences(name: str, raw: bytes) -> Columns:
     """One user a line, oldest item first; a user's further lines continue the first."""
-    if len(raw) >= FAST_BYTES and (found := _scan_sequences(raw)):
-        return found
+    if len(raw) >= FAST_BYTES:
+        from minirec.data.compiled import scan_sequences  # brings numba, which small files can do without
+        found = scan_sequences(raw)
+        if found is not None:
+            return *found, None
     users, items = [], []
     for line, content in enumerate(io.StringIO(_text(name, raw), newline=""), 1):
         words = [word for word in content.rstrip("\r\n").replace("\t", " ").split(" ") if word]
@@ -280,16 +283,3 @@ def _read_sequences(name: str, raw: bytes) -> Columns:
         users += words[:1] * (len(words) - 1)
         items += words[1:]
     return _ids(users), _ids(items), None
-
-
-def _scan_sequences(raw: bytes) -> Columns | None:
-    """The fast way, for lines of integers written the ordinary way; None where there is anything else."""
-    digits = raw.translate(None, b" \r\n")
-    if not digits.isdigit():
-        return None
-    rows = [row for line in raw.splitlines() if len(row := np.fromstring(line, dtype=np.int64, sep=" "))]
-    numbers, lengths = np.concatenate(rows), np.array(list(map(len, rows)))
-    n_digits = len(numbers) + sum(np.count_nonzero(numbers >= 10**power) for power in range(1, 18))
-    if lengths.min() < 2 or numbers.max() >= 10**18 or n_digits < len(digits):  # a lonely user, beyond int64, or zeros in front
-        return None
-    return np.repeat([row[0] for row in rows], lengths - 1), np.concatenate([row[1:] for row in rows]), None

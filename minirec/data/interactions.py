@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+FAST_ROWS = 500_000  # below this, compiling the ordering of rows would cost more than it saves
+
 
 class DataError(ValueError):
     """Something is wrong with the data, not with the program; the message says what, where, and what to do."""
@@ -54,7 +56,11 @@ class Interactions:
             raise DataError(f"{source or 'the data'}: users, items and timestamps must be equally many.")
         users, user_ids = _dense(users)
         items, item_ids = _dense(items)
-        items, offsets, timestamps, n_duplicates = _order_rows(users, items, timestamps, len(user_ids))
+        found = None
+        if timestamps is not None and len(users) >= FAST_ROWS:
+            from minirec.data.compiled import order_rows  # brings numba, which small logs can do without
+            found = order_rows(users, items, timestamps, len(user_ids), len(item_ids))
+        items, offsets, timestamps, n_duplicates = found or _order_rows(users, items, timestamps, len(user_ids))
         return cls(items, offsets, item_ids, user_ids, timestamps, n_duplicates, source)
 
     @classmethod
@@ -266,32 +272,15 @@ def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
 
 
 def _order_rows(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray | None, n_users: int) -> tuple:
-    """Rows of codes from 0 in the order of (user, timestamp, row), each repeat of user, item and timestamp left out; without timestamps, of (user, row).
-
-    (items int32 from 1, offsets int64[n_users + 1], timestamps, number of repeats).
-    """
+    """What compiled.order_rows gives, of any log; without timestamps, in file order, and no row is a repeat."""
     if timestamps is None:
-        order = np.argsort(users, kind="stable")
-        return (items[order] + 1).astype(np.int32), _offsets(users, n_users), None, 0
-    timestamps = np.asarray(timestamps, dtype=np.int64)
-    order = _order(users, timestamps, n_users)
-    users, items, timestamps = users[order], items[order], timestamps[order]
-    as_before = (users[1:] == users[:-1]) & (timestamps[1:] == timestamps[:-1])
-    tied = np.flatnonzero(np.append(as_before, False) | np.insert(as_before, 0, False))  # only these can be repeats
-    repeats = tied[pd.DataFrame({"user": users[tied], "item": items[tied], "time": timestamps[tied]}).duplicated().to_numpy()]
-    users, items, timestamps = (np.delete(column, repeats) for column in (users, items, timestamps)) if len(repeats) else (users, items, timestamps)
-    return (items + 1).astype(np.int32), _offsets(users, n_users), timestamps, len(repeats)
-
-
-def _order(users: np.ndarray, timestamps: np.ndarray, n_users: int) -> np.ndarray:
-    """Row numbers in the order of (user, timestamp, row): by sorting one integer for all three, where they fit into 63 bits, which is several times faster."""
-    n, first = len(users), int(timestamps.min(initial=0))
-    row_bits, time_bits = n.bit_length(), (int(timestamps.max(initial=0)) - first).bit_length()
-    if row_bits + time_bits + n_users.bit_length() > 63:
-        return np.lexsort((timestamps, users))
-    keys = (users.astype(np.int64) << time_bits | timestamps - first) << row_bits | np.arange(n)
-    keys.sort()
-    return keys & (1 << row_bits) - 1
+        order, n_repeats = slice(None) if (users[1:] >= users[:-1]).all() else np.argsort(users, kind="stable"), 0
+    else:
+        timestamps, order = np.asarray(timestamps, dtype=np.int64), np.lexsort((timestamps, users))
+        repeated = pd.DataFrame({"user": users, "item": items, "time": timestamps}).duplicated().to_numpy()
+        order = order[~repeated[order]]
+        timestamps, n_repeats = timestamps[order], int(repeated.sum())
+    return (items[order] + 1).astype(np.int32), _offsets(users[order], n_users), timestamps, n_repeats
 
 
 def _integer_seconds(times: pd.Series) -> np.ndarray:

@@ -45,13 +45,8 @@ def taste_table() -> np.ndarray:
     """P(film | favourite genre, taste): float64[C, V + 1], column 0 is 0. A film's fame falls with (7 number mod 50), not along the shelf."""
     fame = 1.0 / (1 + (7 * np.arange(SHELF)) % SHELF)
     fame = fame / fame.sum()
-    any_film = (genre_prior()[:, None] * fame).ravel()
-    table = np.zeros((len(GENRES), N_ITEMS + 1))
-    for genre in range(len(GENRES)):
-        own = np.zeros((len(GENRES), SHELF))
-        own[genre] = fame
-        table[genre, 1:] = (1 - ANY_FILM) * own.ravel() + ANY_FILM * any_film
-    return table
+    table = (1 - ANY_FILM) * np.kron(np.eye(len(GENRES)), fame) + ANY_FILM * np.kron(genre_prior(), fame)
+    return np.pad(table, ((0, 0), (1, 0)))
 
 
 def shelf_steps(last, before):

@@ -11,15 +11,15 @@ EPSILON = 1e-12  # a vector shorter than this is divided by this
 SHORTEST_CHUNK = 16  # where pairs within a chunk and sums between chunks cost alike for narrow heads; for wide ones that is at e (notebook 05)
 
 
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, real: Tensor | None = None) -> Tensor:
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, real: Tensor | None = None, dropout: float = 0.0) -> Tensor:
     """softmax(q k^T / sqrt(e)) v, [B, H, N, e]: every position meets every other, so time grows with N squared.
 
-    causal: position t meets 0 .. t only; real: Bool[B, N], False where the row is padding, which nobody meets.
+    causal: position t meets 0 .. t only; real: Bool[B, N], False where the row is padding, which nobody meets. dropout: the share of weights left out.
     """
     mask = None if real is None else real[:, None, None, :]
     if causal and mask is not None:
         mask, causal = mask & torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril(), False
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -44,6 +44,21 @@ def running_linear_attention(q: Tensor, k: Tensor, v: Tensor, chunk: int | None 
     return ((q @ k.mT).tril() @ v + q @ carried).flatten(2, 3)[:, :, :n]
 
 
+class SoftmaxAttention(nn.Module):
+    """Multi-head attention with queries, keys and values from one sequence (notebook 05). causal: position t sees 0 .. t only. dropout: of its weights."""
+
+    def __init__(self, d_model: int, n_heads: int = 1, causal: bool = False, dropout: float = 0.0):
+        super().__init__()
+        _check_heads(d_model, n_heads)
+        self.n_heads, self.causal, self.dropout = n_heads, causal, dropout
+        self.query, self.key, self.value = (nn.Linear(d_model, d_model) for _ in range(3))
+
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
+        """x: [B, N, d] -> [B, N, d], heads side by side. real: Bool[B, N], False where the row is padding, which is not seen."""
+        q, k, v = (part(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value))
+        return softmax_attention(q, k, v, self.causal, real, self.dropout if self.training else 0.0).transpose(1, 2).flatten(2)
+
+
 class LinearAttention(nn.Module):
     """A'(Q, K, V) = X1(elu Q) (X2(elu K)^T V), heads side by side (Eq. 2, notebook 05).
 
@@ -55,8 +70,7 @@ class LinearAttention(nn.Module):
         super().__init__()
         if form not in ("paper", "released"):
             raise ValueError(f"form must be 'paper' or 'released'; got {form!r}.")
-        if n_heads < 1 or d_model % n_heads:
-            raise ValueError(f"d_model must be divisible by n_heads; got d_model = {d_model} and n_heads = {n_heads}.")
+        _check_heads(d_model, n_heads)
         self.n_heads, self.form = n_heads, form
         self.query, self.key, self.value = (nn.Linear(d_model, d_model) for _ in range(3))
 
@@ -67,14 +81,14 @@ class LinearAttention(nn.Module):
             k = k * real[:, None, :, None]
         if self.form == "paper":
             k = F.normalize(k, dim=2, eps=EPSILON)
-        return self._merge(linear_attention(q, k, v))
+        return linear_attention(q, k, v).transpose(1, 2).flatten(2)
 
     def every_prefix(self, x: Tensor) -> Tensor:
         """x: [B, N, d] -> [B, N, d]; at t what `forward` on x[:, :t + 1] gives there. The paper's length along the sequence becomes a running one."""
         q, k, v = self._project(x)
         if self.form == "paper":
-            q = q / _length(k.square().cumsum(2))
-        return self._merge(running_linear_attention(q, k, v))
+            q = q / k.square().cumsum(2).clamp_min(EPSILON**2).sqrt()  # where a length is cut its gradient is 0, not infinite
+        return running_linear_attention(q, k, v).transpose(1, 2).flatten(2)
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"sums": zeros [B, H, e, e], "squares": zeros [B, H, 1, e]}."""
@@ -92,8 +106,8 @@ class LinearAttention(nn.Module):
         q, k, v = self._project(x[:, None])
         state = {"sums": state["sums"] + k.mT @ v, "squares": state["squares"] + k.square()}
         if self.form == "paper":
-            q = q / _length(state["squares"])
-        return self._merge(q @ state["sums"])[:, 0], state
+            q = q / state["squares"].clamp_min(EPSILON**2).sqrt()
+        return (q @ state["sums"]).flatten(1), state
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x [B, N, d] -> queries of length 1, keys (of length 1 too in the released form), values; [B, H, N, e] each."""
@@ -103,10 +117,7 @@ class LinearAttention(nn.Module):
             k, v = F.normalize(k, dim=-1, eps=EPSILON), v / v.shape[-1] ** 0.5
         return q, k, v
 
-    def _merge(self, heads: Tensor) -> Tensor:
-        return heads.transpose(1, 2).flatten(2)
 
-
-def _length(squares: Tensor) -> Tensor:
-    """The square root, at least EPSILON; where it is cut the gradient is 0, not infinite."""
-    return squares.clamp_min(EPSILON**2).sqrt()
+def _check_heads(d_model: int, n_heads: int) -> None:
+    if n_heads < 1 or d_model % n_heads:
+        raise ValueError(f"d_model must be divisible by n_heads; got d_model = {d_model} and n_heads = {n_heads}.")

@@ -58,12 +58,7 @@ class GatedRecurrentLayer(nn.Module):
         if self.conv is not None:
             x = (window * self.conv.weight[:, 0].T).sum(1) + self.conv.bias
         x = F.silu(x)
-        if self.gates is None:
-            log_alpha, b = self._constant_decay(x)
-        else:
-            r, i = self.gates(x).chunk(2, dim=-1)
-            log_alpha, scale = decay_and_scale(r, self.Lambda)
-            b = scale * torch.sigmoid(i) * x
+        log_alpha, b = self._decay_and_drive(x)
         h = log_alpha.exp() * state["h"] + b
         return self.output(F.silu(z) * h), {"h": h, "inputs": window[:, 1:]}
 
@@ -75,17 +70,18 @@ class GatedRecurrentLayer(nn.Module):
             if real is not None:  # sigmoid(-inf) = 0: alpha = 1 and nothing comes in
                 gates = gates.masked_fill(~real[..., None], -math.inf)
             return bd_lru(gates, x, z, self.Lambda)
-        log_alpha, b = self._constant_decay(x)
+        log_alpha, b = self._decay_and_drive(x)
         alpha = log_alpha.exp().expand_as(x)
         if real is not None:
             alpha, b = alpha.where(real[..., None], 1), b * real[..., None]
         h = linear_recurrence(alpha, b)
         return F.silu(z) * h, h[:, -1]
 
-    def _constant_decay(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log alpha [H] and sqrt(1 - alpha^2) x, where no item has a say in alpha."""
-        log_alpha, scale = decay_and_scale(torch.full_like(self.Lambda, math.inf), self.Lambda)
-        return log_alpha.to(x.dtype), scale.to(x.dtype) * x
+    def _decay_and_drive(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x [..., H] -> log alpha and sqrt(1 - alpha^2) sigmoid(i) x; without gates both are open, and alpha is the same for every item: [H]."""
+        r, i = torch.full_like(self.Lambda, math.inf).expand(2, -1) if self.gates is None else self.gates(x).chunk(2, dim=-1)
+        log_alpha, scale = decay_and_scale(r, self.Lambda)
+        return log_alpha.to(x.dtype), scale.to(x.dtype) * torch.sigmoid(i).to(x.dtype) * x
 
 
 def initial_Lambda(n: int) -> Tensor:

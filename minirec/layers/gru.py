@@ -66,8 +66,7 @@ class GRU(nn.Module):
         cell = self.cell
         h = x.new_zeros(len(x), cell.d_state) if h is None else h
         if cell.form == "torch":
-            weights = [cell.weight_x, cell.weight_h] + ([cell.bias_x, cell.bias_h] if cell.bias_x is not None else [])
-            return torch.gru(x, h[None], weights, cell.bias_x is not None, 1, 0.0, False, False, True)[0]
+            return torch.gru(x, h[None], list(cell.parameters()), cell.bias_x is not None, 1, 0.0, False, False, True)[0]
         states, projected = [], cell.project(x)
         for t in range(x.shape[1]):
             h = cell.step(projected[:, t], h)

@@ -65,9 +65,8 @@ class SelectiveGRU(nn.Module):
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"h": the state r positions ago [B, d], "inputs": the last 2r of L [B, 2r, d], "age": items so far Long[B]}, zeros."""
-        weight = self.dense.weight
-        return {"h": weight.new_zeros(batch_size, len(weight)), "inputs": weight.new_zeros(batch_size, 2 * self.conv.reach, len(weight)),
-                "age": torch.zeros(batch_size, dtype=torch.long, device=weight.device)}
+        zeros, d = self.dense.weight.new_zeros, len(self.dense.weight)
+        return {"h": zeros(batch_size, d), "inputs": zeros(batch_size, 2 * self.conv.reach, d), "age": zeros(batch_size, dtype=torch.long)}
 
     def state_after(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """The state after the first lengths[b] >= 0 positions of each row of x [B, N, d], in one pass: what as many steps would give."""

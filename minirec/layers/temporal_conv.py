@@ -21,13 +21,9 @@ class TemporalConv(nn.Module):
         if kernel_size < 1 or (kernel_size % 2 == 0 and not causal):
             raise ValueError(f"kernel_size must be {'at least 1' if causal else 'odd and at least 1: a centred window has a middle'}; got {kernel_size}.")
         self.kernel_size, self.depthwise, self.causal = kernel_size, depthwise, causal
+        self.reach = 0 if causal else (kernel_size - 1) // 2  # how many positions ahead it sees
         conv = nn.Conv1d(d_model, d_model, kernel_size, groups=d_model if depthwise else 1)
         self.weight, self.bias = conv.weight, conv.bias
-
-    @property
-    def reach(self) -> int:
-        """How many positions ahead it sees."""
-        return 0 if self.causal else (self.kernel_size - 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, N, d] -> [B, N, d]."""

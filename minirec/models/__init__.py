@@ -8,8 +8,9 @@ from minirec.models.baselines import LastItem, Popularity
 from minirec.models.glint_ru import GLINTRU
 from minirec.models.gru4rec import GRU4Rec
 from minirec.models.recblr import RecBLR
+from minirec.models.sasrec import SASRec
 
-MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, GLINTRU, RecBLR)}
+MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, SASRec, GLINTRU, RecBLR)}
 
 
 def available_models() -> list[str]:

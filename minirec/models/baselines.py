@@ -3,8 +3,6 @@
 B batch, N positions, V items.
 """
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,7 +29,7 @@ class Popularity(Recommender):
     def scores(self, items: Tensor) -> Tensor:
         """items [B, N] -> training counts [B, V + 1]."""
         scores = self.counts.expand(len(items), -1).clone()
-        scores[:, 0] = -math.inf
+        scores[:, 0] = -torch.inf
         return scores
 
 
@@ -50,11 +48,8 @@ class LastItem(Recommender):
 
     def count(self, split) -> "LastItem":
         """Counts the training transitions of `split`; returns itself."""
-        items, starts = split.interactions.items.astype(np.int64), split.interactions.offsets[:-1]
-        inside = np.zeros(len(items) + 1, dtype=np.int64)  # 1 where a position and its successor both train
-        np.add.at(inside, starts, 1)
-        np.add.at(inside, np.maximum(split.train_ends - 1, starts), -1)
-        at = np.flatnonzero(np.cumsum(inside[:-1]) > 0)
+        items, ends = split.interactions.items.astype(np.int64), np.repeat(split.train_ends, np.diff(split.interactions.offsets))
+        at = np.flatnonzero(np.arange(1, len(items) + 1) < ends)  # where a position and its successor both train
         pairs, counts = np.unique(items[at] * (self.n_items + 1) + items[at + 1], return_counts=True)
         self.pairs, self.pair_counts = torch.from_numpy(pairs), torch.from_numpy(counts).double()
         counts = torch.from_numpy(split.train_counts()).double()
@@ -74,5 +69,5 @@ class LastItem(Recommender):
         rows = torch.repeat_interleave(torch.arange(len(items), device=items.device), end - begin)
         at = torch.arange(len(rows), device=items.device) - torch.repeat_interleave((end - begin).cumsum(0) - end, end - begin)
         scores[rows, self.pairs[at] - last[rows]] += self.pair_counts[at]
-        scores[:, 0] = -math.inf
+        scores[:, 0] = -torch.inf
         return scores

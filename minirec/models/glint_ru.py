@@ -13,8 +13,6 @@ from minirec.layers.selective_gru import SelectiveGRU
 from minirec.layers.temporal_conv import TemporalConv
 from minirec.models.base import NeuralRecommender
 
-FORMS = ("paper", "released")
-
 
 class GLINTRU(NeuralRecommender):
     """M = a1 attention(X) + a2 selective_gru(X);  Z = GeLU(X W + b) * M;  R = gated_mlp(Z) (Eqs. 10 to 12, notebook 06).
@@ -33,17 +31,13 @@ class GLINTRU(NeuralRecommender):
                  max_len: int = 200, kernel_size: int = 3, form: str = "released", attention: bool = True, gru: bool = True,
                  temporal_conv: bool = True, gated_mlp: bool = True):
         super().__init__(n_items, d_model, max_len)
-        if form not in FORMS:
-            raise ValueError(f"form must be 'paper' or 'released'; got {form!r}.")
         if not (attention or gru):
             raise ValueError("attention and gru are both left out: no expert is left; keep at least one.")
-        released = form == "released"
-        if not released and inner_dropout is not None:
+        if form == "paper" and inner_dropout is not None:
             raise ValueError("inner_dropout belongs to form='released'; the paper's form drops embeddings only.")
-        self.form, inner = form, 0.3 if inner_dropout is None else inner_dropout
-        heads = n_heads if n_heads is not None else 8 if released else 1
+        self.form, released, inner = form, form == "released", 0.3 if inner_dropout is None else inner_dropout
         self.dropout = nn.Dropout(dropout)
-        self.attention = LinearAttention(d_model, heads, form) if attention else None
+        self.attention = LinearAttention(d_model, n_heads if n_heads is not None else 8 if released else 1, form) if attention else None
         self.gru = SelectiveGRU(d_model, kernel_size, form, temporal_conv, inner if released else 0.0) if gru else None
         self.mixing = nn.Parameter(torch.full((2,), 0.5)) if attention and gru else None  # of attention, of the GRU, before their softmax
         self.data_gate = nn.Linear(d_model, d_model)
@@ -54,22 +48,21 @@ class GLINTRU(NeuralRecommender):
             self.gate_output = nn.Linear(d_model, d_model)
             self.attention_output = nn.Linear(d_model, d_model) if attention else None
             self.attention_norm = nn.LayerNorm(d_model, eps=1e-12) if attention else None
-        self.apply(lambda module: _initialise(module, form))
+        for module in self.modules():
+            if isinstance(module, nn.Linear) or (form == "paper" and isinstance(module, TemporalConv)):  # as released: PyTorch's convolutions
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
         nn.init.xavier_normal_(self.item_embedding.weight[1:])
 
     def forward(self, items: Tensor) -> Tensor:
         """The plain model, items [B, N] -> [B, N, d]: its convolutions look ahead and its attention sees the whole row, so read the last position only."""
         x, real = self.dropout(self.item_embedding(items)), items > 0
-        attended = None if self.attention is None else self.attention(x, real)
-        recurred = None if self.gru is None else self.gru(x, real[..., None])
-        return self._mix(x, attended, recurred)
+        return self._mix(x, self.attention and self.attention(x, real), self.gru and self.gru(x, real[..., None]))
 
     def encode(self, items: Tensor) -> Tensor:
         """items [B, N] -> [B, N, d]; position t is what `forward` on items[:, :t + 1] gives at its last, exactly (notebook 07)."""
         x = self.dropout(self.item_embedding(items))
-        attended = None if self.attention is None else self.attention.every_prefix(x)
-        recurred = None if self.gru is None else self.gru.every_prefix(x)
-        return self._mix(x, attended, recurred)
+        return self._mix(x, self.attention and self.attention.every_prefix(x), self.gru and self.gru.every_prefix(x))
 
     def last(self, items: Tensor) -> Tensor:
         """items [B, N] -> the representation of each whole row [B, d]: the state after all items but the last, and one step."""
@@ -80,30 +73,24 @@ class GLINTRU(NeuralRecommender):
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """The state before the first item: that of the experts and the latest representation; its size depends on d, H and k, not on the history."""
         state = {"representation": self.data_gate.weight.new_zeros(batch_size, self.d_model)}
-        return state | {name: part for expert in self._experts() for name, part in expert.init_state(batch_size).items()}
+        return state | {name: part for expert in self._experts for name, part in expert.init_state(batch_size).items()}
 
     def state_after(self, items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """The state for `step` after the first lengths[b] items of each row, in one pass; but for "representation", which only a step fills."""
         x = self.dropout(self.item_embedding(items))
         state = {"representation": x.new_zeros(len(x), self.d_model)}
-        return state | {name: part for expert in self._experts() for name, part in expert.state_after(x, lengths).items()}
+        return state | {name: part for expert in self._experts for name, part in expert.state_after(x, lengths).items()}
 
     def step(self, state: dict[str, Tensor], items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more item for each row, Long[B]; 0 leaves its row as it was. Returns (representation [B, d], the new state)."""
-        x, attended, recurred, new = self.dropout(self.item_embedding(items)), None, None, {}
-        if self.attention is not None:
-            attended, after = self.attention.step(state, x)
-            new |= after
-        if self.gru is not None:
-            recurred, after = self.gru.step(state, x)
-            new |= after
-        new["representation"] = self._mix(x, attended, recurred)
-        for name, part in new.items():
-            new[name] = torch.where((items > 0).view(-1, *[1] * (part.dim() - 1)), part, state[name])
+        x, real = self.dropout(self.item_embedding(items)), items > 0
+        attended, sums = self.attention.step(state, x) if self.attention else (None, {})
+        recurred, window = self.gru.step(state, x) if self.gru else (None, {})
+        new = {**sums, **window, "representation": self._mix(x, attended, recurred)}
+        new = {name: part.where(real.view(-1, *[1] * (part.dim() - 1)), state[name]) for name, part in new.items()}
         return new["representation"], new
 
-    def _experts(self) -> list[nn.Module]:
-        return [expert for expert in (self.attention, self.gru) if expert is not None]
+    _experts = property(lambda self: [expert for expert in (self.attention, self.gru) if expert])
 
     def _mix(self, x: Tensor, attended: Tensor | None, recurred: Tensor | None) -> Tensor:
         """Everything after the experts, which is the same at every position: x and the experts' outputs [..., d] -> R [..., d]."""
@@ -120,12 +107,4 @@ class GLINTRU(NeuralRecommender):
             z = self.norm(self.inner_dropout(self.gate_output(z)) + x)
         if self.mlp is None:
             return z
-        r = self.mlp(z)  # Eq. 12
-        return self.norm(self.inner_dropout(r) + z) if released else r
-
-
-def _initialise(module: nn.Module, form: str) -> None:
-    """Xavier for matrices, zero for biases; the released code leaves its convolutions as PyTorch makes them."""
-    if isinstance(module, nn.Linear) or (form == "paper" and isinstance(module, TemporalConv)):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        return self.norm(self.inner_dropout(self.mlp(z)) + z) if released else self.mlp(z)  # Eq. 12

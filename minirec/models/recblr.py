@@ -5,23 +5,10 @@ B batch, N positions, d model width, L layers, H = 2d the inner width, k kernel 
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from minirec.layers.bd_lru import GatedRecurrentLayer
+from minirec.layers.feed_forward import FeedForward
 from minirec.models.base import NeuralRecommender
-
-
-class FeedForward(nn.Module):
-    """LayerNorm(x + W_2 SiLU(W_1 x + b_1) + b_2), four times as wide inside, with dropout after both (notebook 11)."""
-
-    def __init__(self, d_model: int, dropout: float):
-        super().__init__()
-        self.widen, self.narrow = nn.Linear(d_model, 4 * d_model), nn.Linear(4 * d_model, d_model)
-        self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(d_model, eps=1e-12)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [..., d] -> [..., d]."""
-        return self.norm(x + self.dropout(self.narrow(self.dropout(F.silu(self.widen(x))))))
 
 
 class RecBLRLayer(nn.Module):
