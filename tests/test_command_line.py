@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -211,3 +213,11 @@ def test_an_epoch_is_marked_best_only_where_the_history_says_so(capsys):
     show(History(entries[:2], best_epoch=1))  # the first line after a resume: worse than what came before it
     show(History(entries, best_epoch=3))
     assert ["(best)" in line for line in capsys.readouterr().out.splitlines()] == [False, True]
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    process = subprocess.Popen([sys.executable, "-m", "minirec", "datasets"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 0 and errors == b""
