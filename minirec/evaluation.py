@@ -36,10 +36,10 @@ class Evaluation:
     mrr = property(lambda self: metrics.mrr(self.ranks, self.k))
     ndcg = property(lambda self: metrics.ndcg(self.ranks, self.k))
     figures = property(lambda self: {"recall": self.recall, "mrr": self.mrr, "ndcg": self.ndcg, "users": len(self.ranks)}, doc="As run records keep them.")
-    line = property(lambda self: f"Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   NDCG@{self.k} {self.ndcg:.4f}", doc="To print.")
 
     def __repr__(self):
-        return f"{self.name}: {self.line}   ({self.which}, {self.protocol} ranking, {len(self.ranks):,} users)"
+        return (f"{self.name}: Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   NDCG@{self.k} {self.ndcg:.4f}"
+                f"   ({self.which}, {self.protocol} ranking, {len(self.ranks):,} users)")
 
 
 def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full", k: int = 10, exclude_seen: bool = False, seed: int = 0) -> Evaluation:
@@ -55,13 +55,13 @@ def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full"
     negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
     ranks = np.zeros(len(targets), dtype=np.int64)
     for rows, items, answers, scores in _scored(model, split, which):
-        chosen = torch.full_like(scores, negatives is None, dtype=torch.bool)
-        if negatives is not None:
-            chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
-        if exclude_seen:  # the whole history, not only what the model was shown
-            row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
-            chosen[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
         if exclude_seen or negatives is not None:
+            chosen = torch.full_like(scores, negatives is None, dtype=torch.bool)
+            if negatives is not None:
+                chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
+            if exclude_seen:  # the whole history, not only what the model was shown
+                row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
+                chosen[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
             scores = scores.masked_fill(~chosen.scatter_(1, answers[:, None], True), -math.inf)
         try:
             ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()

@@ -33,7 +33,7 @@ def test_glint_ru_is_measured_beside_its_peers_and_leaves_the_threads_as_they_we
 
 
 def test_both_sides_of_the_epoch_compute_the_same_loss_and_a_difference_is_noticed():
-    split, name = glint_ru._split("ml-1m", 12)
+    split, name = glint_ru.split_of("ml-1m", 12)
     assert name == "planted, for want of ml-1m"
     one_pass, augmented = (glint_ru._Side(split, 16, 30, augmented=each, pad=each) for each in (False, True))
     glint_ru._same_loss(one_pass, augmented)
@@ -44,7 +44,7 @@ def test_both_sides_of_the_epoch_compute_the_same_loss_and_a_difference_is_notic
 
 
 def test_the_sample_of_an_epoch_stands_for_all_of_it():
-    split, _ = glint_ru._split("beauty", 40)
+    split, _ = glint_ru.split_of("beauty", 40)
     side = glint_ru._Side(split, 8, 30, augmented=True, pad=True)
     side.sample(16, 3)
     assert len(side.batches) == 3 and all(items.shape[1] == 30 for items, _ in side.batches)

@@ -44,6 +44,16 @@ def test_recurrent_models_stream(name, options, promise, seed, lengths):
     promise(contract.random_model(name, options, seed), contract.random_items(seed, lengths))
 
 
+@pytest.mark.parametrize("name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")])
+def test_dropout_acts_in_training_only(name):
+    model, items = contract.random_model(name, {"dropout": 0.5}, seed=0), contract.random_items(0, [6])
+    for represent in (model.last, model.encode) if model.objective == "next-item" else (model.last,):
+        assert torch.equal(represent(items), represent(items))
+        model.train()
+        assert not torch.equal(represent(items), represent(items))
+        model.eval()
+
+
 class LooksAhead(RunningMean):
     def encode(self, items):
         x = super().encode(items)

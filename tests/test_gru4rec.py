@@ -41,13 +41,6 @@ def test_the_state_is_twice_as_wide_as_the_embeddings_unless_given():
     assert GRU4Rec(5, d_model=3, d_state=7).init_state(4)["h"].shape == (1, 4, 7)
 
 
-def test_dropout_acts_in_training_only():
-    model, items = contract.random_model("gru4rec", {"dropout": 0.5}, seed=0), contract.random_items(0, [6])
-    assert torch.equal(model.encode(items), model.encode(items))
-    model.train()
-    assert not torch.equal(model.encode(items), model.encode(items))
-
-
 def test_padding_has_no_embedding_to_learn():
     model, items = contract.random_model("gru4rec", {}, seed=0), contract.random_items(0, [6, 2])
     model.encode(items).sum().backward()

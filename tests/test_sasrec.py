@@ -57,13 +57,6 @@ def test_a_heads_width_scales_the_softmax():
     torch.testing.assert_close(layer(x)[0, :, 4:], (q @ k.T / 2).softmax(-1) @ v, **CLOSE)
 
 
-def test_dropout_acts_in_training_only():
-    model, items = contract.random_model("sasrec", {"dropout": 0.5}, seed=0), contract.random_items(0, [6])
-    assert torch.equal(model.last(items), model.last(items))
-    model.train()
-    assert not torch.equal(model.last(items), model.last(items))
-
-
 def test_attention_drops_some_of_its_weights():
     torch.manual_seed(0)
     layer, x = SoftmaxAttention(8, 2, dropout=0.5).double(), torch.randn(1, 5, 8, dtype=torch.float64)

@@ -39,7 +39,7 @@ def benchmark_glint_ru(n_users: int | None = None, repeats: int = 5, lengths=(50
     return pd.concat(frames, ignore_index=True)
 
 
-def _split(name: str, n_users: int | None):
+def split_of(name: str, n_users: int | None):
     """(the split, what to call it): the real data where they are here, else planted histories."""
     if find_file(name) is not None and n_users is None:
         return load_dataset(name).split(), name
@@ -111,7 +111,7 @@ class _Side:
 
 def _epoch(data: str, n_users, repeats) -> pd.DataFrame:
     """A training epoch at MovieLens-1M's shape; raises RuntimeError if the two sides do not compute the same loss."""
-    split, name = _split(data, n_users)
+    split, name = split_of(data, n_users)
     one_pass, augmented = _Side(split, 128, 200, augmented=False), _Side(split, 128, 200, augmented=True, pad=True)
     _same_loss(one_pass, augmented)
     sides = [one_pass.tune((2048, 8192), 16).named("one pass"), augmented.tune((64, 256), 2).named("a sample a prefix, padded")]
@@ -135,7 +135,7 @@ def _same_loss(one_pass, augmented) -> None:
 
 def _encoder(data: str, n_users, repeats) -> pd.DataFrame:
     """Forward and backward of the encoder alone, without scores."""
-    split, name = _split(data, n_users)
+    split, name = split_of(data, n_users)
     kinds = {"one pass": (_Side(split, 64, 100, augmented=False, train=False), (2048, 8192), 16),
              "a sample a prefix, padded": (_Side(split, 64, 100, augmented=True, pad=True, train=False), (128, 512, 2048), 4),
              "a sample a prefix, in length buckets": (_Side(split, 64, 100, augmented=True, train=False), (512, 2048, 8192), 16)}
@@ -146,7 +146,7 @@ def _encoder(data: str, n_users, repeats) -> pd.DataFrame:
 
 def _parts(data: str, n_users, repeats) -> pd.DataFrame:
     """Where a training epoch's time goes, with dropout; the ratio is to the full softmax."""
-    split, name = _split(data, n_users)
+    split, name = split_of(data, n_users)
     side, batches = _Side(split, 64, 100, augmented=False, dropout=(0.5, 0.3)), TrainingBatches(split, "next-item", 100, 2048, 0)
     epochs = pd.DataFrame([_time_parts(side, batches.epoch(epoch)) for epoch in range(min(repeats, 3))]).median()
     return pd.DataFrame({"case": f"parts of an epoch, {name}, d = 64, N = 100", "name": epochs.index, "seconds": epochs.values,

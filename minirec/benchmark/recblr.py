@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from minirec.benchmark.glint_ru import _split
+from minirec.benchmark.glint_ru import split_of
 from minirec.benchmark.scan import wait
 from minirec.benchmark.timing import take_turns
 from minirec.data.batching import TrainingBatches
@@ -25,7 +25,7 @@ HISTORIES = (10, 1_000, 100_000)  # items
 def benchmark_recblr(n_users: int | None = None, repeats: int = 7, shape=(20, 128, 128), histories=HISTORIES) -> pd.DataFrame:
     """Shares of a training step at MovieLens-1M's shape; the fused operator beside the formula, at [B, N, H]; a step of serving after histories of each length.
 
-    The data are MovieLens-1M where it lies on this machine, else made up with as many users and like lengths. n_users: fewer, for a quick look.
+    The data are MovieLens-1M where it lies on this machine, else planted. n_users: fewer, for a quick look.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return pd.concat([_parts(n_users, 10, device), _operator(shape, device, repeats), _serving(histories, device, repeats)], ignore_index=True)
@@ -33,7 +33,7 @@ def benchmark_recblr(n_users: int | None = None, repeats: int = 7, shape=(20, 12
 
 def _parts(n_users, n_steps: int, device) -> pd.DataFrame:
     """Seconds of a training step by the kind of operator; the ratio is the share of the whole. The scan alone is measured by itself, in the model's shapes."""
-    split, name = _split("ml-1m", n_users)
+    split, name = split_of("ml-1m", n_users)
     torch.manual_seed(0)
     model = build_model("recblr", split.interactions.n_items).to(device)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)

@@ -140,8 +140,8 @@ def _field_end(text, at, separator):
     return at
 
 
-# The digits are read in place: as a function of its own, that loop makes the scanner twice as slow. A difference of unsigned bytes never is
-# negative: what lies before '0' wraps round to a large number.
+# Both scanners read digits in place: as a function of its own, even an inlined one, that loop makes loading a fifth slower. A difference of unsigned
+# bytes never is negative: what lies before '0' wraps round to a large number.
 
 @njit(cache=True, nogil=True)
 def _scan_rows(text, start, end, separator, kinds, columns, out, first):

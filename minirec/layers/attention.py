@@ -55,8 +55,8 @@ class SoftmaxAttention(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
         """x: [B, N, d] -> [B, N, d], heads side by side. real: Bool[B, N], False where the row is padding, which is not seen."""
-        q, k, v = (part(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value))
-        return softmax_attention(q, k, v, self.causal, real, self.dropout if self.training else 0.0).transpose(1, 2).flatten(2)
+        q, k, v = (_to_heads(part(x), self.n_heads) for part in (self.query, self.key, self.value))
+        return _merge(softmax_attention(q, k, v, self.causal, real, self.dropout if self.training else 0.0))
 
 
 class LinearAttention(nn.Module):
@@ -81,14 +81,14 @@ class LinearAttention(nn.Module):
             k = k * real[:, None, :, None]
         if self.form == "paper":
             k = F.normalize(k, dim=2, eps=EPSILON)
-        return linear_attention(q, k, v).transpose(1, 2).flatten(2)
+        return _merge(linear_attention(q, k, v))
 
     def every_prefix(self, x: Tensor) -> Tensor:
         """x: [B, N, d] -> [B, N, d]; at t what `forward` on x[:, :t + 1] gives there. The paper's length along the sequence becomes a running one."""
         q, k, v = self._project(x)
         if self.form == "paper":
-            q = q / k.square().cumsum(2).clamp_min(EPSILON**2).sqrt()  # where a length is cut its gradient is 0, not infinite
-        return running_linear_attention(q, k, v).transpose(1, 2).flatten(2)
+            q = q / _length(k.square().cumsum(2))
+        return _merge(running_linear_attention(q, k, v))
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"sums": zeros [B, H, e, e], "squares": zeros [B, H, 1, e]}."""
@@ -106,16 +106,29 @@ class LinearAttention(nn.Module):
         q, k, v = self._project(x[:, None])
         state = {"sums": state["sums"] + k.mT @ v, "squares": state["squares"] + k.square()}
         if self.form == "paper":
-            q = q / state["squares"].clamp_min(EPSILON**2).sqrt()
-        return (q @ state["sums"]).flatten(1), state
+            q = q / _length(state["squares"])
+        return _merge(q @ state["sums"])[:, 0], state
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x [B, N, d] -> queries of length 1, keys (of length 1 too in the released form), values; [B, H, N, e] each."""
-        q, k, v = (part(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value))
+        q, k, v = (_to_heads(part(x), self.n_heads) for part in (self.query, self.key, self.value))
         q, k = F.normalize(F.elu(q), dim=-1, eps=EPSILON), F.elu(k)
         if self.form == "released":
             k, v = F.normalize(k, dim=-1, eps=EPSILON), v / v.shape[-1] ** 0.5
         return q, k, v
+
+
+def _to_heads(x: Tensor, n_heads: int) -> Tensor:
+    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+
+
+def _merge(heads: Tensor) -> Tensor:
+    return heads.transpose(1, 2).flatten(2)
+
+
+def _length(squares: Tensor) -> Tensor:
+    """The square root, at least EPSILON; where it is cut the gradient is 0, not infinite."""
+    return squares.clamp_min(EPSILON**2).sqrt()
 
 
 def _check_heads(d_model: int, n_heads: int) -> None:

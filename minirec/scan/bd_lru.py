@@ -12,9 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from minirec.scan import best, linear_recurrence
-
-KERNELS = {"numba": "minirec.scan.cpu_bd_lru", "triton": "minirec.scan.gpu_bd_lru"}
+from minirec.scan import KERNELS, best, linear_recurrence
 
 
 def bd_lru(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None = None, *, impl: str = "auto") -> tuple[Tensor, Tensor]:
@@ -62,7 +60,7 @@ class _BDLRU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, gates, x, z, Lambda, h0, library):
-        module = importlib.import_module(KERNELS[library])
+        module = importlib.import_module(f"{KERNELS[library]}_bd_lru")
         decay = F.softplus(Lambda.detach().to(torch.float64 if x.dtype == torch.float64 else torch.float32))
         y, h = module.bd_lru_forward(gates, x, z, decay, h0)
         ctx.save_for_backward(gates, x, z, Lambda, decay, h0, h)
