@@ -1,11 +1,11 @@
-"""The command line: python -m minirec datasets | train | evaluate | recommend | benchmark."""
+"""The command line: python -m minirec datasets | train | evaluate | recommend | benchmark | reproduce."""
 
 import argparse
 import ast
 import csv
-import inspect
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -15,11 +15,12 @@ import pandas as pd
 import torch
 
 import minirec
+from minirec import reproduce
 from minirec.benchmark import BENCHMARKS
 from minirec.evaluation import PROTOCOLS
 from minirec.models import model_options
 from minirec.results import record_run, refuse_existing, save_record
-from minirec.training import PRECISIONS, SCHEDULES, choose_device
+from minirec.training import FIT_DEFAULTS, PRECISIONS, SCHEDULES, choose_device
 
 COMMON_OPTIONS = {"d_model": int, "n_layers": int, "n_heads": int, "dropout": float, "max_len": int, "kernel_size": int}
 FIT_OPTIONS = {
@@ -29,7 +30,6 @@ FIT_OPTIONS = {
     "select": "the protocol that chooses the best epoch", "checkpoint": "continue from this file if it exists, and keep it up to date",
     "objective": "prefix: train a next-item model on sampled prefixes (default: the model's own objective)"}
 CHOICES = {"lr_schedule": SCHEDULES, "precision": PRECISIONS, "select": PROTOCOLS}
-DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(minirec.fit).parameters.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 
     measure = command("benchmark", lambda options: _show(BENCHMARKS[options.what](), options), "Measure against peers, in one run.")
     measure.add_argument("what", choices=list(BENCHMARKS))
+
+    _reproduce_flags(command("reproduce", _reproduce, "The papers' tables: train what has no record yet, and show ours beside theirs."))
     return parser
 
 
@@ -89,12 +91,26 @@ def _train_flags(train) -> None:
         train.add_argument(f"--{name.replace('_', '-')}", type=kind, help="an option of the model, if it has it")
     train.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="any other option of the model; may be repeated")
     for name, text in FIT_OPTIONS.items():
-        default = DEFAULTS[name]
+        default = FIT_DEFAULTS[name]
         train.add_argument(f"--{name.replace('_', '-')}", type=str if default is None else type(default), default=default, choices=CHOICES.get(name),
                            help=text if default is None else f"{text} (default {default})")
     train.add_argument("--out", help="where to save the model (default runs/DATA-MODEL.pt)")
     train.add_argument("--record", metavar="FILE.json", help="where to leave the run's record: settings, history, metrics, machine; must be a new file")
     train.add_argument("--log", action="store_true", help="print a line an epoch even where there is no terminal")
+
+
+def _reproduce_flags(again) -> None:
+    what = again.add_mutually_exclusive_group(required=True)
+    what.add_argument("--table", type=int, choices=(1, 2, 3, 4), help="of GLINT-RU")
+    what.add_argument("--figure", type=int, choices=(2, 3), help="of GLINT-RU")
+    what.add_argument("--recblr", action="store_true", help="RecBLR under full ranking")
+    what.add_argument("--readme", metavar="README.md", help="write the results that are recorded into this file's results section")
+    again.add_argument("--data", action="append", choices=list(reproduce.DATA), help="only these data; may be repeated")
+    again.add_argument("--data-home", help="where named data sets lie (default: the folder MINIREC_DATA, then data/)")
+    again.add_argument("--seeds", default="0", metavar="0,1,2")
+    again.add_argument("--budget", type=_duration, metavar="9m", help="for this call; what it cuts short the next call continues; 0: only show")
+    again.add_argument("--unit-budget", type=_duration, metavar="45m", help="the most training of one run, which is then recorded as ended by its budget")
+    again.add_argument("--out", default="data/results", help="the folder of the records (default data/results)")
 
 
 def _data_flags(parser) -> None:
@@ -218,6 +234,30 @@ def _recommend(options) -> None:
         notes = f"   ({unknown} unknown items dropped)" * bool(unknown) + "   (nothing known in it: the most popular items)" * bool(fallback)
         print(f"history {number + 1}: {options.history[number] or 'empty'}{notes}")
         print(rows[["rank", "item", "score"]].to_string(index=False, float_format="{:.3f}".format))
+
+
+def _reproduce(options) -> None:
+    if options.readme:
+        return reproduce.write_readme(options.readme, options.out)
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    if options.table == 1:
+        return _show(reproduce.statistics_beside_paper(options.data_home), options)
+    if options.table == 3:
+        if options.budget != 0:
+            reproduce.time_systems(options.out, options.typed)
+        return _show(reproduce.efficiency_beside_paper(options.out), options)
+    todo = reproduce.units(options.table, options.figure, data=options.data, seeds=seeds)
+    reproduce.run(todo, options.out, command=options.typed, data_home=options.data_home, budget=options.budget, unit_budget=options.unit_budget,
+                  say=lambda line: print(line, file=sys.stderr, flush=True))
+    _show(reproduce.beside_paper(todo, options.out, options.table), options)
+
+
+def _duration(text: str) -> float:
+    """"90", "90s", "9m" or "2h" -> seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90s, 9m or 2h")
+    return float(found[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _metrics(result) -> dict:

@@ -18,6 +18,14 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
     return _ChunkedCrossEntropy.apply(representations, embeddings[1:], targets - 1)
 
 
+def represent(model, objective: str, items: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """What `full_softmax_loss` needs of a training batch: representations [T, d] and targets [T]. items [B, N]; targets [B, N], 0 for none; "prefix": [B]."""
+    if objective == "prefix":
+        return model.last(items), targets
+    real = targets > 0
+    return model.encode(items)[real], targets[real]
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, representations, embeddings, targets):

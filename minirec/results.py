@@ -33,16 +33,21 @@ def record_run(model, split, history, command: list[str] = ()) -> dict:
     """
     data, device = split.interactions, next(iter(model.state_dict().values())).device
     record = {
-        "schema": SCHEMA, "date": datetime.now(UTC).isoformat(timespec="seconds"), "command": shlex.join(map(_without_folders, command)),
+        "schema": SCHEMA, **provenance(device, command),
         "model": model.name, "options": model.options, "n_parameters": sum(p.numel() for p in model.parameters()),
         "data": _without_folders(data.source), "n_users": data.n_users, "n_items": data.n_items, "n_interactions": data.n_interactions,
         "fingerprint": data.fingerprint, "split": split.fingerprint, "settings": history.settings, "history": history.epochs,
         "best_epoch": history.best_epoch, "stopped": history.stopped, "ended": ENDED[history.stopped], "seconds": sum(e["seconds"] for e in history.epochs),
         "peak_memory_mib": _peak_memory(device),  # read here, before the metrics need memory of their own
-        "device": _in_words(device), "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__,
-                                                  "minirec": importlib.metadata.version("minirec")},
         "k": 10, "metrics": {which: _metrics(model, split, which) for which in ("valid", "test")}}
     return json.loads(json.dumps(record), parse_constant=lambda not_finite: None)
+
+
+def provenance(device: torch.device, command: list[str]) -> dict:
+    """Where a result comes from: date, command (see `record_run`), device and versions."""
+    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "command": shlex.join(map(_without_folders, command)), "device": _in_words(device),
+            "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__,
+                         "minirec": importlib.metadata.version("minirec")}}
 
 
 def save_record(path, record: dict) -> None:

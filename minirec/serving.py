@@ -38,8 +38,7 @@ def load_model(path):
         model.load_state_dict(state["weights"])
     except (ValueError, TypeError, KeyError, RuntimeError):
         raise ValueError(f"{path} is not a model saved by save_model of this version of minirec.") from None
-    ids = state["item_ids"]
-    ids = ids.numpy() if isinstance(ids, torch.Tensor) else np.array(ids, dtype=object)
+    ids = state["item_ids"].numpy() if isinstance(state["item_ids"], torch.Tensor) else np.array(state["item_ids"], dtype=object)
     model.vocabulary = Vocabulary(ids, state["counts"].numpy(), state["fingerprint"], state["split"])
     return model.eval()
 

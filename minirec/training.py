@@ -3,6 +3,7 @@
 A step is one batch; an epoch visits every window (or the sampled prefixes) once.
 """
 
+import inspect
 import math
 import re
 import time
@@ -18,7 +19,7 @@ from minirec import checkpoint as checkpoints
 from minirec.data.batching import PREFIXES_PER_USER, TrainingBatches
 from minirec.data.interactions import Split
 from minirec.evaluation import PROTOCOLS, evaluate, name_of
-from minirec.losses import full_softmax_loss
+from minirec.losses import full_softmax_loss, represent
 from minirec.models.base import Vocabulary
 
 LOOK_EVERY = 20  # steps between two looks at the loss: a look waits for the device
@@ -94,6 +95,9 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
         run.resume()
         model.vocabulary = vocabulary
         return run.train(progress, on_epoch)
+
+
+FIT_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(fit).parameters.items()}
 
 
 def _objective(model, asked: str | None) -> str:
@@ -186,11 +190,7 @@ class _Run:
     def one_step(self, batch) -> None:
         inputs, targets = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in (batch.inputs, batch.targets))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.asked.precision == "bfloat16"):
-            if self.asked.objective == "prefix":
-                representations = self.model.last(inputs)
-            else:
-                real = targets > 0
-                representations, targets = self.model.encode(inputs)[real], targets[real]
+            representations, targets = represent(self.model, self.asked.objective, inputs, targets)
             loss = full_softmax_loss(representations, self.model.output_weights(), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

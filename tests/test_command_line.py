@@ -6,12 +6,15 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from minirec import History
-from minirec.__main__ import _epoch_line, main
+from minirec.__main__ import _duration, _epoch_line, main
 from minirec.training import _Run
+
+RECORDS = Path(__file__).parents[1] / "data" / "results"
 
 
 def run(capsys, *arguments):
@@ -221,3 +224,19 @@ def test_a_reader_that_goes_away_is_no_error():
     errors = process.stderr.read()
     process.stderr.close()
     assert process.wait(60) == 0 and errors == b""
+
+
+def test_reproduce_shows_the_papers_rows_and_what_was_not_run(capsys, tmp_path):
+    assert main(["reproduce", "--table", "2", "--data", "beauty", "--budget", "0", "--out", str(RECORDS), "--json"]) == 0
+    rows = {row["system"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["GLINT-RU"]["paper ndcg"] == 0.2964 and rows["GLINT-RU"]["n_seeds"] >= 1
+    assert main(["reproduce", "--figure", "2", "--budget", "0", "--out", str(RECORDS)]) == 0
+    assert "k = 7" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["reproduce", "--table", "2", "--budget", "soon"])
+    assert "'soon' is no duration; write 90s, 9m or 2h" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("90", 90), ("90s", 90), ("9m", 540), ("1.5h", 5400)])
+def test_durations_are_read(text, seconds):
+    assert _duration(text) == seconds

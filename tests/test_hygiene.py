@@ -69,7 +69,8 @@ def test_public_names_have_docstrings(name):
 
 
 def test_the_package_without_its_exercises_is_small():
-    assert sum(len(text.splitlines()) for name, text in TEXTS.items() if source_rules.room(name) != "exercises") < source_rules.MAX_PACKAGE
+    lines = [line for name, text in TEXTS.items() if source_rules.room(name) != "exercises" for line in text.splitlines()]
+    assert sum(bool(line.strip()) for line in lines) < source_rules.MAX_PACKAGE  # blank lines are not counted
 
 
 def test_imports_run_downward_only():

@@ -10,6 +10,7 @@ import pytest
 
 import minirec
 from minirec.__main__ import _parser
+from minirec.reproduce import RESULTS, results_section
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -34,6 +35,10 @@ def test_the_picture_is_the_one_that_the_first_notebook_draws():
     drawn = [base64.b64decode(output.data["image/png"]) for cell in notebook.cells if "plot_gap(" in cell.source
              for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     assert drawn == [(ROOT / "docs" / "gap.png").read_bytes()]
+
+
+def test_the_results_are_those_of_the_records():
+    assert RESULTS.search(TEXT)[0] == results_section(ROOT / "data" / "results")
 
 
 def test_the_lesson_table_lists_every_notebook_there_is():

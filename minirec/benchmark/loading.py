@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from minirec.benchmark.timing import take_turns
+from minirec.profiling import take_turns
 from minirec.data.datasets import find_file, load_dataset
 
 N_ROWS = 1_000_000

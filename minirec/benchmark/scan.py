@@ -1,16 +1,14 @@
-"""The linear recurrence, forward and backward, beside other people's scans, a loop, and a bare copy of as many bytes (notebook 10).
-
-B rows, N positions, D channels.
-"""
+"""The linear recurrence, forward and backward, beside other people's scans and a bare copy of as many bytes (notebook 10). Shapes are [B, N, D]."""
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from minirec.benchmark.timing import keep_memory, take_turns
+from minirec.profiling import keep_memory, take_turns
 from minirec.scan import best, linear_recurrence
 from minirec.scan.tree import combine
 
@@ -20,12 +18,19 @@ GRID = [(b, n, d) for b in (1, 16, 256, 2048) for n in (50, 1024, 8192, 65_536) 
 AUTOGRAD_UP_TO = 1 << 24  # elements: autograd keeps every step
 PASSES = 8  # tensors that must move: forward reads a, b and writes h; backward reads a, h and h's gradient, and writes those of a and b
 
+PEERS = {  # name: module, function, and how it is called for a and b, with the copies that its layout needs
+    "mambapy pscan": ("mambapy.pscan", "pscan", lambda scan, a, b: scan(a[..., None], b[..., None])[..., 0]),
+    "torch associative_scan": ("torch._higher_order_ops.associative_scan", "associative_scan", lambda scan, a, b: scan(
+        lambda one, next_one: combine(*one, *next_one), (a, b), dim=1, combine_mode="generic")[1])}
+GPU_PEERS = {
+    "accelerated-scan": ("accelerated_scan.scalar", "scan", lambda scan, a, b: scan(a.mT.contiguous(), b.mT.contiguous()).mT),
+    "flash-linear-attention hgrn": ("fla.ops.hgrn", "chunk_hgrn", lambda scan, a, b: scan(b, a.log())[0])}  # it takes the logarithm of the gates
+
 
 def benchmark_scan(shapes=None, repeats: int = 9) -> pd.DataFrame:
-    """Forward and backward in float32 at each shape [B, N, D]; on a GPU over a grid of shapes too. Peers that cannot be imported, or do not fit, are left out.
+    """Forward and backward in float32 at each shape; on a GPU over a grid of shapes too. Every peer that can be imported and fits must agree, or it raises.
 
-    Memory that was freed is kept for the next run. The row "copy" moves as many bytes as must be moved, 32 an element, in tensors that exist already:
-    the floor. Every peer must agree with us, or it raises.
+    Freed memory is kept for the next run. "copy" moves as many bytes as must be moved, 32 an element, in tensors that exist already: the floor.
     """
     keep_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,10 +42,10 @@ def _case(shape: tuple[int, int, int], device: str, repeats: int) -> pd.DataFram
     torch.manual_seed(0)
     a, b = (0.5 + 0.5 * torch.rand(shape, device=device)).requires_grad_(), torch.randn(shape, device=device, requires_grad=True)
     grad, ours = torch.randn(shape, device=device), best(a.device)
-    exact = torch.autograd.grad(linear_recurrence(a, b), (a, b), grad)
-    runs = {f"ours, {ours}": _both_ways(linear_recurrence, a, b, grad), "copy": _copies(shape, device)}
+    runs = {f"ours, {ours}": partial(_both_ways, linear_recurrence, a, b, grad), "copy": partial(_copy, torch.zeros(PASSES, *shape, device=device))}
+    exact = runs[f"ours, {ours}"]()
     for name, peer in peers(device).items():
-        run = _both_ways(peer, a, b, grad)
+        run = partial(_both_ways, peer, a, b, grad)
         if name in ("tree", "loop") and a.numel() > AUTOGRAD_UP_TO:
             continue
         try:
@@ -56,53 +61,25 @@ def _case(shape: tuple[int, int, int], device: str, repeats: int) -> pd.DataFram
 
 
 def peers(device: str) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Other implementations of the same function of a and b [B, N, D], each with the copies that its layout needs."""
-    found = {name: (lambda a, b, name=name: linear_recurrence(a, b, impl=name)) for name in ("tree", "loop")}
-    pscan = _import("mambapy.pscan", "pscan")
-    if pscan is not None:
-        found["mambapy pscan"] = lambda a, b: pscan(a[..., None], b[..., None])[..., 0]
-    associative = _import("torch._higher_order_ops.associative_scan", "associative_scan")
-    if associative is not None:
-        found["torch associative_scan"] = lambda a, b: associative(lambda one, next_one: combine(*one, *next_one), (a, b), dim=1, combine_mode="generic")[1]
-    if device == "cuda":
-        found |= _gpu_peers()
+    """Other implementations of the same function of a and b [B, N, D]."""
+    found = {impl: partial(linear_recurrence, impl=impl) for impl in ("tree", "loop")}
+    for name, (module, function, call) in (PEERS | (GPU_PEERS if device == "cuda" else {})).items():
+        try:
+            found[name] = partial(call, getattr(importlib.import_module(module), function))
+        except (ImportError, AttributeError, OSError, RuntimeError):
+            continue  # not installed, or it cannot be built on this machine
     return found
-
-
-def _gpu_peers() -> dict[str, Callable]:
-    found = {}
-    any_length, hgrn = _import("accelerated_scan.scalar", "scan"), _import("fla.ops.hgrn", "chunk_hgrn")
-    if any_length is not None:
-        found["accelerated-scan"] = lambda a, b: any_length(a.mT.contiguous(), b.mT.contiguous()).mT
-    if hgrn is not None:  # it takes the logarithm of the gates
-        found["flash-linear-attention hgrn"] = lambda a, b: hgrn(b, a.log())[0]
-    return found
-
-
-def _import(module: str, name: str):
-    """module.name; None where it is not installed, or cannot be built on this machine."""
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, OSError, RuntimeError):
-        return None
 
 
 def _both_ways(scan, a, b, grad):
-    def run():
-        gradients = torch.autograd.grad(scan(a, b), (a, b), grad)
-        wait(a.device)
-        return gradients
-    return run
+    gradients = torch.autograd.grad(scan(a, b), (a, b), grad)
+    wait(a.device)
+    return gradients
 
 
-def _copies(shape, device):
-    tensors = torch.zeros(PASSES, *shape, device=device)
-    half = PASSES // 2
-
-    def run():
-        tensors[:half].copy_(tensors[half:])
-        wait(tensors.device)
-    return run
+def _copy(tensors):
+    tensors[:PASSES // 2].copy_(tensors[PASSES // 2:])
+    wait(tensors.device)
 
 
 def wait(device: torch.device) -> None:

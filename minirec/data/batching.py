@@ -32,9 +32,7 @@ def padded(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndar
 def history_batches(split: Split, which: str, max_len: int | None):
     """Yields (row numbers, items [B, N], target items [B]) over a phase: the last max_len items, rows of like length together."""
     targets, items = split.targets(which), split.interactions.items
-    lengths = targets.positions - targets.starts
-    if max_len is not None:
-        lengths = np.minimum(lengths, max_len)
+    lengths = np.minimum(targets.positions - targets.starts, max_len or len(items))
     order, most = np.argsort(lengths, kind="stable"), max(1, SCORES_PER_BATCH // (split.interactions.n_items + 1))
     while len(order):
         widths = lengths[order[:most]]  # sorted, so the last row is the longest: keep as many as its width allows, at least one
@@ -84,13 +82,14 @@ class TrainingBatches:
         self.n_targets = np.maximum(split.train_ends - self.starts - 1, 0)
         if not self.n_targets.any():
             raise ValueError("no user has two training interactions, so there is nothing to learn from.")
-        n_positions = self.n_targets + (objective == "cloze")  # a cloze target needs no predecessor, the others do
-        self.windows = windows(self.starts, np.where(self.n_targets > 0, n_positions, 0), max_len)
+        first_too = (objective == "cloze") & (self.n_targets > 0)  # a cloze target needs no predecessor, the others do
+        self.windows = windows(self.starts, self.n_targets + first_too, max_len)
 
     def epoch(self, epoch: int) -> "LazyBatches":
         """The batches of an epoch."""
         rng = np.random.default_rng([self.seed, epoch])
-        return {"next-item": self._next_item, "prefix": self._prefix, "cloze": self._cloze}[self.objective](rng)
+        lengths, n_targets, build = {"next-item": self._next_item, "prefix": self._prefix, "cloze": self._cloze}[self.objective](rng)
+        return LazyBatches(bucketed(lengths, n_targets, self.batch_size, rng), build)
 
     def _next_item(self, rng):
         starts, lengths, counted = self.windows
@@ -100,7 +99,7 @@ class TrainingBatches:
             targets[np.arange(targets.shape[1]) < (lengths - counted)[rows, None]] = 0  # counted in the window before
             return Batch(padded(self.items, starts[rows], lengths[rows]), targets)
 
-        return LazyBatches(bucketed(lengths, counted, self.batch_size, rng), build)
+        return lengths, counted, build
 
     def _prefix(self, rng):
         users, positions = flat_ranges(self.starts + 1, self.n_targets)  # every position that has a predecessor
@@ -112,22 +111,21 @@ class TrainingBatches:
         def build(rows):
             return Batch(padded(self.items, chosen[rows] - lengths[rows], lengths[rows]), self.items[chosen[rows]].astype(np.int64))
 
-        return LazyBatches(bucketed(lengths, np.ones_like(lengths), self.batch_size, rng), build)
+        return lengths, np.ones_like(lengths), build
 
     def _cloze(self, rng):
         starts, lengths, counted = self.windows
         owner, at = flat_ranges(np.zeros_like(lengths), lengths)
         hidden = (rng.random(len(owner)) < MASK_SHARE) & (at >= (lengths - counted)[owner])
-        none = np.bincount(owner[hidden], minlength=len(lengths)) == 0
-        hidden |= none[owner] & (at == lengths[owner] - 1)  # hide at least the last item
-        begins = np.cumsum(lengths) - lengths
+        n_hidden, begins = np.bincount(owner[hidden], minlength=len(lengths)), np.cumsum(lengths) - lengths
+        hidden |= (n_hidden[owner] == 0) & (at == lengths[owner] - 1)  # hide at least the last item
 
         def build(rows):
             masked = padded(hidden, begins[rows], lengths[rows]).astype(bool)
             items = padded(self.items, starts[rows], lengths[rows])
             return Batch(np.where(masked, self.mask_token, items), np.where(masked, items, 0))
 
-        return LazyBatches(bucketed(lengths, np.bincount(owner[hidden], minlength=len(lengths)), self.batch_size, rng), build)
+        return lengths, np.maximum(n_hidden, 1), build
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +148,7 @@ def bucketed(lengths: np.ndarray, targets: np.ndarray, batch_size: int, rng: np.
     The rows are shuffled into pools of BATCHES_PER_POOL batches and sorted by length inside a pool, so that who meets whom changes every epoch.
     """
     n_batches = max(1, round(targets.sum() / batch_size))
-    order = rng.permutation(len(lengths))
-    batches = []
+    order, batches = rng.permutation(len(lengths)), []
     for pool in np.array_split(order, min(len(order), max(1, round(n_batches / BATCHES_PER_POOL)))):
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         reached = np.cumsum(targets[pool])

@@ -18,37 +18,31 @@ LENGTH_BITS, LENGTH_MASK = 16, (1 << 16) - 1  # a text's place is its first byte
 HASH_START, HASH_STEP = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # the FNV-1a hash
 
 
-def scan_rows(raw: bytes, start: int, separator: str, n_fields: int, wanted: dict[int, int]) -> list | None:
-    """The columns at the positions `wanted` (position: TEXT, INTEGER or SECONDS), in that order, of every row from byte `start` on.
+def scan_rows(raw: bytes, start: int, layout, wanted: tuple[int, ...]) -> list | None:
+    """The columns at layout.wanted, read as the kinds `wanted` (TEXT, INTEGER or SECONDS), of every row from byte `start` on.
 
-    A column of integers or seconds is int64[rows]; one of texts is (codes int64[rows], the distinct texts). `separator` is one byte or '::'.
-    None where the file is not plain (see above) or a row has not exactly n_fields fields.
+    A column of integers or seconds is int64[rows]; one of texts is (codes int64[rows], the distinct texts).
+    None where the file is not plain (see above) or a row is not of this layout (`formats.Layout`).
     """
-    kinds, columns = np.full(n_fields, ANYTHING, dtype=np.int8), np.zeros(n_fields, dtype=np.int8)
-    kinds[list(wanted)], columns[list(wanted)] = list(wanted.values()), range(len(wanted))
-    if separator == "::":
-        kinds, columns = (np.insert(array, np.arange(1, n_fields), NOTHING) for array in (kinds, columns))
+    kinds, columns = np.full(layout.n_fields, ANYTHING, dtype=np.int8), np.zeros(layout.n_fields, dtype=np.int8)
+    kinds[list(layout.wanted)], columns[list(layout.wanted)] = wanted, range(len(wanted))
+    if layout.separator == "::":
+        kinds, columns = (np.insert(array, np.arange(1, layout.n_fields), NOTHING) for array in (kinds, columns))
+    separator = ord(layout.separator[0])
     raw = raw if raw.endswith(b"\n") else raw + b"\n"
     text = np.frombuffer(raw, dtype=np.uint8)
     cuts = [start, *(raw.find(b"\n", cut) + 1 or len(raw) for cut in _cuts(start, len(raw))[1:-1]), len(raw)]  # each just after a newline
-    rows = np.cumsum([0, *_in_threads(lambda begin, end: _count_lines(text[begin:end]), cuts, cuts[1:])])
+    mark = separator if layout.repeats else NEWLINE  # stands once a row
+    rows = np.cumsum([0, *_in_threads(lambda begin, end: np.count_nonzero(text[begin:end] == mark), cuts, cuts[1:])])
     out = np.empty((len(wanted), rows[-1]), dtype=np.int64)
-    scan = lambda begin, end, row: _scan_rows(text, begin, end, ord(separator[0]), kinds, columns, out, row)  # noqa: E731
+    scan = lambda begin, end, row: _scan_rows(text, begin, end, separator, kinds, columns, layout.repeats, out, row)  # noqa: E731
     found = _in_threads(scan, cuts, cuts[1:], rows)
     if min(found) < 0 or sum(found) == 0:
         return None
     if sum(found) < rows[-1]:  # blank lines left gaps
         out = np.concatenate([out[:, row:row + n] for row, n in zip(rows, found)], axis=1)
-    scanned = _in_threads(lambda kind, column: _distinct(text, column) if kind == TEXT else column, wanted.values(), out)
+    scanned = _in_threads(lambda kind, column: _distinct(text, column) if kind == TEXT else column, wanted, out)
     return None if any(column is None for column in scanned) else scanned
-
-
-def scan_sequences(raw: bytes) -> tuple[np.ndarray, np.ndarray] | None:
-    """(users, items) of lines `user item item ...`, one blank between two; None where there is anything but integers written the ordinary way."""
-    text = np.frombuffer(raw if raw.endswith(b"\n") else raw + b"\n", dtype=np.uint8)
-    columns = np.empty((2, raw.count(b" ")), dtype=np.int64)
-    n = _scan_sequences(text, *columns)
-    return None if n < 0 else (columns[0, :n], columns[1, :n])
 
 
 def _distinct(text: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
@@ -78,11 +72,10 @@ def order_rows(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray, n_u
     _in_threads(lambda begin, end: _pack(users, timestamps, first, time_bits, row_bits, begin, end, keys), cuts, cuts[1:])
     keys.sort()
     _in_threads(lambda begin, end: _unpack(keys, items, n_items, first, time_bits, row_bits, begin, end, ordered, times, repeated), cuts, cuts[1:])
-    n_repeats = int(np.count_nonzero(repeated))
-    if n_repeats:
+    if repeated.any():
         keys, ordered, times = keys[~repeated], ordered[~repeated], times[~repeated]
     offsets = np.searchsorted(keys, np.arange(n_users) << (time_bits + row_bits))
-    return ordered, np.append(offsets, len(keys)), times, n_repeats
+    return ordered, np.append(offsets, len(keys)), times, n - len(keys)
 
 
 def _processors() -> int:
@@ -123,14 +116,6 @@ def _unpack(keys, items, n_items, first, time_bits, row_bits, begin, end, ordere
 
 
 @njit(cache=True, nogil=True)
-def _count_lines(text):
-    n = 0
-    for byte in text:
-        n += byte == NEWLINE
-    return n
-
-
-@njit(cache=True, nogil=True)
 def _field_end(text, at, separator):
     """Where the field that starts at `at` ends; -1 if it holds a quote or a byte that is not ASCII."""
     while text[at] != separator and text[at] != NEWLINE and text[at] != RETURN:
@@ -140,18 +125,20 @@ def _field_end(text, at, separator):
     return at
 
 
-# Both scanners read digits in place: as a function of its own, even an inlined one, that loop makes loading a fifth slower. A difference of unsigned
-# bytes never is negative: what lies before '0' wraps round to a large number.
+# Digits are read in place: as a function of its own, even an inlined one, that loop makes loading a fifth slower. A difference of unsigned bytes
+# never is negative: what lies before '0' wraps round to a large number.
 
 @njit(cache=True, nogil=True)
-def _scan_rows(text, start, end, separator, kinds, columns, out, first):
+def _scan_rows(text, start, end, separator, kinds, columns, repeats, out, first):
     """Fills out[columns[field], first:] for each wanted field, with the place of a text and the value of a number; returns the number of rows, or -1."""
-    at, row, last = start, first, len(kinds) - 1
+    at, row, last, again = start, first, len(kinds) - 1, False  # again: the line goes on with another last field
     while at < end:
-        if text[at] == NEWLINE:
+        if again:
+            out[0, row] = out[0, row - 1]
+        elif text[at] == NEWLINE:
             at += 1
             continue
-        for field in range(len(kinds)):
+        for field in range(last if again else 0, last + 1):
             kind = kinds[field]
             if kind >= INTEGER:
                 begin, value, digit = at, np.int64(0), text[at] - np.uint8(ZERO)
@@ -168,49 +155,18 @@ def _scan_rows(text, start, end, separator, kinds, columns, out, first):
                 out[columns[field], row] = value
             elif kind != NOTHING:
                 begin, at = at, _field_end(text, at, separator)
-                if at < 0:
+                if at < 0 or kind == TEXT and (at == begin or at - begin > LENGTH_MASK or text[begin] <= BLANK or text[at - 1] <= BLANK):
                     return -1
                 if kind == TEXT:
-                    if at == begin or at - begin > LENGTH_MASK or text[begin] <= BLANK or text[at - 1] <= BLANK:
-                        return -1
                     out[columns[field], row] = begin << LENGTH_BITS | (at - begin)
-            if field == last and text[at] == RETURN:
+            if field == last and text[at] == RETURN and text[at + 1] == NEWLINE:
                 at += 1
-            if text[at] != (NEWLINE if field == last else separator):
+            if text[at] != (NEWLINE if field == last else separator) and not (repeats and field == last and text[at] == separator):
                 return -1
             at += 1
+        again = text[at - 1] != NEWLINE
         row += 1
     return row - first
-
-
-@njit(cache=True, nogil=True)
-def _scan_sequences(text, users, items):
-    """Fills users and items, a pair an interaction; returns their number, or -1."""
-    at, n, user, words = 0, 0, np.int64(0), 0
-    while at < len(text):
-        if words == 0 and text[at] == NEWLINE:
-            at += 1
-            continue
-        begin, value, digit = at, np.int64(0), text[at] - np.uint8(ZERO)
-        while digit < 10:
-            value = value * 10 + digit
-            at += 1
-            digit = text[at] - np.uint8(ZERO)
-        if at == begin or at - begin > MAX_DIGITS or (at - begin > 1 and text[begin] == ZERO):
-            return -1
-        if words == 0:
-            user = value
-        else:
-            users[n], items[n], n = user, value, n + 1
-        words += 1
-        if text[at] == RETURN and text[at + 1] == NEWLINE:
-            at += 1
-        if text[at] == NEWLINE and words > 1:
-            words = 0
-        elif text[at] != BLANK:
-            return -1
-        at += 1
-    return n
 
 
 @njit(cache=True, nogil=True)

@@ -25,10 +25,8 @@ AMAZON = "Amazon reviews, McAuley et al. (2015): for research; the reviews remai
 
 @dataclass(frozen=True)
 class NamedSet:
-    """files: the names it may lie under in a data folder, the best first. counts: users, items, interactions, once loaded. core: k of its k-core.
-
-    Without a published md5 of what lies at the url, the counts of the loaded set prove a download whole.
-    """
+    """files: its names in a data folder, the best first. counts: users, items, interactions, once loaded; they prove a download whole where no
+    md5 of what lies at the url is published. core: k of its k-core."""
 
     licence: str
     files: tuple[str, ...]
@@ -54,13 +52,12 @@ NAMED_SETS = {
 
 
 def load_dataset(name_or_path, *, data_home=None, download: bool = True, columns: dict[str, str] | None = None) -> Interactions:
-    """A data set by name, or any interaction file by path (formats: `minirec.data.formats`).
+    """A data set by name, or any interaction file by path (formats: `minirec.data.formats`); a DataError says where anything is wrong with it.
 
     Names: "planted" (generated, always at hand), "ml-1m" (its 5-core, whichever file it comes from), "ml-1m-full" (unfiltered), "ml-100k",
     "beauty", "video-games". A name is looked for in the folder `data_home`, in the one that MINIREC_DATA names, and in the project's `data`; what
     lies nowhere is downloaded from its source into `data_home` (or `data`) and verified, unless `download` is False.
     `columns` names the columns of a file with a header: {"user": ..., "item": ..., "timestamp": ...}.
-    Whatever is wrong with the data is a DataError that says where.
     """
     name = str(name_or_path)
     if name not in NAMED_SETS:
@@ -87,8 +84,7 @@ def available_datasets(data_home=None) -> pd.DataFrame:
 
 def find_file(name: str, data_home=None) -> Path | None:
     """The file of a named data set on this machine, or None."""
-    places = (folder / file for folder in _folders(data_home) for file in NAMED_SETS[name].files)
-    return next((place for place in places if place.is_file()), None)
+    return next((folder / file for folder in _folders(data_home) for file in NAMED_SETS[name].files if (folder / file).is_file()), None)
 
 
 def default_folder() -> Path:
@@ -130,17 +126,15 @@ def _fetch(name: str, data_home, download: bool) -> Path:
 
 def _download(known: NamedSet, file: BinaryIO) -> None:
     """Writes all that lies at the url into `file`; a DataError where its length or md5 is not what it should be."""
-    request, digest, received = urllib.request.Request(known.url, headers={"User-Agent": "minirec"}), hashlib.md5(usedforsecurity=False), 0
+    request, digest = urllib.request.Request(known.url, headers={"User-Agent": "minirec"}), hashlib.md5(usedforsecurity=False)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         length = response.length  # as announced, None where none was
         with tqdm(total=length, unit="B", unit_scale=True, desc=Path(known.url).name, disable=None) as bar:
             while piece := response.read(PIECE):
-                file.write(piece)
+                bar.update(file.write(piece))
                 digest.update(piece)
-                received += len(piece)
-                bar.update(len(piece))
     file.flush()
-    if length is not None and received != length:
-        raise DataError(f"the connection ended after {received:,} of {length:,} bytes")
-    if known.md5 is not None and digest.hexdigest() != known.md5:
-        raise DataError(f"the {received:,} bytes received have the md5 {digest.hexdigest()}, not {known.md5}: another file, or a damaged one")
+    if length not in (None, file.tell()):
+        raise DataError(f"the connection ended after {file.tell():,} of {length:,} bytes")
+    if known.md5 not in (None, digest.hexdigest()):
+        raise DataError(f"the {file.tell():,} bytes received have the md5 {digest.hexdigest()}, not {known.md5}: another file, or a damaged one")

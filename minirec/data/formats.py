@@ -41,22 +41,24 @@ Rows = Iterator[tuple]  # (line number, user, item and perhaps time, all but the
 
 
 class Layout(NamedTuple):
-    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time, the header if it has one."""
+    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time; whether it has a header, may
+    quote fields, and repeats the last field (`user item item ...`)."""
 
     separator: str
     n_fields: int
     wanted: tuple[int, ...]
     has_header: bool = False
     quoted: bool = False
+    repeats: bool = False
 
 
 def read_interactions_file(path, columns: dict[str, str] | None = None) -> Columns:
     """(users, items, timestamps or None): a row an interaction, in file order.
 
     Raw ids are int64 where every id of the column is an integer written the ordinary way, else a pd.Categorical of strings ('007' stays '007');
-    blanks around them are dropped. Timestamps are int64 seconds; decimals are cut to whole seconds. `columns` names the header's fields (or the
-    JSON keys), such as {"user": "customer", "item": "sku", "timestamp": "when"}; left out, the usual names are recognised. Without "timestamp" no
-    times are read. Anything amiss is a DataError that names file and line.
+    blanks around them are dropped. Timestamps are int64, cut to whole seconds. `columns` names the header's fields (or the JSON keys), such as
+    {"user": "customer", "item": "sku", "timestamp": "when"}; left out, the usual names are recognised. Without "timestamp" no times are read.
+    Anything amiss is a DataError that names file and line.
     """
     if columns is not None and not {"user", "item"} <= set(columns) <= set(USUAL_NAMES):
         raise DataError(f"columns must name 'user' and 'item', and may name 'timestamp'; got {columns}.")
@@ -70,11 +72,9 @@ def read_interactions_file(path, columns: dict[str, str] | None = None) -> Colum
     if first_line.lstrip()[0] in "{[":
         return _columns(name, _json_rows(name, _text(name, raw), columns))
     layout = _layout(f"{name}, line {top:,}", name.removesuffix(".gz"), first_line, columns)
-    if layout is None:
-        return _read_sequences(name, raw)
     if len(raw) >= FAST_BYTES and (found := _scan(raw, (raw.find(b"\n", first.end()) + 1 or len(raw)) if layout.has_header else 0, layout)):
         return found
-    return _columns(name, _split_rows(name, _text(name, raw), layout))
+    return _sequences(name, _text(name, raw)) if layout.repeats else _columns(name, _split_rows(name, _text(name, raw), layout))
 
 
 def _content(path: Path) -> tuple[str, bytes]:
@@ -124,43 +124,31 @@ def _text(name: str, raw: bytes, first_line: int = 1) -> str:
         raise DataError(f"{name}, line {line:,}: the byte 0x{raw[error.start]:02x} is not UTF-8 text. Save the file as UTF-8 first.") from None
 
 
-def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | None) -> Layout | None:
-    """What the first line that is not blank says of the whole file; None means `user item item ...` lines."""
+def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | None) -> Layout:
+    """What the first line that is not blank says of the whole file."""
     if columns is None and (first_line.count("::") == 3 or name.endswith("ratings.dat")):
         return Layout("::", 4, (0, 1, 3))
     if columns is None and (U_DATA_LINE.fullmatch(first_line.strip()) or name.endswith("u.data")):
         return Layout("\t", 4, (0, 1, 3))
-    headers = {separator: _header(first_line, separator) for separator in SEPARATORS}
-    for separator, fields in headers.items():
-        with contextlib.suppress(DataError):
+    widest: list[str] = []
+    for separator in SEPARATORS:
+        with contextlib.suppress(DataError, csv.Error):
+            fields = [field.strip() for field in next(csv.reader([first_line], delimiter=separator, strict=True))]
+            widest = max(widest, fields if separator != " " else [], key=len)
             wanted = _positions(where, fields, columns)
             typed = all(":" in field for field in fields)  # RecBole writes user_id:token, and never quotes
             return Layout(separator, len(fields), wanted, has_header=True, quoted=not typed)
-    del headers[" "]
-    fields = max(headers.values(), key=len)
-    if columns is not None or len(fields) > 1:
-        _positions(where, fields, columns)  # raises, and says what is missing
-    return None
-
-
-def _header(line: str, separator: str) -> list[str]:
-    try:
-        return [field.strip() for field in next(csv.reader([line], delimiter=separator, strict=True))]
-    except csv.Error:
-        return []
+    if columns is not None or len(widest) > 1:
+        _positions(where, widest, columns)  # raises, and says what is missing
+    return Layout(" ", 2, (0, 1), repeats=True)
 
 
 def _positions(where: str, fields: list[str], columns: dict[str, str] | None) -> tuple[int, ...]:
     """Where the header has user, item and, if asked for or recognised, time. Raises DataError where one is missing."""
     plain = [field.split(":")[0] for field in fields]
-    usual = [field.lower().replace("_", "") for field in plain]
-    found = {}
-    for role, names in USUAL_NAMES.items():
-        if columns is None:
-            found[role] = next((usual.index(name) for name in names if name in usual), None)
-        elif role in columns:
-            names = fields if columns[role] in fields else plain
-            found[role] = names.index(columns[role]) if columns[role] in names else None
+    known = [field.lower().replace("_", "") for field in plain] if columns is None else [*fields, *plain]
+    sought = USUAL_NAMES if columns is None else {role: (columns[role],) for role in USUAL_NAMES if role in columns}
+    found = {role: next((known.index(name) % len(fields) for name in names if name in known), None) for role, names in sought.items()}
     missing = [role for role, position in found.items() if position is None and (role != "timestamp" or columns is not None)]
     if missing:
         wanted = " and ".join(f"the {role}" if columns is None else f"the {role}, {columns[role]!r}," for role in missing)
@@ -172,35 +160,30 @@ def _positions(where: str, fields: list[str], columns: dict[str, str] | None) ->
 def _scan(raw: bytes, start: int, layout: Layout) -> Columns | None:
     """The fast way, for ids that are all integers or else all texts; None where the file is not plain enough for it."""
     from minirec.data.compiled import INTEGER, SECONDS, TEXT, scan_rows  # brings numba, which small files can do without
-    for kind in (INTEGER, TEXT):
-        found = scan_rows(raw, start, layout.separator, layout.n_fields, dict(zip(layout.wanted, (kind, kind, SECONDS))))
-        if found is not None:
+    for kind in (INTEGER,) if layout.repeats else (INTEGER, TEXT):
+        if found := scan_rows(raw, start, layout, (kind, kind, SECONDS)[:len(layout.wanted)]):
             users, items = found[:2] if kind == INTEGER else (_spread(*column) for column in found[:2])
             return users, items, found[2] if len(found) == 3 else None
     return None
 
 
 def _split_rows(name: str, text: str, layout: Layout) -> Rows:
-    rows = _quoted_rows(name, text, layout.separator) if layout.quoted else \
-        ((line, content.rstrip("\r\n").split(layout.separator)) for line, content in enumerate(io.StringIO(text, newline=""), 1))
-    rows = ((line, fields) for line, fields in rows if len(fields) > 1 or "".join(fields).strip())
-    if layout.has_header:
-        next(rows)
-    chosen = itemgetter(*layout.wanted)
-    for line, fields in rows:
-        if len(fields) != layout.n_fields:
-            raise DataError(f"{name}, line {line:,}: {len(fields)} fields where there should be {layout.n_fields}. Complete the line or drop it.")
-        yield line, *chosen(fields)
-
-
-def _quoted_rows(name: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
+    lines, line, header_next, chosen = io.StringIO(text, newline=""), 0, layout.has_header, itemgetter(*layout.wanted)
+    rows = csv.reader(lines, delimiter=layout.separator, strict=True) if layout.quoted else \
+        (content.rstrip("\r\n").split(layout.separator) for content in lines)
     try:
-        for fields in reader:
-            yield line, fields
-            line = reader.line_num + 1  # a quoted field may span lines
+        for fields in rows:
+            top, line = line + 1, rows.line_num if layout.quoted else line + 1  # a quoted field may span lines
+            if len(fields) < 2 and not "".join(fields).strip():
+                continue
+            if header_next:
+                header_next = False
+            elif len(fields) == layout.n_fields:
+                yield top, *chosen(fields)
+            else:
+                raise DataError(f"{name}, line {top:,}: {len(fields)} fields where there should be {layout.n_fields}. Complete the line or drop it.")
     except csv.Error as error:
-        raise DataError(f"{name}, line {line:,}: the quotes do not match up ({error}). Close or double them.") from None
+        raise DataError(f"{name}, line {line + 1:,}: the quotes do not match up ({error}). Close or double them.") from None
 
 
 def _columns(name: str, rows: Rows) -> Columns:
@@ -259,8 +242,7 @@ def _json_rows(name: str, text: str, columns: dict[str, str] | None) -> Rows:
             raise DataError(f"{where}: not a JSON object ({error}). Each line must hold one whole object.") from None
         if not isinstance(record, dict):
             raise DataError(f"{where}: not a JSON object. Each line must hold one whole object.")
-        if keys is None:  # the first record stands for all
-            keys = [list(record)[position] for position in _positions(where, list(record), columns)]
+        keys = keys or [list(record)[position] for position in _positions(where, list(record), columns)]  # the first record stands for all
         for key in keys:
             if not isinstance(record.get(key), str):
                 what = f"{key!r} must be a string or a number" if key in record else f"the key {key!r} is missing"
@@ -268,15 +250,10 @@ def _json_rows(name: str, text: str, columns: dict[str, str] | None) -> Rows:
         yield line, *(record[key] for key in keys)
 
 
-def _read_sequences(name: str, raw: bytes) -> Columns:
+def _sequences(name: str, text: str) -> Columns:
     """One user a line, oldest item first; a user's further lines continue the first."""
-    if len(raw) >= FAST_BYTES:
-        from minirec.data.compiled import scan_sequences  # brings numba, which small files can do without
-        found = scan_sequences(raw)
-        if found is not None:
-            return *found, None
     users, items = [], []
-    for line, content in enumerate(io.StringIO(_text(name, raw), newline=""), 1):
+    for line, content in enumerate(io.StringIO(text, newline=""), 1):
         words = [word for word in content.rstrip("\r\n").replace("\t", " ").split(" ") if word]
         if len(words) == 1:
             raise DataError(f"{name}, line {line:,}: the user {words[0]!r} has no item. A line is a user and at least one item, separated by blanks.")

@@ -49,8 +49,7 @@ class Interactions:
     def from_columns(cls, users, items, timestamps=None, *, source: str = "") -> "Interactions":
         """Raw ids in file order, a row an interaction. Each user's rows are put in the order of (integer timestamp, file order).
 
-        Rows that repeat user, item and timestamp are one interaction and are kept once; without timestamps every row is kept,
-        because choosing the same thing twice is then indistinguishable from a repeated line.
+        Rows that repeat user, item and timestamp are kept once; without timestamps all are, as choosing twice then looks like a repeated line.
         """
         if len({len(column) for column in (users, items, timestamps) if column is not None}) != 1:
             raise DataError(f"{source or 'the data'}: users, items and timestamps must be equally many.")
@@ -66,13 +65,12 @@ class Interactions:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, *, user="user", item="item", timestamp="timestamp") -> "Interactions":
         """A frame with a user and an item column and, if it has one, a timestamp column (seconds, or any integer clock; or datetimes)."""
-        for name in (user, item):
-            if name not in frame:
-                raise DataError(f"the frame has no column {name!r}; it has {', '.join(map(repr, frame.columns))}. Name it with user=, item=.")
-            if frame[name].isna().any():
-                raise DataError(f"column {name!r} has a missing value at row {int(np.argmax(frame[name].isna().to_numpy())):,}; drop the row.")
-        if timestamp not in frame and timestamp not in ("timestamp", None):
-            raise DataError(f"the frame has no column {timestamp!r}; it has {', '.join(map(repr, frame.columns))}. Name it with timestamp=, or give None.")
+        for role, name, otherwise in (("user", user, ""), ("item", item, ""), ("timestamp", timestamp, ", or give None")):
+            if name not in frame and (role != "timestamp" or name not in ("timestamp", None)):
+                raise DataError(f"the frame has no column {name!r}; it has {', '.join(map(repr, frame.columns))}. Name it with {role}={otherwise}.")
+            if name in frame and frame[name].isna().any():
+                raise DataError(f"column {name!r} has a missing value at row {int(np.argmax(frame[name].isna().to_numpy())):,}; "
+                                f"drop the row{' or the column' if role == 'timestamp' else ''}.")
         times = _integer_seconds(frame[timestamp]) if timestamp in frame else None
         return cls.from_columns(frame[user].to_numpy(), frame[item].to_numpy(), times, source="frame")
 
@@ -130,15 +128,26 @@ class Interactions:
     def split(self, kind: str = "leave-one-out", *, held_out: float = 0.1) -> "Split":
         """"leave-one-out": each user's last item is the test target, the one before it the valid target, the rest trains.
 
-        "temporal": of all interactions by time, the last `held_out` share is test, as much before it valid, the rest trains; each user's
-        first item of a phase is its target. Leave-one-out lets a model see other users' future, temporal does not.
+        "temporal": of all interactions by time, the last `held_out` share is test, as much before it valid, the rest trains; each user's first
+        item of a phase is its target; leave-one-out lets a model see other users' future, this does not.
         Users too short to be judged stay in training and are counted in `too_short`.
         """
+        starts, ends = self.offsets[:-1], self.offsets[1:]
         if kind == "leave-one-out":
-            return _leave_one_out(self)
-        if kind == "temporal":
-            return _temporal(self, held_out)
-        raise ValueError(f"kind must be 'leave-one-out' or 'temporal'; got {kind!r}.")
+            n_held_out, needed = np.where(ends - starts >= 3, 2, 0), "the 3 interactions that leave-one-out needs."
+            train_ends, test_starts = ends - n_held_out, ends - n_held_out // 2
+        elif kind == "temporal":
+            train_ends, test_starts = _temporal_cuts(self, held_out)
+            needed = "items on both sides of the point in time; use another held_out or leave-one-out."
+        else:
+            raise ValueError(f"kind must be 'leave-one-out' or 'temporal'; got {kind!r}.")
+        phases = []
+        for positions, phase_ends in ((train_ends, test_starts), (test_starts, ends)):
+            users = np.flatnonzero((positions > starts) & (positions < phase_ends))
+            phases.append(Targets(users, starts[users], positions[users]))
+        if min(map(len, phases)) == 0:
+            raise DataError(f"{self.source or 'the data'}: no user has {needed}")
+        return Split(self, kind, train_ends, *phases, self.n_users - len(np.union1d(phases[0].users, phases[1].users)))
 
     def __repr__(self):
         return (f"Interactions({self.n_users:,} users, {self.n_items:,} items, {self.n_interactions:,} interactions"
@@ -215,33 +224,14 @@ def encode_items(raw, index: pd.Index) -> np.ndarray:
     return codes
 
 
-def _leave_one_out(data: Interactions) -> Split:
-    starts, ends = data.offsets[:-1], data.offsets[1:]
-    users = np.flatnonzero(ends - starts >= 3)
-    if len(users) == 0:
-        raise DataError(f"{data.source or 'the data'}: no user has the 3 interactions that leave-one-out needs.")
-    train_ends = ends.copy()
-    train_ends[users] -= 2
-    valid, test = (Targets(users, starts[users], ends[users] - back) for back in (2, 1))
-    return Split(data, "leave-one-out", train_ends, valid, test, data.n_users - len(users))
-
-
-def _temporal(data: Interactions, held_out: float) -> Split:
+def _temporal_cuts(data: Interactions, held_out: float) -> list[np.ndarray]:
+    """Where each user's valid phase begins, and where the test phase does: int64[n_users] each."""
     if data.timestamps is None:
         raise DataError(f"{data.source or 'the data'}: a temporal split needs timestamps; load them, or use leave-one-out.")
     if not 0 < held_out < 0.5:
         raise ValueError(f"held_out is the share of interactions in each held-out phase, between 0 and 0.5; got {held_out}.")
-    valid_from, test_from = np.quantile(data.timestamps, [1 - 2 * held_out, 1 - held_out], method="higher")
-    starts, ends = data.offsets[:-1], data.offsets[1:]
-    before = lambda moment: starts + np.add.reduceat((data.timestamps < moment).astype(np.int64), starts)  # noqa: E731
-    train_ends, test_starts = before(valid_from), before(test_from)
-    phases = []
-    for begin, end in ((train_ends, test_starts), (test_starts, ends)):
-        users = np.flatnonzero((begin > starts) & (begin < end))
-        phases.append(Targets(users, starts[users], begin[users]))
-    if min(map(len, phases)) == 0:
-        raise DataError(f"{data.source or 'the data'}: no user has items on both sides of the point in time; use another held_out or leave-one-out.")
-    return Split(data, "temporal", train_ends, *phases, data.n_users - len(np.union1d(phases[0].users, phases[1].users)))
+    starts, moments = data.offsets[:-1], np.quantile(data.timestamps, [1 - 2 * held_out, 1 - held_out], method="higher")
+    return [starts + np.add.reduceat((data.timestamps < moment).astype(np.int64), starts) for moment in moments]
 
 
 def _dense(raw) -> tuple[np.ndarray, np.ndarray]:
@@ -285,16 +275,12 @@ def _order_rows(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray | N
 
 def _integer_seconds(times: pd.Series) -> np.ndarray:
     """A timestamp column as int64: datetimes to seconds since 1970, decimals cut to whole seconds."""
-    if times.isna().any():
-        raise DataError(f"the timestamp column has a missing value at row {int(np.argmax(times.isna().to_numpy())):,}; drop the row or the column.")
     if pd.api.types.is_datetime64_any_dtype(times):
         times = times if times.dt.tz is None else times.dt.tz_convert(None)
         return times.to_numpy().astype("datetime64[s]").astype(np.int64)
     times = times.to_numpy()
     if times.dtype.kind not in "iuf":
         raise DataError("the timestamp column is not numeric; convert it with pandas.to_datetime or to whole seconds first.")
-    too_large = np.abs(times) >= 2.0**63
-    if too_large.any():
-        row = int(np.argmax(too_large))
-        raise DataError(f"the timestamp {times[row]:g} at row {row:,} is no point in time; mend or drop the row.")
+    if (too_large := np.abs(times) >= 2.0**63).any():
+        raise DataError(f"the timestamp {times[too_large][0]:g} at row {int(np.argmax(too_large)):,} is no point in time; mend or drop the row.")
     return (np.floor(times) if times.dtype.kind == "f" else times).astype(np.int64)

@@ -52,8 +52,7 @@ def taste_table() -> np.ndarray:
 def shelf_steps(last, before):
     """Where the walk along the shelf may go from `last`, one to three films forwards, then backwards: (ids[..., 6], P[..., 6]).
 
-    last, before: ids, integer arrays of one shape; before = 0 where there was none. A step of one to three films from `before` to `last` sets the
-    direction; otherwise both are alike.
+    A step of one to three films from `before` (ids of one shape, 0 where there was none) to `last` sets the direction; otherwise both are alike.
     """
     genre, number = (last - 1) // SHELF, (last - 1) % SHELF
     films = genre[..., None] * SHELF + (number[..., None] + np.concatenate([STEPS, -STEPS])) % SHELF + 1
@@ -64,10 +63,7 @@ def shelf_steps(last, before):
 
 
 def echo_films(premiere):
-    """The four companions of a premiere, ids[..., 4]: the "-x5" films of four other genres, each shared by four premieres.
-
-    premiere: ids, an integer array; where it is 0 the result means nothing.
-    """
+    """The four companions of a premiere (ids -> ids[..., 4]): the "-x5" films of four other genres. For 0 they are films that mean nothing."""
     genre, decade = (premiere - 1) // SHELF, (premiere - 1) % SHELF // 10
     genres, decades = (genre[..., None] + COMPANION_GENRES) % len(GENRES), (decade[..., None] + np.arange(4)) % 5
     return genres * SHELF + decades * 10 + 5 + 1
@@ -112,10 +108,9 @@ def generate_planted(seed: int = 0, n_users: int = 3000, shortest: int = 12, lon
 
 
 class PlantedOracle:
-    """Scores by the true probability of the next film given the observed prefix, under the mixture that drew the planted data.
+    """Scores by the true probability of the next film given the observed prefix (of at least one film), under the mixture that drew the data.
 
-    parts: which of "taste", "shelf" and "echo" it may use; all three make the oracle, ("taste",) the taste-only predictor, which knows the
-    exact posterior over genres and nothing else. No padding, batch or training enters. Every history needs at least one item.
+    parts: which of "taste", "shelf" and "echo" it may use; all three make the oracle, ("taste",) knows the exact posterior over genres and no more.
     """
 
     n_items, max_len = N_ITEMS, None
@@ -135,24 +130,21 @@ class PlantedOracle:
 
     def probabilities(self, items: np.ndarray) -> np.ndarray:
         """items [B, N] -> P(next film | prefix) [B, V + 1]; over `parts` alone, not renormalised, when some are left out."""
-        lengths = (items > 0).sum(1)
-        rows, end = np.arange(len(items)), lengths - 1
-        premieres = _last_premiere(items)
-        last, premiere = items[rows, end], premieres[rows, end]
+        rows, end = np.arange(len(items)), (items > 0).sum(1) - 1
+        last, premiere = items[rows, end], _last_premiere(items)[rows, end]
         before = np.where(end > 0, items[rows, np.maximum(end - 1, 0)], 0)
         use = {name: weight * (name in self.parts) for name, weight in WEIGHTS.items()}
         taste_weight = use["taste"] + (WEIGHTS["echo"] * ("taste" in self.parts)) * (premiere == 0)
-        scores = taste_weight[:, None] * (self.posterior(items, premieres) @ self.taste)
+        scores = taste_weight[:, None] * (self.posterior(items) @ self.taste)
         films, chances = shelf_steps(last, before)
         np.add.at(scores, (rows[:, None], films), use["shelf"] * chances)
         echo = use["echo"] * (premiere > 0)[:, None] * COMPANION_CHANCES
-        np.add.at(scores, (rows[:, None], np.where(premiere[:, None] > 0, echo_films(premiere), 0)), echo)
+        np.add.at(scores, (rows[:, None], echo_films(premiere)), echo)
         return scores
 
-    def posterior(self, items: np.ndarray, premieres: np.ndarray | None = None) -> np.ndarray:
+    def posterior(self, items: np.ndarray) -> np.ndarray:
         """items [B, N] -> P(favourite genre | prefix) [B, C]: prior times the probability of every step of the prefix, by Bayes' rule."""
-        premieres = _last_premiere(items) if premieres is None else premieres
-        log_posterior = np.log(genre_prior()) + np.log(self.taste[:, items[:, 0]]).T
+        premieres, log_posterior = _last_premiere(items), np.log(genre_prior()) + np.log(self.taste[:, items[:, 0]]).T
         for t in range(1, items.shape[1]):
             real, premiere = items[:, t] > 0, premieres[:, t - 1]
             films, chances = shelf_steps(items[:, t - 1], items[:, t - 2] if t > 1 else np.zeros_like(premiere))

@@ -1,7 +1,4 @@
-"""The gated multilayer perceptron that closes a GLINT-RU block (Eq. 12, notebook 06).
-
-d width.
-"""
+"""The gated multilayer perceptron that closes a GLINT-RU block (Eq. 12, notebook 06). d width."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -16,8 +16,7 @@ class GRUCell(nn.Module):
         c = tanh(W x + U (r * h) + b)                             c = tanh(W x + b + r * (U h + u))
         h' = z * c + (1 - z) * h                                  h' = (1 - z) * c + z * h
 
-    They differ in where the reset gate acts (before or after U), in which way z turns, and in PyTorch's second bias u. Turned and without biases, they
-    are equal for every h only where U connects no two units with different reset gates (notebook 02, section 7).
+    They differ in where the reset gate acts, in which way z turns, and in PyTorch's second bias u (notebook 02, section 7: when they are equal).
     """
 
     def __init__(self, d_input: int, d_state: int, bias: bool = True, form: str = "paper"):
@@ -25,12 +24,10 @@ class GRUCell(nn.Module):
         if form not in ("paper", "torch"):
             raise ValueError(f"form must be 'paper' or 'torch'; got {form!r}.")
         self.d_state, self.form = d_state, form
-        self.weight_x = nn.Parameter(torch.empty(3 * d_state, d_input))
-        self.weight_h = nn.Parameter(torch.empty(3 * d_state, d_state))
+        self.weight_x = nn.Parameter(nn.init.xavier_uniform_(torch.empty(3 * d_state, d_input)))
+        self.weight_h = nn.Parameter(nn.init.xavier_uniform_(torch.empty(3 * d_state, d_state)))
         self.bias_x = nn.Parameter(torch.zeros(3 * d_state)) if bias else None
         self.bias_h = nn.Parameter(torch.zeros(3 * d_state)) if bias and form == "torch" else None
-        nn.init.xavier_uniform_(self.weight_x)
-        nn.init.xavier_uniform_(self.weight_h)
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """x: [..., d_input], h: [..., d_state] -> the next state [..., d_state]."""

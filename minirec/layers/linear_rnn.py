@@ -1,7 +1,4 @@
-"""Two recurrences that are linear in their state: minGRU, whose gate sees only the input, and the LRU, which has none (notebook 08).
-
-B batch, N positions. x the input, h the state. Both are run by `minirec.scan.linear_recurrence`, and one step at a time by `step`.
-"""
+"""minGRU, whose gate sees only the input, and the LRU, which has none: linear in their state h (notebook 08). B batch, N positions, x the input."""
 
 import math
 
@@ -10,8 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minirec.scan import linear_recurrence
-
-RING = (0.9, 0.999)  # of |lambda| at the start
 
 
 class MinGRU(nn.Module):
@@ -38,12 +33,11 @@ class MinGRU(nn.Module):
 class LRU(nn.Module):
     """h_t = lambda h_{t-1} + gamma B x_t, complex;  y_t = Re(C h_t) + D x_t (Orvieto et al., 2023; notebook 08).
 
-    lambda = exp(-exp(nu) + i exp(theta)), one for each channel: |lambda| < 1 for all weights. gamma = sqrt(1 - |lambda|^2) follows lambda; in their
-    code it starts there and is trained by itself. B and C hold real and imaginary part [2, ...]: `.double()` leaves complex parameters as they are.
-    At the start |lambda|^2 is uniform between the squares of `ring`, the angle between 0 and `max_angle`.
+    lambda = exp(-exp(nu) + i exp(theta)), a channel each; gamma = sqrt(1 - |lambda|^2), which their code trains by itself. B and C hold real and imaginary
+    part [2, ...]. At the start |lambda|^2 is uniform between the squares of `ring`, the angle between 0 and `max_angle`.
     """
 
-    def __init__(self, d_input: int, d_state: int, ring: tuple[float, float] = RING, max_angle: float = 2 * math.pi):
+    def __init__(self, d_input: int, d_state: int, ring: tuple[float, float] = (0.9, 0.999), max_angle: float = 2 * math.pi):
         super().__init__()
         if not 0 <= ring[0] < ring[1] <= 1 or max_angle <= 0:
             raise ValueError(f"ring must be two radii 0 <= r < R <= 1 and max_angle positive; got {ring} and {max_angle}.")

@@ -1,7 +1,4 @@
-"""The selective gate: what the convolved input lets through of the GRU's crossed features (Eq. 7 and Eq. 9, notebook 04).
-
-d width.
-"""
+"""The selective gate: what the convolved input lets through of the GRU's crossed features (Eq. 7 and Eq. 9, notebook 04). d width."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -13,16 +13,14 @@ from minirec.layers.temporal_conv import TemporalConv
 
 
 class NoConv(nn.Identity):
-    """In the place of a TemporalConv: C = L, Y = G."""
+    """In the place of a TemporalConv: C = L, Y = G, and every prefix ends in its last item alone."""
 
     reach = 0
 
     def ends(self, x: Tensor) -> Tensor:
-        """x [B, N, d] -> [1, B, N, d]: every prefix ends in its last item."""
         return x[None]
 
     def at_end(self, ends: Tensor) -> Tensor:
-        """[1, ..., d] -> [..., d]."""
         return ends[0]
 
 
@@ -45,11 +43,8 @@ class SelectiveGRU(nn.Module):
         self.output_conv = conv(d_model, kernel_size)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """The equations, letter by letter: x [B, N, d] -> Y [B, N, d]. real: [B, N, 1], 0 at padding, so that convolutions meet zeros there, not b_0.
-
-        Only the last real position of Y is free of the future: C and Y see r positions ahead.
-        """
-        c = self.conv(self.dense(x) * real)
+        """The equations as printed: x [B, N, d] -> Y [B, N, d], where only the last real position is free of the future. real: [B, N, 1], 0 at padding."""
+        c = self.conv(self.dense(x) * real)  # so that convolutions meet zeros at padding, not b_0
         g = self.gate(c, self.gru(c)) * real
         return self.output_conv(g)
 

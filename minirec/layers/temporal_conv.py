@@ -1,7 +1,4 @@
-"""Temporal convolution: every position becomes a weighted sum of its neighbours in time (Eq. 5 and Eq. 8, notebook 03).
-
-B batch, N positions, d width, k kernel size, r = (k - 1) / 2 its reach to either side when centred.
-"""
+"""Temporal convolution, a weighted sum of neighbours in time (Eqs. 5 and 8, notebook 03). B batch, N positions, d width, k kernel size, r reach ahead."""
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +8,8 @@ from torch.nn import functional as F
 class TemporalConv(nn.Module):
     """y_n = bias + sum_i W_i x_{n + i - left}, i = 0 .. k - 1, with zeros beyond both ends of the sequence (Eq. 5, notebook 03).
 
-    centred (left = r): sees r items ahead, k must be odd; causal (left = k - 1): sees the past only. full: W_i is a d x d matrix that also mixes
-    channels; depthwise: one number per channel. The weight is nn.Conv1d's, [d, d, k] or [d, 1, k], and so is its initialisation. Padding inside a row
-    is not its business: whoever runs a centred one over padded rows sets their padding to 0 first.
+    centred: left = r = (k - 1) / 2, k must be odd; causal: left = k - 1, r = 0. full: W_i is a d x d matrix; depthwise: one number per channel. The weight
+    is nn.Conv1d's, [d, d, k] or [d, 1, k], as is its initialisation. Whoever runs a centred one over padded rows sets their padding to 0 first.
     """
 
     def __init__(self, d_model: int, kernel_size: int = 3, *, depthwise: bool = False, causal: bool = False):
@@ -33,8 +29,7 @@ class TemporalConv(nn.Module):
     def ends(self, x: Tensor) -> Tensor:
         """The last r + 1 outputs of every prefix, [r + 1, B, N, d]: [m, :, t] is what `forward` on x[:, :t + 1] gives at position t - r + m (notebook 07).
 
-        Only these depend on where the prefix ends: the outputs before them see nothing beyond t. For t < r - m there is no such position, and the
-        entry means nothing. Full and centred convolutions only. x: [B, N, d].
+        Only these see where the prefix ends. For t < r - m the entry means nothing. Full and centred convolutions only. x: [B, N, d].
         """
         if self.depthwise or self.causal:
             raise NotImplementedError("ends is written for full, centred convolutions; this one is depthwise or causal.")

@@ -5,12 +5,17 @@ import inspect
 
 from minirec.models.base import Recommender
 from minirec.models.baselines import LastItem, Popularity
+from minirec.models.bert4rec import BERT4Rec
 from minirec.models.glint_ru import GLINTRU
 from minirec.models.gru4rec import GRU4Rec
+from minirec.models.linrec import LinRec
+from minirec.models.lrurec import LRURec
+from minirec.models.mamba4rec import Mamba4Rec
 from minirec.models.recblr import RecBLR
 from minirec.models.sasrec import SASRec
+from minirec.models.smlp4rec import SMLP4Rec
 
-MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, SASRec, GLINTRU, RecBLR)}
+MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, BERT4Rec, SASRec, LinRec, SMLP4Rec, Mamba4Rec, LRURec, GLINTRU, RecBLR)}
 
 
 def available_models() -> list[str]:

@@ -13,35 +13,27 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What a model was trained on, and what it needs to speak in raw ids.
+    """What a model was trained on, and what it needs to speak in raw ids."""
 
-    item_ids[i - 1] is item i's raw id, counts[i] how often i occurs in the log (counts[0] = 0); fingerprint is the log's, split the split's
-    (empty where it is not known).
-    """
-
-    item_ids: np.ndarray
-    counts: np.ndarray
-    fingerprint: str
-    split: str = ""
+    item_ids: np.ndarray  # of item i at i - 1
+    counts: np.ndarray  # counts[i]: how often item i occurs in the log; counts[0] = 0
+    fingerprint: str  # of the log
+    split: str = ""  # the split's fingerprint, where it is known
 
 
 class Recommender(nn.Module):
-    """Anything that scores the next item: `scores(items: Long[B, N]) -> Float[B, V + 1]`, column 0 at -inf.
+    """Anything that scores the next item: `scores(items: Long[B, N]) -> Float[B, V + 1]`, column 0 at -inf."""
 
-    name: as in the registry; options: the keywords that build it again; max_len: how many of the last items it reads (None: all);
-    vocabulary: set by `fit` and `load_model`.
-    """
-
-    name = "recommender"
-    max_len: int | None = None
-    vocabulary: Vocabulary | None = None
+    name = "recommender"  # as in the registry
+    max_len: int | None = None  # how many of the last items it reads; None: all
+    vocabulary: Vocabulary | None = None  # set by `fit` and `load_model`
 
     def __init__(self, n_items: int):
         super().__init__()
         if n_items < 1:
             raise ValueError(f"n_items must be at least 1; got {n_items}.")
         self.n_items = n_items
-        self.options: dict = {}
+        self.options: dict = {}  # the keywords that build it again
 
     def scores(self, items: Tensor) -> Tensor:
         """items [B, N] -> the score of every item as the next one [B, V + 1], column 0 at -inf."""
@@ -51,9 +43,8 @@ class Recommender(nn.Module):
 class NeuralRecommender(Recommender):
     """A recommender that represents a prefix as a vector and scores items by its inner products with their embeddings (GLINT-RU, Eqs. 3, 4 and 13, notebook 02).
 
-    A subclass with objective "next-item" defines `encode(items) -> Float[B, N, d]`, in which position t represents items[:, :t + 1] and nothing
-    else. One with objective "prefix" defines `last(items) -> Float[B, d]`; one with "cloze" defines both: its `encode` sees the whole row and
-    accepts the mask token, id V + 1.
+    A subclass with objective "next-item" defines `encode`, in which position t represents items[:, :t + 1] and nothing else. One with "prefix" defines
+    `last`; one with "cloze" both: its `encode` sees the whole row and accepts the mask token, id V + 1.
     """
 
     objective = "next-item"
@@ -94,6 +85,6 @@ def check_ids(items: Tensor, n_items: int) -> None:
     real = items > 0
     if not real[:, 0].all():
         raise ValueError(f"row {int((~real[:, 0]).nonzero()[0, 0])} starts with padding: it is empty, or padded on the left; pad on the right.")
-    if (real[:, 1:] & ~real[:, :-1]).any():
-        row = int((real[:, 1:] & ~real[:, :-1]).any(1).nonzero()[0, 0])
-        raise ValueError(f"row {row} has a 0 inside the sequence; 0 is padding and stands on the right only.")
+    inside = (real[:, 1:] & ~real[:, :-1]).any(1)
+    if inside.any():
+        raise ValueError(f"row {int(inside.nonzero()[0, 0])} has a 0 inside the sequence; 0 is padding and stands on the right only.")

@@ -1,7 +1,4 @@
-"""Predictors that learn by counting: what a neural model has to beat (notebook 01).
-
-B batch, N positions, V items.
-"""
+"""Predictors that learn by counting: what a neural model has to beat (notebook 01). B batch, N positions, V items."""
 
 import numpy as np
 import torch

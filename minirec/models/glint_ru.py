@@ -1,7 +1,4 @@
-"""GLINT-RU (Zhang et al., KDD 2025): linear attention and a dense selective GRU, mixed and gated (Eqs. 3 to 13, notebook 06).
-
-B batch, N positions, d model width, k kernel size, H heads, e = d / H.
-"""
+"""GLINT-RU (Zhang et al., KDD 2025; Eqs. 3 to 13, notebook 06). B batch, N positions, d model width, k kernel size, H heads."""
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +15,8 @@ class GLINTRU(NeuralRecommender):
     """M = a1 attention(X) + a2 selective_gru(X);  Z = GeLU(X W + b) * M;  R = gated_mlp(Z) (Eqs. 10 to 12, notebook 06).
 
     form="paper": the equations as printed. form="released": as the authors' code has it, with a dense layer, dropout, residual and LayerNorm after
-    attention, Z and R. n_heads: 1 for "paper", 8 for "released" unless given. dropout is that of the embedding and of attention's output;
-    inner_dropout that of gate, mixing and MLP (released form only, 0.3 unless given). attention, gru, temporal_conv, gated_mlp = False leave that part out
-    (Table 4); without gated_mlp it is Light GLINT-RU.
-
-    `forward` is the model as written, on whole rows, and only its last real position may be read; `encode` gives the same for every prefix in one pass.
+    attention, Z and R. n_heads: 1 for "paper", 8 for "released" unless given. dropout is that of the embedding and of attention's output; inner_dropout
+    (released only, 0.3 unless given) that of gate, mixing and MLP. attention, gru, temporal_conv, gated_mlp = False leave that part out (Table 4).
     """
 
     name = "glint-ru"
@@ -67,8 +61,7 @@ class GLINTRU(NeuralRecommender):
     def last(self, items: Tensor) -> Tensor:
         """items [B, N] -> the representation of each whole row [B, d]: the state after all items but the last, and one step."""
         lengths = (items > 0).sum(1) - 1
-        newest = items.gather(1, lengths[:, None])[:, 0]
-        return self.step(self.state_after(items, lengths), newest)[0]
+        return self.step(self.state_after(items, lengths), items.gather(1, lengths[:, None])[:, 0])[0]
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """The state before the first item: that of the experts and the latest representation; its size depends on d, H and k, not on the history."""
@@ -97,11 +90,10 @@ class GLINTRU(NeuralRecommender):
         released = self.form == "released"
         if attended is not None and released:
             attended = self.attention_norm(self.dropout(self.attention_output(attended)) + x)
-        if attended is not None and recurred is not None:
+        mixed = recurred if attended is None else attended
+        if self.mixing is not None:
             weights = self.mixing.softmax(0)
             mixed = weights[0] * attended + weights[1] * recurred  # Eq. 10
-        else:
-            mixed = recurred if attended is None else attended
         z = F.gelu(self.data_gate(x)) * mixed  # Eq. 11
         if released:
             z = self.norm(self.inner_dropout(self.gate_output(z)) + x)

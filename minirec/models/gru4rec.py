@@ -1,7 +1,4 @@
-"""GRU4Rec: a GRU over item embeddings (Hidasi et al., 2016), the first baseline of both papers (notebook 02).
-
-B batch, N positions, d model width, L layers.
-"""
+"""GRU4Rec (Hidasi et al., 2016), the first baseline of both papers (notebook 02). B batch, N positions, d model width, L layers."""
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +35,7 @@ class GRU4Rec(NeuralRecommender):
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """The state before the first item: {"h": zeros [L, B, d_state]}."""
-        weight = self.output.weight
-        return {"h": weight.new_zeros(len(self.layers), batch_size, weight.shape[1])}
+        return {"h": self.output.weight.new_zeros(len(self.layers), batch_size, self.output.in_features)}
 
     def step(self, state: dict[str, Tensor], items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more item for each row, Long[B]; 0 leaves its row as it was. Returns (representation [B, d], the new state)."""

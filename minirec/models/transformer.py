@@ -1,4 +1,4 @@
-"""Item and position embeddings, and layers of attention and a feed-forward: what self-attentive recommenders are made of (notebook 05).
+"""What SASRec, BERT4Rec and LinRec share: item and position embeddings, and layers of attention and a feed-forward (notebook 05).
 
 B batch, N positions, d model width, L layers.
 """

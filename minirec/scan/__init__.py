@@ -1,7 +1,4 @@
-"""The linear recurrence h_t = a_t h_{t-1} + b_t, for which RecBLR was made (notebooks 08 to 10), in four implementations; and the one to call.
-
-B rows, N positions, D channels: every channel of every row is a recurrence of its own.
-"""
+"""The linear recurrence h_t = a_t h_{t-1} + b_t in four implementations, and the one to call (notebooks 08 to 10). B rows, N positions, D channels."""
 
 import importlib
 from types import ModuleType
@@ -13,7 +10,6 @@ from torch.autograd.function import once_differentiable
 from minirec.scan import loop, tree
 
 IMPLEMENTATIONS = ("auto", "loop", "tree", "numba", "triton")
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 KERNELS = {"numba": "minirec.scan.cpu", "triton": "minirec.scan.gpu"}
 
 
@@ -31,7 +27,7 @@ def linear_recurrence(a: Tensor, b: Tensor, h0: Tensor | None = None, *, impl: s
     impl = best(a.device) if impl == "auto" else impl
     if impl in KERNELS:
         return _Recurrence.apply(a, b, h0, kernels(impl, a.device))
-    wide = torch.float64 if b.dtype == torch.float64 else torch.float32
+    wide = torch.promote_types(b.dtype, torch.float32)
     start = b.new_zeros(b.shape[0], b.shape[2]) if h0 is None else h0
     if a.numel() == 0:
         return a * b + start[:, None]
@@ -40,29 +36,23 @@ def linear_recurrence(a: Tensor, b: Tensor, h0: Tensor | None = None, *, impl: s
 
 def best(device: torch.device) -> str:
     """The fastest implementation that this machine has for tensors on `device`."""
-    impl = {"cpu": "numba", "cuda": "triton"}.get(device.type, "tree")
-    return "tree" if impl in KERNELS and _missing(impl) is not None else impl
+    impl = {"cpu": "numba", "cuda": "triton"}.get(device.type)
+    try:
+        return impl if impl and kernels(impl, device) else "tree"
+    except RuntimeError:
+        return "tree"
 
 
 def kernels(impl: str, device: torch.device) -> ModuleType:
     """The module of "numba" or "triton"; RuntimeError, with what to do, where it cannot run."""
-    missing = _missing(impl)
-    if missing is not None:
-        raise RuntimeError(f"impl={impl!r} cannot be used here: {missing}. Use impl='auto', or 'tree'.")
-    module = importlib.import_module(KERNELS[impl])
+    try:
+        module = importlib.import_module(KERNELS[impl])
+    except (ImportError, AttributeError) as error:  # AttributeError: an old Triton
+        raise RuntimeError(f"impl={impl!r} cannot be used here: {error}. Use impl='auto', or 'tree'.") from error
     home = "cpu" if impl == "numba" else "cuda"
     if device.type != home and not (impl == "triton" and module.INTERPRETED):
         raise RuntimeError(f"impl={impl!r} works on {home} tensors; these are on {device.type}. Use impl='auto'.")
     return module
-
-
-def _missing(impl: str) -> str | None:
-    """Why its library cannot be imported; None if it can."""
-    try:
-        importlib.import_module(KERNELS[impl])
-    except (ImportError, AttributeError) as error:  # AttributeError: an old Triton
-        return str(error)
-    return None
 
 
 def _check(a: Tensor, b: Tensor, h0: Tensor | None) -> None:
@@ -75,7 +65,7 @@ def _check(a: Tensor, b: Tensor, h0: Tensor | None) -> None:
         if len({getattr(tensor, what) for tensor in given.values()}) > 1:
             found = ", ".join(f"{name} {getattr(tensor, what)}" for name, tensor in given.items())
             raise TypeError(f"a, b and h0 must have one {what}; got {found}.")
-    if a.dtype not in DTYPES:
+    if a.dtype not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         raise TypeError(f"a, b and h0 must be float32, float64, bfloat16 or float16; got {a.dtype}.")
 
 

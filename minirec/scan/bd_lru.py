@@ -18,8 +18,8 @@ from minirec.scan import KERNELS, best, linear_recurrence
 def bd_lru(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None = None, *, impl: str = "auto") -> tuple[Tensor, Tensor]:
     """gates [B, N, 2H] = (r, i) before their sigmoids, x and z [B, N, H], Lambda [H], h0 [B, H] (zeros unless given) -> (y [B, N, H], the final state [B, H]).
 
-    impl: "fused" reads everything once and writes y, and likewise backwards; "unfused" is the formula in PyTorch around `linear_recurrence`, the
-    reference; "auto" fuses where there are kernels for the device (in float64 on a GPU only) and there is at least one position. Gradients flow to all five.
+    impl: "fused", one pass there and one back; "unfused", the formula in PyTorch around `linear_recurrence`, the reference; "auto", fused where there are
+    kernels for the device (in float64 on a GPU only) and at least one position. Gradients flow to all five.
     """
     if gates.dim() != 3 or gates.shape[2] % 2 or x.shape != z.shape or x.shape != (*gates.shape[:2], gates.shape[2] // 2) or Lambda.shape != x.shape[2:]:
         raise ValueError(f"gates must be [B, N, 2H], x and z [B, N, H], Lambda [H]; got {list(gates.shape)}, {list(x.shape)}, {list(z.shape)}, "
@@ -47,11 +47,9 @@ def unfused(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | No
 
 
 def decay_and_scale(r: Tensor, Lambda: Tensor) -> tuple[Tensor, Tensor]:
-    """log alpha = -softplus(Lambda) sigmoid(r), and sqrt(1 - alpha^2), accurate where alpha is near 1; r [..., H], Lambda [H].
-
-    The square root's slope is infinite at 0, which sigmoid(r) reaches where it underflows; there, the gradient is 0.
-    """
+    """log alpha = -softplus(Lambda) sigmoid(r), and sqrt(1 - alpha^2), accurate where alpha is near 1; r [..., H], Lambda [H]."""
     log_alpha = -F.softplus(Lambda) * torch.sigmoid(r)
+    # the root's slope is infinite at 0, which sigmoid(r) reaches where it underflows; clamped, the gradient is 0 there
     return log_alpha, (-torch.expm1(2 * log_alpha)).clamp_min(torch.finfo(log_alpha.dtype).tiny).sqrt()
 
 
@@ -61,7 +59,7 @@ class _BDLRU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, gates, x, z, Lambda, h0, library):
         module = importlib.import_module(f"{KERNELS[library]}_bd_lru")
-        decay = F.softplus(Lambda.detach().to(torch.float64 if x.dtype == torch.float64 else torch.float32))
+        decay = F.softplus(Lambda.detach().to(torch.promote_types(x.dtype, torch.float32)))
         y, h = module.bd_lru_forward(gates, x, z, decay, h0)
         ctx.save_for_backward(gates, x, z, Lambda, decay, h0, h)
         ctx.module = module

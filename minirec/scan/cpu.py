@@ -1,8 +1,4 @@
-"""The linear recurrence on a CPU, compiled by Numba: a walk along time, with the channels side by side (notebook 10).
-
-B rows, N positions, D channels. A row's channels at one position lie side by side in memory, so the inner loop over them turns into vector instructions;
-rows, or blocks of channels where rows are few, are shared among PyTorch's threads.
-"""
+"""The linear recurrence on a CPU, compiled by Numba: a walk along time (notebook 10). B rows, N positions, D channels."""
 
 import ctypes
 import functools
@@ -23,19 +19,18 @@ CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None) -> Tensor:
     """h_t = a_t h_{t-1} + b_t. a, b [B, N, D], h0 [B, D] or None (zeros) -> h [B, N, D], contiguous, of b's dtype."""
-    (a_, b_, start), h = wide(a, b, or_zeros(h0, b)), torch.empty(b.shape, dtype=_state_dtype(b.dtype))
-    lines, carry, out = (lines_of(a_), lines_of(b_)), start.numpy().copy(), h.numpy()
-    share(h.shape, lambda *block: _walk(*lines, carry, out, *block), WIDE)
+    carry = new_state(h0, b)
+    h = torch.empty(b.shape, dtype=carry.dtype)
+    run(_walk, (a, b), (carry, h), WIDE)
     return h.to(b.dtype)
 
 
 def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """The gradients of a, b and h0 from that of h: g_t = grad_t + a_{t+1} g_{t+1}, a walk backwards; grad_b = g, grad_a = g_t h_{t-1}."""
-    (a_, h_, grad, start), outs = wide(a, h, grad, or_zeros(h0, h)), [torch.empty(h.shape, dtype=_state_dtype(h.dtype)) for _ in range(2)]
-    lines, carry = (lines_of(a_), lines_of(h_), lines_of(grad)), torch.zeros_like(start)
-    arrays = (start.numpy(), carry.numpy(), outs[0].numpy(), outs[1].numpy())
-    share(h.shape, lambda *block: _walk_back(*lines, *arrays, *block), WIDE)
-    return outs[0].to(a.dtype), outs[1].to(a.dtype), None if h0 is None else carry.to(a.dtype)
+    start, carry = new_state(h0, h), new_state(None, h)
+    grad_a, grad_b = (torch.empty(h.shape, dtype=carry.dtype) for _ in range(2))
+    run(_walk_back, (a, h, grad), (start, carry, grad_a, grad_b), WIDE)
+    return grad_a.to(a.dtype), grad_b.to(a.dtype), None if h0 is None else carry.to(a.dtype)
 
 
 @njit(cache=True, nogil=True)
@@ -45,7 +40,7 @@ def _walk(a, b, carry, h, first_row, last_row, first, last):
         state = carry[row, first:last]
         for t in range(h.shape[1]):
             a_t, b_t, h_t = line(a, row, t, first, last), line(b, row, t, first, last), h[row, t, first:last]
-            for c in range(len(state)):
+            for c in range(len(state)):  # channels lie side by side in memory: this turns into vector instructions
                 state[c] = a_t[c] * state[c] + b_t[c]
                 h_t[c] = state[c]
 
@@ -82,25 +77,26 @@ def lines_of(tensor: Tensor) -> tuple[np.ndarray, int, int]:
     return tensor.as_strided((reach,), (1,)).numpy(), tensor.stride(0), tensor.stride(1)
 
 
-def _state_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
+def new_state(h0: Tensor | None, like: Tensor) -> Tensor:
+    """A copy of h0 in float32 or better; zeros [B, D] where there is none."""
+    state = torch.zeros(like.shape[0], like.shape[2], dtype=torch.promote_types(like.dtype, torch.float32))
+    return state if h0 is None else state.copy_(h0.detach())
 
 
-def wide(*tensors: Tensor) -> list[Tensor]:
-    """In the dtype of the state, float32 or better: NumPy knows no bfloat16."""
-    return [tensor.detach().to(_state_dtype(tensor.dtype)).resolve_neg() for tensor in tensors]
+def run(kernel: Callable, read: tuple[Tensor, ...], others: tuple[Tensor, ...], narrowest: int = VECTOR) -> None:
+    """kernel(lines of what it reads along time, the others as arrays, block), the blocks shared among threads as `share` has it.
 
-
-def or_zeros(h0: Tensor | None, like: Tensor) -> Tensor:
-    """h0, or zeros [B, D] where there is none."""
-    return like.new_zeros(like.shape[0], like.shape[2]) if h0 is None else h0
+    read: of any dtype and strides, the last one [B, N, D]; others: read or written as they are.
+    """
+    wide = (tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32)).resolve_neg() for tensor in read)  # NumPy knows no bfloat16
+    arguments = [*map(lines_of, wide), *(tensor.numpy() for tensor in others)]
+    share(read[-1].shape, lambda *block: kernel(*arguments, *block), narrowest)
 
 
 def share(shape: tuple[int, int, int], work: Callable[[int, int, int, int], None], narrowest: int = VECTOR) -> None:
-    """work(first_row, last_row, first_channel, last_channel) over blocks of [B, N, D], on the threads that PyTorch's own operations run on.
+    """work(first_row, last_row, first_channel, last_channel) over blocks of [B, N, D]: of rows or, where these are few, of `narrowest` channels or more.
 
-    After an operation these stay awake for a while, and a thread of ours beside them would wait for its turn. Where rows are too few, blocks are of
-    channels, at least `narrowest` of them.
+    They run on the threads of PyTorch's own operations: these stay awake for a while, and a thread of ours beside them would wait for its turn.
     """
     n_rows, n_steps, n_channels = shape
     n_threads = torch.get_num_threads() if n_rows * n_steps * n_channels >= WORTH_SHARING and os.getpid() == PROCESS else 1

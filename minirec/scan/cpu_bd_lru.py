@@ -14,7 +14,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from minirec.scan.cpu import line, lines_of, or_zeros, share, wide
+from minirec.scan.cpu import line, new_state, run
 
 ZERO, ONE = np.float32(0), np.float32(1)
 LARGEST = np.float32(87)  # exp stays within float32's normal numbers
@@ -28,25 +28,17 @@ EXPONENT = np.int32(127 - int(SHIFT.view(np.int32)))
 
 def bd_lru_forward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
     """gates [B, N, 2H] = (r, i), x and z [B, N, H], decay [H], h0 [B, H] or None -> y, h [B, N, H]. In float32, for float32 and less."""
-    (gates_, x_, z_, decay_), carry = wide(gates, x, z, decay), wide(or_zeros(h0, x))[0].numpy().copy()
     y, h = torch.empty(x.shape), torch.empty(x.shape)
-    lines = (lines_of(gates_), lines_of(x_), lines_of(z_))
-    arrays = (decay_.numpy(), carry, y.numpy(), h.numpy())
-    share(x.shape, lambda *block: _forward(*lines, *arrays, *block))
+    run(_forward, (gates, x, z), (decay, new_state(h0, x), y, h))
     return y.to(x.dtype), h.to(x.dtype)
 
 
 def bd_lru_backward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None, h: Tensor, grad_y: Tensor,
                     grad_last: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients of gates [B, N, 2H], x, z [B, N, H], log decay [H] and h0 [B, H]. grad_last: that of the final state [B, H], or None."""
-    gates_, x_, z_, decay_, h_, grad_y_ = wide(gates, x, z, decay, h, grad_y)
-    start, carry = wide(or_zeros(h0, x), or_zeros(grad_last, x))
-    carry = carry.clone()
-    to_gates, to_x, to_z = torch.empty(gates.shape), torch.empty(x.shape), torch.empty(x.shape)
-    to_log_decay = torch.zeros(x.shape[0], x.shape[2], dtype=torch.float64)
-    lines = tuple(lines_of(tensor) for tensor in (gates_, x_, z_, h_, grad_y_))
-    arrays = tuple(tensor.numpy() for tensor in (decay_, start, carry, to_gates, to_x, to_z, to_log_decay))
-    share(x.shape, lambda *block: _backward(*lines, *arrays, *block))
+    to_gates, to_x, to_z = (torch.empty(tensor.shape) for tensor in (gates, x, z))
+    to_log_decay, carry = torch.zeros(x.shape[0], x.shape[2], dtype=torch.float64), new_state(grad_last, x)
+    run(_backward, (gates, x, z, h, grad_y), (decay, new_state(h0, x), carry, to_gates, to_x, to_z, to_log_decay))
     return to_gates.to(gates.dtype), to_x.to(x.dtype), to_z.to(z.dtype), to_log_decay.sum(0), carry.to(x.dtype)
 
 

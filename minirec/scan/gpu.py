@@ -79,7 +79,7 @@ def _walk(a_ptr, b_ptr, start_ptr, h_ptr, a_row: tl.int64, a_step: tl.int64, a_c
 
 
 @triton.jit(do_not_specialize=["N", "length"])
-def _walk_back(a_ptr, h_ptr, h0_ptr, grad_ptr, start_ptr, grad_a_ptr, grad_b_ptr, grad_h0_ptr,
+def _walk_back(a_ptr, grad_ptr, h_ptr, h0_ptr, start_ptr, grad_a_ptr, grad_b_ptr, grad_h0_ptr,
                a_row: tl.int64, a_step: tl.int64, a_channel, g_row: tl.int64, g_step: tl.int64, g_channel,
                lanes: tl.int64, D: tl.int64, N, length, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
     lane, row, channel, live, chunk, n, count, place = _place(lanes, D, N, length, True, BLOCK)
@@ -129,23 +129,17 @@ def _chunk_ends(a_ptr, b_ptr, product_ptr, end_ptr, a_row: tl.int64, a_step: tl.
 def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None = None, *, n_chunks: int | None = None) -> Tensor:
     """h_n = a_n h_{n-1} + b_n. a, b: [B, N, D], any strides; h0: [B, D], zeros if None -> h [B, N, D], contiguous, of b's dtype."""
     h = torch.empty(b.shape, dtype=b.dtype, device=b.device)
-    if h.numel() == 0:
-        return h
-    C, length = chunks(b, n_chunks)
-    start = h0 if C == 1 else starts(_chunk_ends, b, C, length, h0, (a, b), (*a.stride(), *b.stride()), REVERSE=False)
-    launch(_walk, b, C, length, a, b, contiguous(start), h, *a.stride(), *b.stride())
+    C, length, start = cut(_chunk_ends, b, n_chunks, h0, (a, b), REVERSE=False)
+    launch(_walk, b, C, length, (a, b), start, h)
     return h
 
 
 def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, *, n_chunks: int | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
     """The gradients of a, b [B, N, D] and h0 [B, D] (None without h0) from grad [B, N, D], that of h. a, grad: any strides; h: scan_forward's."""
     grad_a, grad_b = torch.empty(a.shape, dtype=a.dtype, device=a.device), torch.empty(h.shape, dtype=h.dtype, device=h.device)
-    grad_h0 = None if h0 is None else torch.zeros(h0.shape, dtype=h0.dtype, device=h0.device)
-    if h.numel() == 0:
-        return grad_a, grad_b, grad_h0
-    C, length = chunks(h, n_chunks)
-    start = None if C == 1 else starts(_chunk_ends, h, C, length, None, (a, grad), (*a.stride(), *grad.stride()), REVERSE=True)
-    launch(_walk_back, h, C, length, a, h, contiguous(h0), grad, start, grad_a, grad_b, grad_h0, *a.stride(), *grad.stride(), unroll=UNROLL_BACK)
+    h0, grad_h0 = (None, None) if h0 is None else (h0.contiguous(), h0.new_zeros(h0.shape))
+    C, length, start = cut(_chunk_ends, h, n_chunks, None, (a, grad), REVERSE=True)
+    launch(_walk_back, h, C, length, (a, grad), h, h0, start, grad_a, grad_b, grad_h0, unroll=UNROLL_BACK)
     return grad_a, grad_b, grad_h0
 
 
@@ -153,18 +147,16 @@ def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, *, n_ch
 def chunks_for(B: int, N: int, D: int, n_multiprocessors: int) -> int:
     """The number of chunks of time, 1 for a plain walk: the cheapest of the powers of two, by a model of what a kernel must wait for.
 
-    A walk of `steps` positions waits for memory's latency once every UNROLL positions, or for its bytes, whichever takes longer. By Little's law the
-    bytes take longer where latency x bandwidth of them are in flight: 0.6 us x 4.8 TB/s = 2.9 MB on an H200 with 132 multiprocessors, that is, with 2
-    loads of 4 bytes at 16 positions, 23,000 lanes; a training batch often has more. A walk moves 12 bytes a position and lane. Chunks multiply the lanes but
-    move 20, walk over the C ends too, and launch two more kernels. These constants are a data sheet's and a guess; they have not been measured here.
+    A walk waits for memory's latency, 0.6 us, once every UNROLL positions, or for its bytes, 12 a position and lane, whichever takes longer (notebook 10
+    counts both). Chunks multiply the lanes but move 20 bytes, walk over the C ends too, and launch two more kernels, 5 us each. The constants are a data
+    sheet's (36 GB/s a multiprocessor: an H200's 4.8 TB/s over its 132) and guesses; they have not been measured here.
     """
     def walk(lanes: int, steps: float, n_bytes: int) -> float:
         return max(lanes * steps * n_bytes / (n_multiprocessors * 36e9), steps / UNROLL * 0.6e-6)
 
     def seconds(C: int) -> float:
-        if C == 1:
-            return walk(B * D, N, 12)
-        return walk(B * D * C, N / C, 8) + walk(B * D, C, 12) + walk(B * D * C, N / C, 12) + 2 * 5e-6
+        ends = 0 if C == 1 else walk(B * D * C, N / C, 8) + walk(B * D, C, 12) + 2 * 5e-6
+        return ends + walk(B * D * C, N / C, 12)
 
     return min((2**power for power in range(16) if power == 0 or 2**power * UNROLL <= N), key=seconds)
 
@@ -174,30 +166,30 @@ def chunks(like: Tensor, n_chunks: int | None) -> tuple[int, int]:
     B, N, D = like.shape
     if n_chunks is None:
         n_chunks = chunks_for(B, N, D, torch.cuda.get_device_properties(like.device).multi_processor_count if like.is_cuda else 132)
-    length = triton.cdiv(N, max(1, min(n_chunks, N, 2**15)))  # a grid's second axis ends at 65,535
-    return triton.cdiv(N, length), length
+    length = max(1, triton.cdiv(N, max(1, min(n_chunks, N, 2**15))))  # a grid's second axis ends at 65,535
+    return max(1, triton.cdiv(N, length)), length
 
 
-def starts(ends_kernel, like: Tensor, C: int, length: int, start: Tensor | None, tensors: tuple, strides: tuple, **constants) -> Tensor:
-    """The state that enters each chunk in walking order, [B, C, D]: start [B, D] (None: zeros), then what a walk over the chunks' ends gives."""
-    B, _, D = like.shape
-    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+def cut(ends_kernel, like: Tensor, n_chunks: int | None, start: Tensor | None, strided: tuple, *others, **constants) -> tuple[int, int, Tensor | None]:
+    """C, length, and the state that enters each chunk in walking order, [B, C, D]: start [B, D] (None: zeros), then what a walk over the chunks' ends gives."""
+    (B, _, D), (C, length) = like.shape, chunks(like, n_chunks)
+    if C == 1:
+        return C, length, None if start is None else start.contiguous()
+    dtype = torch.promote_types(like.dtype, torch.float32)
     product, end = torch.empty((B, C, D), dtype=dtype, device=like.device), torch.empty((B, C, D), dtype=dtype, device=like.device)
-    launch(ends_kernel, like, C, length, *tensors, product, end, *strides, **constants)
+    launch(ends_kernel, like, C, length, strided, *others, product, end, **constants)
     first = torch.zeros_like(end[:, 0]) if start is None else start.to(dtype)
-    return torch.cat([first[:, None], scan_forward(product, end, first, n_chunks=1)[:, :-1]], dim=1)
+    return C, length, torch.cat([first[:, None], scan_forward(product, end, first, n_chunks=1)[:, :-1]], dim=1)
 
 
-def launch(kernel, like: Tensor, C: int, length: int, *arguments, unroll: int | None = None, **constants):
-    """Runs a kernel over all lanes and chunks of a [B, N, D] tensor, on its device."""
-    B, N, D = like.shape
+def launch(kernel, like: Tensor, C: int, length: int, strided: tuple, *others, unroll: int | None = None, **constants):
+    """Runs a kernel over all lanes and chunks of a [B, N, D] tensor, on its device. strided: the tensors whose strides it takes; others: contiguous."""
+    if like.numel() == 0:
+        return
+    (B, N, D), strides = like.shape, [stride for tensor in strided for stride in tensor.stride()]
     block, unroll, accumulator = min(BLOCK, triton.next_power_of_2(B * D)), unroll or UNROLL, tl.float32
     if like.dtype == torch.float64:  # twice the registers a number
         unroll, accumulator = max(1, unroll // 2), tl.float64
     with torch.cuda.device_of(like):
-        kernel[(triton.cdiv(B * D, block), C)](*arguments, B * D, D, N, length, ACC=accumulator, BLOCK=block, UNROLL=unroll, num_warps=WARPS, **constants)
-
-
-def contiguous(tensor: Tensor | None) -> Tensor | None:
-    """None stays None: a kernel compiled for it loads nothing."""
-    return None if tensor is None else tensor.contiguous()
+        kernel[(triton.cdiv(B * D, block), C)](*strided, *others, *strides, B * D, D, N, length, ACC=accumulator, BLOCK=block, UNROLL=unroll,
+                                               num_warps=WARPS, **constants)

@@ -6,9 +6,8 @@
     G, k       the gradient with respect to h_n: grad_y_n SiLU(z_n) + k_{n+1}; and k_n = alpha_n G_n, what flows backward out of position n
     q          t times the gradient of t = -G alpha h_{n-1} t + G s_i x alpha^2 t / beta; from it r's gradient, q (1 - s_r), and decay's, sum(q) / decay
 
-Lanes, chunks, starts and the rest are minirec.scan.gpu's. h is stored for the way back: 64 bytes an element in float32, forward and backward together. To
-recompute it would move 56, but the backward walk meets the positions from the last to the first, and h can only be computed from the first to the last: it
-would have to keep the h of every 8th position or so, walk each such piece forward again before it walks it back, and do the forward's exponentials twice.
+Lanes, chunks, starts and the rest are minirec.scan.gpu's. h is stored for the way back: 64 bytes an element in float32, forward and backward together.
+To recompute it would move 56, but h can only be computed forward: the way back would have to walk piece after piece forward again, exponentials included.
 """
 
 import functools
@@ -22,7 +21,6 @@ from minirec.scan import gpu
 from minirec.scan.gpu import _place, _read, _state
 
 LOG2_E = tl.constexpr(1.4426950408889634)  # exp(x) = exp2(x log2 e): exp2 is one instruction, exp five
-
 UNROLL, UNROLL_BACK = 8, 4  # positions read together, of 4 tensors or of 6; not yet measured on a GPU
 
 
@@ -35,8 +33,9 @@ def _sigmoid(x):
 
 
 @triton.jit
-def _alpha_beta(t, TERMS: tl.constexpr):
+def _alpha_beta(t):
     """alpha = exp(-t), beta = sqrt(1 - alpha^2) and t / beta. With v = 1 - alpha, beta^2 = v (2 - v); a small v comes from a series, as 1 - exp(-t) cancels."""
+    TERMS: tl.constexpr = 12 if t.dtype == tl.float64 else 6  # below t = 0.25 the next one, t^TERMS / (TERMS + 1)!, is less than a rounding of the first
     series = tl.full(t.shape, 1, t.dtype)
     for j in tl.static_range(TERMS - 1):  # v / t = 1 - t/2 (1 - t/3 (1 - t/4 (...)))
         series = 1 - t * (1.0 / (TERMS - j)) * series
@@ -48,22 +47,22 @@ def _alpha_beta(t, TERMS: tl.constexpr):
 
 
 @triton.jit
-def _step_back(r, i, x, z, h, before, decay, grad_y, k, TERMS: tl.constexpr):
+def _step_back(r, i, x, z, h, before, decay, grad_y, k):
     """One position backward, `before` being h_{n-1}: the gradients of r, i, x and z, then q, then alpha G, the k of the position before."""
     s_r, not_r = _sigmoid(r)
     s_i, not_i = _sigmoid(i)
     s_z, not_z = _sigmoid(z)
     t = decay * s_r
-    alpha, beta, ratio = _alpha_beta(t, TERMS)
+    alpha, beta, ratio = _alpha_beta(t)
     G = grad_y * z * s_z + k
     q = G * alpha * (s_i * x * alpha * ratio - t * before)
     return q * not_r, G * beta * x * s_i * not_i, G * beta * s_i, grad_y * h * s_z * (1 + z * not_z), q, alpha * G
 
 
 @triton.jit(do_not_specialize=["N", "length"])
-def _walk(r_ptr, i_ptr, x_ptr, z_ptr, decay_ptr, start_ptr, y_ptr, h_ptr,
+def _walk(r_ptr, x_ptr, z_ptr, i_ptr, decay_ptr, start_ptr, y_ptr, h_ptr,
           g_row: tl.int64, g_step: tl.int64, g_channel, x_row: tl.int64, x_step: tl.int64, x_channel, z_row: tl.int64, z_step: tl.int64, z_channel,
-          lanes: tl.int64, H: tl.int64, N, length, TERMS: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+          lanes: tl.int64, H: tl.int64, N, length, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
     lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, length, False, BLOCK)
     gates, here = row * g_row + n * g_step + channel * g_channel, (row * N + n) * H + channel
     x_ptr += row * x_row + n * x_step + channel * x_channel
@@ -79,7 +78,7 @@ def _walk(r_ptr, i_ptr, x_ptr, z_ptr, decay_ptr, start_ptr, y_ptr, h_ptr,
         next_r, next_i = _read(r_ptr + gates, g_step, left, live, UNROLL), _read(i_ptr + gates, g_step, left, live, UNROLL)
         next_x, next_z = _read(x_ptr, x_step, left, live, UNROLL), _read(z_ptr, z_step, left, live, UNROLL)
         for u in tl.static_range(UNROLL):
-            alpha, beta, _ = _alpha_beta(decay * _sigmoid(r[u].to(ACC))[0], TERMS)
+            alpha, beta, _ = _alpha_beta(decay * _sigmoid(r[u].to(ACC))[0])
             h = alpha * h + beta * _sigmoid(i[u].to(ACC))[0] * x[u].to(ACC)
             tl.store(h_ptr + here, h, live & (w + u < count))
             tl.store(y_ptr + here, z[u].to(ACC) * _sigmoid(z[u].to(ACC))[0] * h, live & (w + u < count))
@@ -87,10 +86,10 @@ def _walk(r_ptr, i_ptr, x_ptr, z_ptr, decay_ptr, start_ptr, y_ptr, h_ptr,
 
 
 @triton.jit(do_not_specialize=["N", "length"])
-def _walk_back(r_ptr, i_ptr, x_ptr, z_ptr, decay_ptr, h_ptr, h0_ptr, grad_ptr, start_ptr, grad_r_ptr, grad_i_ptr, grad_x_ptr, grad_z_ptr, q_ptr,
+def _walk_back(r_ptr, x_ptr, z_ptr, grad_ptr, i_ptr, decay_ptr, h_ptr, h0_ptr, start_ptr, grad_r_ptr, grad_i_ptr, grad_x_ptr, grad_z_ptr, q_ptr,
                grad_h0_ptr, g_row: tl.int64, g_step: tl.int64, g_channel, x_row: tl.int64, x_step: tl.int64, x_channel,
                z_row: tl.int64, z_step: tl.int64, z_channel, y_row: tl.int64, y_step: tl.int64, y_channel,
-               lanes: tl.int64, H: tl.int64, N, length, TERMS: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+               lanes: tl.int64, H: tl.int64, N, length, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
     lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, length, True, BLOCK)
     gates, here, out = row * g_row + n * g_step + channel * g_channel, (row * N + n) * H + channel, (row * N + n) * 2 * H + channel
     at_x, at_z = row * x_row + n * x_step + channel * x_channel, row * z_row + n * z_step + channel * z_channel
@@ -105,7 +104,7 @@ def _walk_back(r_ptr, i_ptr, x_ptr, z_ptr, decay_ptr, h_ptr, h0_ptr, grad_ptr, s
         for u in tl.static_range(UNROLL):
             h_before, inside = tl.where(w + u < n_before, before[u].to(ACC), h0), live & (w + u < count)
             to_r, to_i, to_x, to_z, q, onward = _step_back(r[u].to(ACC), i[u].to(ACC), x[u].to(ACC), z[u].to(ACC), h, h_before, decay,
-                                                           grad[u].to(ACC), k, TERMS)
+                                                           grad[u].to(ACC), k)
             tl.store(grad_r_ptr + out, to_r, inside)
             tl.store(grad_i_ptr + out, to_i, inside)
             tl.store(grad_x_ptr + here, to_x, inside)
@@ -120,7 +119,7 @@ def _walk_back(r_ptr, i_ptr, x_ptr, z_ptr, decay_ptr, h_ptr, h0_ptr, grad_ptr, s
 @triton.jit(do_not_specialize=["N", "length"])
 def _chunk_ends(r_ptr, gate_ptr, b_ptr, decay_ptr, product_ptr, end_ptr, r_row: tl.int64, r_step: tl.int64, r_channel,
                 g_row: tl.int64, g_step: tl.int64, g_channel, b_row: tl.int64, b_step: tl.int64, b_channel, lanes: tl.int64, H: tl.int64, N, length,
-                REVERSE: tl.constexpr, TERMS: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+                REVERSE: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
     """(gate, b) are i and x, or on the way back z and the gradient of y."""
     lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, length, REVERSE, BLOCK)
     r_ptr += row * r_row + n * r_step + channel * r_channel
@@ -137,7 +136,7 @@ def _chunk_ends(r_ptr, gate_ptr, b_ptr, decay_ptr, product_ptr, end_ptr, r_row: 
         gate_ptr += UNROLL * g_step
         b_ptr += UNROLL * b_step
         for u in tl.static_range(UNROLL):
-            alpha, beta, _ = _alpha_beta(decay * _sigmoid(r[u].to(ACC))[0], TERMS)
+            alpha, beta, _ = _alpha_beta(decay * _sigmoid(r[u].to(ACC))[0])
             opened = _sigmoid(gate[u].to(ACC))[0] * b[u].to(ACC)
             after = alpha * (state + gate[u].to(ACC) * opened) if REVERSE else alpha * state + beta * opened
             state = tl.where(w + u < count, after, state)
@@ -150,13 +149,9 @@ def bd_lru_forward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tenso
                    n_chunks: int | None = None) -> tuple[Tensor, Tensor]:
     """gates [B, N, 2H] = (r, i), x and z [B, N, H], any strides; decay [H], h0 [B, H] or None (zeros) -> y and h [B, N, H], of x's dtype."""
     y, h = torch.empty(x.shape, dtype=x.dtype, device=x.device), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    if h.numel() == 0:
-        return y, h
-    (r, i), terms, decay = gates.chunk(2, dim=-1), _terms(x), decay.contiguous()
-    C, length = gpu.chunks(x, n_chunks)
-    start = h0 if C == 1 else gpu.starts(_chunk_ends, x, C, length, h0, (r, i, x, decay), (*r.stride(), *i.stride(), *x.stride()),
-                                         REVERSE=False, TERMS=terms, unroll=UNROLL)
-    gpu.launch(_walk, x, C, length, r, i, x, z, decay, gpu.contiguous(start), y, h, *r.stride(), *x.stride(), *z.stride(), TERMS=terms, unroll=UNROLL)
+    (r, i), decay = gates.chunk(2, dim=-1), decay.contiguous()
+    C, length, start = gpu.cut(_chunk_ends, x, n_chunks, h0, (r, i, x), decay, REVERSE=False, unroll=UNROLL)
+    gpu.launch(_walk, x, C, length, (r, x, z), i, decay, start, y, h, unroll=UNROLL)
     return y, h
 
 
@@ -164,21 +159,12 @@ def bd_lru_backward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tens
                     n_chunks: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     """From grad_y [B, N, H] (any strides) and grad_last, the gradient of h[:, -1] [B, H] or None: those of gates [B, N, 2H], x, z [B, N, H], log decay [H]
     (float32, or float64 for float64; divided by decay, that of decay) and h0 ([B, H], None without h0). h: bd_lru_forward's. N is at least 1."""
-    (r, i), terms, decay, (B, _, H) = gates.chunk(2, dim=-1), _terms(x), decay.contiguous(), x.shape
+    (r, i), decay, (B, _, H) = gates.chunk(2, dim=-1), decay.contiguous(), x.shape
     empty = functools.partial(torch.empty, device=x.device)
     grad_gates, grad_x, grad_z = empty(gates.shape, dtype=gates.dtype), empty(x.shape, dtype=x.dtype), empty(z.shape, dtype=z.dtype)
-    C, length = gpu.chunks(x, n_chunks) if x.numel() else (1, 0)
-    q = empty((C * B, H), dtype=decay.dtype)
-    grad_h0 = None if h0 is None else torch.zeros(h0.shape, dtype=h0.dtype, device=h0.device)
-    if x.numel() == 0:
-        return grad_gates, grad_x, grad_z, q.zero_().sum(0), grad_h0
-    start = grad_last if C == 1 else gpu.starts(_chunk_ends, x, C, length, grad_last, (r, z, grad_y, decay), (*r.stride(), *z.stride(), *grad_y.stride()),
-                                                REVERSE=True, TERMS=terms, unroll=UNROLL)
-    gpu.launch(_walk_back, x, C, length, r, i, x, z, decay, h, gpu.contiguous(h0), grad_y, gpu.contiguous(start), *grad_gates.chunk(2, dim=-1),
-               grad_x, grad_z, q, grad_h0, *r.stride(), *x.stride(), *z.stride(), *grad_y.stride(), TERMS=terms, unroll=UNROLL_BACK)
+    h0, grad_h0 = (None, None) if h0 is None else (h0.contiguous(), h0.new_zeros(h0.shape))
+    C, length, start = gpu.cut(_chunk_ends, x, n_chunks, grad_last, (r, z, grad_y), decay, REVERSE=True, unroll=UNROLL)
+    q = empty((C * B, H), dtype=decay.dtype) if x.numel() else decay.new_zeros(1, H)
+    gpu.launch(_walk_back, x, C, length, (r, x, z, grad_y), i, decay, h, h0, start, *grad_gates.chunk(2, dim=-1), grad_x, grad_z, q, grad_h0,
+               unroll=UNROLL_BACK)
     return grad_gates, grad_x, grad_z, q.sum(0), grad_h0
-
-
-def _terms(like: Tensor) -> int:
-    """Terms of the series below t = 0.25: the next one, t^terms / (terms + 1)!, is less than a rounding of the first."""
-    return 12 if like.dtype == torch.float64 else 6

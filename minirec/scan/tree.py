@@ -1,7 +1,6 @@
 """Two parallel scans in plain PyTorch, to be read (notebook 09). Both need about log2 N steps, each over many positions at once.
 
-A pair (a, b) stands for the step h -> a h + b. Two steps, first (a1, b1), then (a2, b2), are again such a step: (a1 a2, a2 b1 + b2).
-That product is associative, so it may be taken in any order of brackets. The state before the first pair is zero.
+A pair (a, b) stands for the step h -> a h + b. To `combine` two is associative, so any order of brackets will do. The first pair meets h = 0.
 """
 
 import torch
@@ -24,10 +23,7 @@ def hillis_steele(a: Tensor, b: Tensor) -> Tensor:
 
 
 def blelloch(a: Tensor, b: Tensor) -> Tensor:
-    """a, b [B, N, D] -> h [B, N, D], for any N: join neighbours, scan the half as long sequence of pairs, then fill in the positions between.
-
-    2 log2 N rounds, but only about 2 N products: each level handles half of the one above.
-    """
+    """a, b [B, N, D] -> h [B, N, D]: join neighbours, scan the pairs, half as many, and fill in between. 2 log2 N rounds, but only about 2 N products."""
     n = a.shape[1]
     if n == 1:
         return b

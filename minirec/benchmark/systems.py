@@ -1,0 +1,193 @@
+"""Every system at the papers' sizes: training, inference, memory, and how they grow with N, d and the batch (GLINT-RU, Table 3).
+
+B rows, N positions, d model width.
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from minirec.data.batching import TrainingBatches
+from minirec.data.datasets import find_file, load_dataset
+from minirec.data.planted import generate_planted
+from minirec.losses import full_softmax_loss, represent
+from minirec.models import MODELS, build_model, model_options
+from minirec.models.base import NeuralRecommender
+from minirec.profiling import peak_memory, take_turns
+
+SIZES = {"beauty": (64, 100), "ml-1m": (128, 200)}  # d and N; Video Games has those of Beauty
+SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
+AUGMENTED = "a sample a prefix, padded"  # the one way to train that all of them share: the papers'
+ROWS_AT_ONCE = 256  # of inference, whichever the model
+N_USERS = 6_000  # of planted data
+TOKENS = 2**14  # positions at a time while N, d or the batch grows
+WEIGHTS_UP_TO = 2**27  # a system that needs more at some N is left out there
+
+
+def split_of(name: str, n_users: int | None):
+    """(the split, what to call it): the real data where they are here, else planted histories."""
+    if find_file(name) is not None and n_users is None:
+        return load_dataset(name).split(), name
+    return generate_planted(0, n_users=n_users or N_USERS).split(), f"planted, for want of {name}"
+
+
+def build(name: str, n_items: int, **options):
+    """A model with those of the options that it has, on the GPU if there is one."""
+    torch.manual_seed(0)
+    return build_model(name, n_items, **{key: value for key, value in options.items() if key in model_options(name)}).to(device())
+
+
+def device() -> str:
+    """The GPU, if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Side:
+    """One way through an epoch: a system, its batches and number of threads; and one step of it. augmented: on a sample for every prefix."""
+
+    def __init__(self, split, name: str, d_model: int, max_len: int, *, augmented: bool = False, pad: bool = False, train: bool = True, **options):
+        self.model = build(name, split.interactions.n_items, d_model=d_model, max_len=max_len, **options)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
+        self.objective = "prefix" if augmented else self.model.objective
+        self.split, self.max_len, self.pad, self.train, self.threads = split, max_len, pad, train, torch.get_num_threads()
+
+    def sample(self, batch_size: int, n: int) -> "Side":
+        """Takes n of an epoch's batches, spread evenly over their sizes."""
+        epoch = TrainingBatches(self.split, self.objective, self.max_len, batch_size, 0, prefixes_per_user=2**31 if self.objective == "prefix" else 1).epoch(0)
+        batches = sorted((epoch[i] for i in np.random.default_rng(0).permutation(len(epoch))[:20 * n]), key=lambda batch: batch.inputs.shape[1])
+        middles = ((np.arange(n) + 0.5) * len(batches) / n).astype(int)
+        batches = [batches[i] for i in sorted(set(middles))]
+        self.batches = [(torch.from_numpy(self.padded(batch.inputs)).to(device()), torch.from_numpy(batch.targets).to(device())) for batch in batches]
+        self.times = len(epoch) / len(batches)
+        return self
+
+    def padded(self, items):
+        """items [B, N], as wide as max_len if this side pads."""
+        return np.pad(items, ((0, 0), (0, self.max_len - items.shape[1]))) if self.pad else items
+
+    def represent(self, items, targets):
+        """The representation that goes with every target, and the targets; GLINT-RU's of prefixes by the model as written, not by its shortcut."""
+        if self.objective == "prefix" and self.model.name == "glint-ru":
+            return self.model(items)[torch.arange(len(items)), (items > 0).sum(1) - 1], targets
+        return represent(self.model, self.objective, items, targets)
+
+    def loss(self, items, targets):
+        """The training loss; without `train` a sum that needs no item scores."""
+        representations, targets = self.represent(items, targets)
+        return full_softmax_loss(representations, self.model.output_weights(), targets) if self.train else representations.sum()
+
+    def run(self) -> None:
+        """The sampled batches: forward and backward, and with train the loss and Adam's step."""
+        torch.set_num_threads(self.threads)
+        for items, targets in self.batches:
+            self.optimizer.zero_grad(set_to_none=True)
+            self.loss(items, targets).backward()
+            if self.train:
+                self.optimizer.step()
+
+    def tune(self, batch_sizes, n: int) -> "Side":
+        """Chooses batch size and threads by the time of an epoch, from a sample for each."""
+        times = {}
+        choices = sorted({1, torch.get_num_threads()})
+        for batch_size in batch_sizes:
+            self.sample(batch_size, max(1, n // 4))
+            for self.threads in choices:
+                self.run()
+                begin = time.perf_counter()
+                self.run()
+                times[batch_size, self.threads] = (time.perf_counter() - begin) * self.times
+        self.batch_size, self.threads = min(times, key=times.get)
+        torch.set_num_threads(choices[-1])
+        return self.sample(self.batch_size, n)
+
+
+def _sides(split, d_model: int, max_len: int, n: int, rows: int):
+    """(way, {system: its side}): once each system's own objective, in one pass where it has one; once the same augmented, padded samples for all."""
+    def own(name):
+        return Side(split, name, d_model, max_len).sample(2048, n)
+
+    def augmented(name):
+        return Side(split, name, d_model, max_len, augmented=True, pad=True).sample(rows, max(1, n // 4))
+
+    for way, make in (("own objective", own), (AUGMENTED, augmented)):
+        yield way, {name: make(name) for name in SYSTEMS}
+
+
+def benchmark_train(n_users: int | None = None, repeats: int = 3, sizes=None, n: int = 8, rows: int = 64) -> pd.DataFrame:
+    """An epoch of each system, from a sample of its batches: of 2,048 targets by its own objective; of `rows` padded prefixes, the same for all. By time."""
+    frames = []
+    for data, (d_model, max_len) in (sizes or SIZES).items():
+        split, name = split_of(data, n_users)
+        for way, sides in _sides(split, d_model, max_len, n, rows):
+            frames.append(take_turns(f"epoch, {way}, {name}, d = {d_model}, N = {max_len}", {system: side.run for system, side in sides.items()}, repeats,
+                                     {system: side.times for system, side in sides.items()}))
+    return ranked(pd.concat(frames))
+
+
+def benchmark_memory(n_users: int | None = None, sizes=None, rows: int = 64) -> pd.DataFrame:
+    """Column mib: what one training step and one inference of 256 rows need at most at a time, beside the weights and Adam's state."""
+    found = []
+    for data, (d_model, max_len) in (sizes or SIZES).items():
+        split, name = split_of(data, n_users)
+        for way, sides in _sides(split, d_model, max_len, 1, rows):
+            found += [(f"training step, {way}, {name}, d = {d_model}, N = {max_len}", system, peak_memory(side.run)) for system, side in sides.items()]
+        items = _histories(ROWS_AT_ONCE, max_len, split.interactions.n_items)
+        found += [(f"inference, {ROWS_AT_ONCE} rows, {name}, d = {d_model}, N = {max_len}", system, peak_memory(lambda side=side: _infer(side.model, items)))
+                  for system, side in sides.items()]
+    return pd.DataFrame(found, columns=["case", "name", "mib"])
+
+
+def benchmark_inference(repeats: int = 3, sizes=((64, 50), (64, 100), (64, 200), (128, 200), (64, 1000)), n_histories: int = 2048, n_items: int = 12_101) -> pd.DataFrame:
+    """n_histories representations after histories of N: read whole, as the papers measure; and by one step from a stored state, for those that have one."""
+    frames = []
+    for d_model, n in sizes:
+        models = {name: build(name, n_items, d_model=d_model, max_len=n).eval() for name in SYSTEMS}
+        models["sasrec, one layer"] = build("sasrec", n_items, d_model=d_model, max_len=n, n_layers=1).eval()
+        items = _histories(n_histories, n, n_items)
+        whole = {name: (lambda model=model: _infer(model, items)) for name, model in models.items()}
+        states = {name: model.init_state(n_histories) for name, model in models.items() if hasattr(model, "step")}
+        serve = {name: (lambda name=name: _serve(models[name], states[name], items[:, 0])) for name in states}
+        frames += [take_turns(f"{what} {n_histories:,} histories of {n}, d = {d_model}", runs, repeats)
+                   for what, runs in (("reading", whole), ("one more item after", {**whole, **serve}))]
+    return ranked(pd.concat(frames))
+
+
+def benchmark_length(repeats: int = 3, lengths=(50, 200, 1000, 10_000), widths=(32, 64, 128, 256), batches=(1, 16, 256), tokens: int = TOKENS) -> pd.DataFrame:
+    """Forward and backward of every system, without item scores, over the same number of positions as rows get longer; then wider; then more at a time."""
+    grid = [(f"{tokens:,} positions in rows of N = {n:,}, d = 64", max(1, tokens // n), n, 64) for n in lengths]
+    grid += [(f"{tokens:,} positions in rows of N = 100, d = {d}", max(1, tokens // 100), 100, d) for d in widths]
+    grid += [(f"{b} rows of N = 100, d = 64", b, 100, 64) for b in batches]
+    frames = []
+    for case, rows, n, d_model in grid:
+        runs, items = {}, _histories(rows, n, 1000)
+        for name in SYSTEMS:
+            if name == "smlp4rec" and 6 * n * n > WEIGHTS_UP_TO:  # its weights grow with N squared
+                continue
+            model = build(name, 1000, d_model=d_model, max_len=n + 1)
+            runs[name] = lambda model=model: (model.encode if model.objective == "next-item" else model.last)(items).sum().backward()
+        frames.append(take_turns(case, runs, repeats))
+    return pd.concat(frames, ignore_index=True)
+
+
+def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Each case sorted by seconds, ratio to GLINT-RU's."""
+    glint = frame[frame["name"] == "glint-ru"].set_index("case")["seconds"]
+    frame = frame.assign(ratio=frame["seconds"] / frame["case"].map(glint), order=pd.factorize(frame["case"])[0])
+    return frame.sort_values(["order", "seconds"]).drop(columns="order").reset_index(drop=True)
+
+
+def _histories(rows: int, n: int, n_items: int) -> torch.Tensor:
+    return torch.randint(1, n_items + 1, (rows, n), generator=torch.Generator().manual_seed(0)).to(device())
+
+
+@torch.inference_mode()
+def _infer(model, items) -> None:
+    for rows in items.split(ROWS_AT_ONCE):
+        model.last(rows)
+
+
+@torch.inference_mode()
+def _serve(model, state, items) -> None:
+    model.step(state, items)

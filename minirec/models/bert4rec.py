@@ -1,0 +1,40 @@
+"""BERT4Rec (Sun et al., 2019): bidirectional self-attention, trained to fill in hidden items.
+
+To recommend, a mask token is appended and what it is filled with is read. Where others differ: a bias for each item is added to the scores, which the
+contract's inner product has no room for; and the framework that the GLINT-RU paper measured it in makes room for the mask token by dropping the
+oldest item of every row, ours only of a row that is full.
+
+B batch, N positions, d model width, V items; the mask token is V + 1.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minirec.layers.attention import SoftmaxAttention
+from minirec.models.transformer import TransformerRecommender
+
+
+class BERT4Rec(TransformerRecommender):
+    """A bidirectional transformer, and LayerNorm(GELU(W x + b)) before the scores."""
+
+    name = "bert4rec"
+    objective = "cloze"
+
+    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 2, n_heads: int = 2, dropout: float = 0.2, max_len: int = 200):
+        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: SoftmaxAttention(d_model, n_heads, dropout=dropout))
+        self.head = nn.Sequential(nn.Linear(d_model, d_model), nn.GELU(), nn.LayerNorm(d_model, eps=1e-12))
+
+    def encode(self, items: Tensor) -> Tensor:
+        """items [B, N], some of them the mask token -> [B, N, d]; every position sees the whole row."""
+        return self.head(self.transform(items, items > 0))
+
+    def last(self, items: Tensor) -> Tensor:
+        """items [B, N] -> [B, d], at a mask token behind each row's last item; a row that is full drops its oldest item for it."""
+        self.check_length(items)
+        lengths = (items > 0).sum(1)
+        dropped = (lengths + 1 - self.max_len).clamp_min(0)
+        masked = F.pad(items, (0, 1)).scatter(1, lengths[:, None], self.n_items + 1)
+        at = torch.arange(masked.shape[1], device=items.device) + dropped[:, None]
+        masked = F.pad(masked, (0, int(dropped.max()))).gather(1, at)
+        return self.encode(masked)[torch.arange(len(items), device=items.device), lengths - dropped]
