@@ -1,4 +1,4 @@
-"""What a piece of work costs: its time, memory, operations and bytes, and the least time that this machine could do it in.
+"""What a piece of work costs: its time, memory, operations and bytes, and the least time that this machine could do it in (notebook 13).
 
 B rows, N positions, d model width, L layers, V items. One multiply-add is two operations (FLOPs).
 """

@@ -1,4 +1,4 @@
-"""The papers' tables out of run records: which runs they need, training those that are missing, and ours beside the papers'."""
+"""The papers' tables out of run records: which runs they need, training those that are missing, and ours beside the papers' (notebook 12)."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from scipy import stats
 from minirec.benchmark import BENCHMARKS
 from minirec.data.datasets import find_file, load_dataset
 from minirec.files import atomic_write
-from minirec.models import build_model, model_options
+from minirec.models import MODELS, build_model, model_options
 from minirec.results import load_records, provenance, record_run, refuse_existing, save_record
 from minirec.training import FIT_DEFAULTS, fit
 
@@ -30,6 +30,7 @@ RECBLR = {"ml-1m": {"lr": 3e-3, "lr_schedule": "cosine", "epochs": 40, "patience
 METRICS = ("recall", "mrr", "ndcg")
 CHECKPOINTS = Path("runs/reproduce")
 RESULTS = re.compile("(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
+PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}  # d and N
 TIMED = ("train", "inference", "memory")  # the benchmarks behind Table 3
 
 
@@ -74,10 +75,10 @@ def units(table: int | None = None, figure: int | None = None, *, data=None, see
 
 def find(records: pd.DataFrame, unit: Unit) -> pd.DataFrame:
     """The records of this unit: the same model, options and data, and the same settings but for how long it was to train."""
-    settings = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")} | unit.settings
+    settings = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")} | {"objective": MODELS[unit.model].objective} | unit.settings
     wanted = {"model": unit.model, "data": unit.data} | {f"options.{key}": value for key, value in (model_options(unit.model) | unit.options).items()}
     wanted |= {f"settings.{key}": value for key, value in settings.items() if key not in ("epochs", "patience")}
-    fits = pd.Series(True, index=records.index) & (records["settings.objective"] != "prefix" if unit.model in ("glint-ru", "recblr") else True)
+    fits = pd.Series(True, index=records.index)
     for key, value in wanted.items():
         if key not in records:
             return records.iloc[:0]
@@ -85,11 +86,12 @@ def find(records: pd.DataFrame, unit: Unit) -> pd.DataFrame:
     return records[fits]
 
 
-def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: float | None = None, unit_budget: float | None = None, say=print) -> None:
+def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: float | None = None, unit_budget: float | None = None,
+        checkpoints=CHECKPOINTS, say=print) -> None:
     """Trains those units that have no record in the folder `out`, one after the other, and leaves a record of each as it ends.
 
     budget: seconds for this call; a run that it cuts short is continued by the next call, from its checkpoint. unit_budget: seconds of training after
-    which a run ends for good, and is recorded as ended by its budget. Ctrl-C is a budget that ends now.
+    which a run ends for good, and is recorded as ended by its budget. Ctrl-C is a budget that ends now. checkpoints: the folder for unfinished runs.
     """
     begin, loaded = time.monotonic(), {}
     for unit in todo:
@@ -102,7 +104,7 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
             return
         if unit.data not in loaded:
             loaded = {unit.data: load_dataset(unit.data, data_home=data_home).split()}
-        split, checkpoint = loaded[unit.data], CHECKPOINTS / f"{unit.name}.ckpt"
+        split, checkpoint = loaded[unit.data], Path(checkpoints) / f"{unit.name}.ckpt"
 
         def stop(history) -> None:
             if (budget is not None and time.monotonic() - begin >= budget) or _spent(history, unit_budget):
@@ -191,11 +193,11 @@ def efficiency_beside_paper(out) -> pd.DataFrame:
         path = Path(out) / "benchmarks" / f"{what}.json"
         frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"]) if path.exists() else pd.DataFrame(columns=["case", "name", value])
         for title, each in frame[frame["case"].str.startswith(case)].groupby("case", sort=False):
-            data = "ml-1m" if "N = 200" in title or "ml-1m" in title or "of 200" in title else "beauty"
-            theirs = said[said["data"] == data].set_index("system")[printed]
+            size = tuple(int(re.search(pattern, title)[1]) for pattern in (r"d = (\d+)", r"(?:N =|of) (\d+)"))
+            theirs = said[said["data"] == PAPER_SIZES.get(size)].set_index("system")[printed]
             ours = each.set_index("name")[value]
             rows += [{"case": title, "system": names.get(name, name), value: ours[name], "ratio": ours[name] / ours["glint-ru"],
-                      "paper ratio": theirs.get(names.get(name), np.nan) / theirs["GLINT-RU"]} for name in ours.index]
+                      "paper ratio": theirs.get(names.get(name), np.nan) / theirs.get("GLINT-RU", np.nan)} for name in ours.index]
     return pd.DataFrame(rows)
 
 

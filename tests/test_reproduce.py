@@ -14,10 +14,9 @@ from minirec.training import fit
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    """Two systems on the planted set, small and for three epochs, with their checkpoints in a folder of the test's own."""
+    """Two systems on the planted set, small and for three epochs."""
     monkeypatch.setattr(reproduce, "DATA", {"beauty": ("planted", 8, 10, 0.1)})
     monkeypatch.setattr(reproduce, "SYSTEMS", {"GRU4Rec": "gru4rec", "SASRec": "sasrec"})
-    monkeypatch.setattr(reproduce, "CHECKPOINTS", tmp_path / "checkpoints")
     return [reproduce.Unit(unit.row, unit.paper_data, unit.data, unit.model, unit.options, unit.settings | {"epochs": 3, "batch_size": 4096, "device": "cpu"})
             for unit in reproduce.units(2, seeds=(0, 1)) if unit.row == "GRU4Rec"]
 
@@ -37,30 +36,30 @@ def test_every_row_of_the_papers_tables_has_its_runs():
 
 def test_missing_runs_are_trained_once_and_recorded(tiny, tmp_path):
     said = []
-    reproduce.run(tiny, tmp_path, command=["python"], say=said.append)
+    reproduce.run(tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append)
     records = load_records(tmp_path)
     assert [len(reproduce.find(records, unit)) for unit in tiny] == [1, 1] and len(said) == 2
     assert set(records["ended"]) == {"budget"} and not list((tmp_path / "checkpoints").glob("*"))
-    reproduce.run(tiny, tmp_path, command=["python"], say=said.append)
+    reproduce.run(tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append)
     assert len(said) == 2  # nothing is left to do
 
 
 def test_a_call_that_is_cut_short_leaves_no_record_and_the_next_one_continues(tiny, tmp_path, monkeypatch):
     stopped = []
     monkeypatch.setattr(reproduce, "fit", lambda *arguments, **options: (stopped.append(fit(*arguments, **options)), stopped[-1])[1])
-    reproduce.run(tiny[:1], tmp_path, command=["python"], budget=1e-9, say=lambda line: None)
+    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", budget=1e-9, say=lambda line: None)
     assert not stopped  # the budget was gone before the first run
     clock = iter([0.0, 0.0, 9.0, 0.0, *[0.0] * 9])
     monkeypatch.setattr(reproduce.time, "monotonic", lambda: next(clock))
-    reproduce.run(tiny[:1], tmp_path, command=["python"], budget=5.0, say=lambda line: None)
+    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", budget=5.0, say=lambda line: None)
     assert len(stopped[0].epochs) == 1 and not list(tmp_path.glob("*.json"))
-    reproduce.run(tiny[:1], tmp_path, command=["python"], budget=5.0, say=lambda line: None)
+    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", budget=5.0, say=lambda line: None)
     assert [entry["epoch"] for entry in stopped[1].epochs] == [1, 2, 3]
     assert stopped[1].epochs[0] == stopped[0].epochs[0] and len(load_records(tmp_path)) == 1
 
 
 def test_a_run_that_has_used_its_own_budget_is_recorded_as_such(tiny, tmp_path):
-    reproduce.run(tiny[:1], tmp_path, command=["python"], unit_budget=1e-9, say=lambda line: None)
+    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", unit_budget=1e-9, say=lambda line: None)
     record = load_records(tmp_path).iloc[0]
     assert (record["ended"], record["stopped"], len(record["history"])) == ("budget", "interrupted", 1)
 

@@ -15,7 +15,7 @@ from minirec.data.planted import generate_planted
 from minirec.losses import full_softmax_loss, represent
 from minirec.models import MODELS, build_model, model_options
 from minirec.models.base import NeuralRecommender
-from minirec.profiling import peak_memory, take_turns
+from minirec.profiling import keep_memory, peak_memory, take_turns
 
 SIZES = {"beauty": (64, 100), "ml-1m": (128, 200)}  # d and N; Video Games has those of Beauty
 SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
@@ -82,10 +82,14 @@ class Side:
         """The sampled batches: forward and backward, and with train the loss and Adam's step."""
         torch.set_num_threads(self.threads)
         for items, targets in self.batches:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.drop()
             self.loss(items, targets).backward()
             if self.train:
                 self.optimizer.step()
+
+    def drop(self) -> None:
+        """Frees the gradients, so that a measurement of memory ends as it began."""
+        self.optimizer.zero_grad(set_to_none=True)
 
     def tune(self, batch_sizes, n: int) -> "Side":
         """Chooses batch size and threads by the time of an epoch, from a sample for each."""
@@ -106,17 +110,22 @@ class Side:
 def _sides(split, d_model: int, max_len: int, n: int, rows: int):
     """(way, {system: its side}): once each system's own objective, in one pass where it has one; once the same augmented, padded samples for all."""
     def own(name):
-        return Side(split, name, d_model, max_len).sample(2048, n)
+        side = Side(split, name, d_model, max_len)
+        return side.sample(2048 if side.objective != "prefix" else 4 * rows, n)
 
     def augmented(name):
-        return Side(split, name, d_model, max_len, augmented=True, pad=True).sample(rows, max(1, n // 4))
+        return Side(split, name, d_model, max_len, augmented=True, pad=True).sample(rows, max(1, n // 2))
 
     for way, make in (("own objective", own), (AUGMENTED, augmented)):
         yield way, {name: make(name) for name in SYSTEMS}
 
 
-def benchmark_train(n_users: int | None = None, repeats: int = 3, sizes=None, n: int = 8, rows: int = 64) -> pd.DataFrame:
-    """An epoch of each system, from a sample of its batches: of 2,048 targets by its own objective; of `rows` padded prefixes, the same for all. By time."""
+def benchmark_train(n_users: int | None = None, repeats: int = 3, sizes=None, n: int = 4, rows: int = 64) -> pd.DataFrame:
+    """An epoch over every target, from a sample of its batches, by time: by each system's own objective, and by the papers' padded samples, the same for all.
+
+    A batch has 2,048 targets; where a prefix is a sample, 4 `rows` of like length, or `rows` padded ones.
+    """
+    keep_memory()
     frames = []
     for data, (d_model, max_len) in (sizes or SIZES).items():
         split, name = split_of(data, n_users)
@@ -132,15 +141,17 @@ def benchmark_memory(n_users: int | None = None, sizes=None, rows: int = 64) -> 
     for data, (d_model, max_len) in (sizes or SIZES).items():
         split, name = split_of(data, n_users)
         for way, sides in _sides(split, d_model, max_len, 1, rows):
-            found += [(f"training step, {way}, {name}, d = {d_model}, N = {max_len}", system, peak_memory(side.run)) for system, side in sides.items()]
+            found += [(f"training step, {way}, {name}, d = {d_model}, N = {max_len}", system, peak_memory(lambda side=side: (side.run(), side.drop())))
+                      for system, side in sides.items()]
         items = _histories(ROWS_AT_ONCE, max_len, split.interactions.n_items)
         found += [(f"inference, {ROWS_AT_ONCE} rows, {name}, d = {d_model}, N = {max_len}", system, peak_memory(lambda side=side: _infer(side.model, items)))
                   for system, side in sides.items()]
     return pd.DataFrame(found, columns=["case", "name", "mib"])
 
 
-def benchmark_inference(repeats: int = 3, sizes=((64, 50), (64, 100), (64, 200), (128, 200), (64, 1000)), n_histories: int = 2048, n_items: int = 12_101) -> pd.DataFrame:
+def benchmark_inference(repeats: int = 3, sizes=((64, 50), (64, 100), (128, 200)), n_histories: int = 2048, n_items: int = 12_101) -> pd.DataFrame:
     """n_histories representations after histories of N: read whole, as the papers measure; and by one step from a stored state, for those that have one."""
+    keep_memory()
     frames = []
     for d_model, n in sizes:
         models = {name: build(name, n_items, d_model=d_model, max_len=n).eval() for name in SYSTEMS}
@@ -156,6 +167,7 @@ def benchmark_inference(repeats: int = 3, sizes=((64, 50), (64, 100), (64, 200),
 
 def benchmark_length(repeats: int = 3, lengths=(50, 200, 1000, 10_000), widths=(32, 64, 128, 256), batches=(1, 16, 256), tokens: int = TOKENS) -> pd.DataFrame:
     """Forward and backward of every system, without item scores, over the same number of positions as rows get longer; then wider; then more at a time."""
+    keep_memory()
     grid = [(f"{tokens:,} positions in rows of N = {n:,}, d = 64", max(1, tokens // n), n, 64) for n in lengths]
     grid += [(f"{tokens:,} positions in rows of N = 100, d = {d}", max(1, tokens // 100), 100, d) for d in widths]
     grid += [(f"{b} rows of N = 100, d = 64", b, 100, 64) for b in batches]

@@ -113,7 +113,7 @@ def _tensor(value) -> torch.Tensor:
     """As a tensor; Python floats and lists of them are float64."""
     if isinstance(value, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in value):
         return torch.stack(list(value)).detach()
-    return value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(np.asarray(value))
+    return value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
 
 
 def _show(value) -> str:
