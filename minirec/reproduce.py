@@ -92,14 +92,14 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
 
     budget: seconds for this call; a run that it cuts short is continued by the next call, from its checkpoint. unit_budget: seconds of training after
     which a run ends for good, and is recorded as ended by its budget. Ctrl-C is a budget that ends now. checkpoints: the folder for unfinished runs.
+    Raises ValueError where something in `out` is not a record, and FileExistsError where another run's record has this one's name.
     """
     begin, loaded = time.monotonic(), {}
     for unit in todo:
-        try:
-            if len(find(load_records(out), unit)):
-                continue
-        except ValueError:  # no record at all yet, or one that is damaged: saving will refuse to replace it
-            refuse_existing(Path(out) / f"{unit.name}.json")
+        path = Path(out) / f"{unit.name}.json"
+        if any(Path(out).glob("*.json")) and len(find(load_records(out), unit)):
+            continue
+        refuse_existing(path)
         if budget is not None and time.monotonic() - begin >= budget:
             return
         if unit.data not in loaded:
@@ -119,7 +119,7 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
             say(f"{unit.name}: {len(history.epochs)} epochs so far; the same command continues it")
             return
         record = record_run(model, split, history, command)
-        save_record(Path(out) / f"{unit.name}.json", record)
+        save_record(path, record)
         checkpoint.unlink(missing_ok=True)
         figures = record["metrics"]["test"][unit.settings["select"]]
         say(f"{unit.name}: {record['ended']} after {len(history.epochs)} epochs, {record['seconds'] / 60:.1f} min, test NDCG@10 {figures['ndcg']:.4f}")

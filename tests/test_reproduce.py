@@ -64,6 +64,16 @@ def test_a_run_that_has_used_its_own_budget_is_recorded_as_such(tiny, tmp_path):
     assert (record["ended"], record["stopped"], len(record["history"])) == ("budget", "interrupted", 1)
 
 
+def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "fit", lambda *arguments, **options: pytest.fail("trained"))
+    record(tmp_path, tiny[0].name, reproduce.units(figure=2)[0], 0, 0.3)  # another run under this one's name
+    with pytest.raises(FileExistsError, match="never replaced"):
+        reproduce.run(tiny, tmp_path, command=["python"])
+    (tmp_path / "damaged.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged.json is not a run record"):
+        reproduce.run(tiny, tmp_path, command=["python"])
+
+
 def record(folder, name, unit, seed, ndcg):
     settings = {"seed": seed, "select": "popular-100", "lr": 1e-3, "lr_schedule": "constant", "batch_size": 2048, "precision": "float32", "objective": "next-item"}
     figures = {"recall": ndcg + 0.1, "mrr": ndcg - 0.1, "ndcg": ndcg, "users": 1000}
