@@ -5,6 +5,7 @@ B rows, N positions, d model width, L layers, V items. One multiply-add is two o
 
 import ctypes
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -18,6 +19,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler need not announce itself on stderr
 
 MULTIPLY_ADDS = {  # of one position of a row of N through the layers, by name: from d, N and the model's options; the item scores take d V more a target
     "gru4rec": lambda d, n, o: 20 * d**2,

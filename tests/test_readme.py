@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands parse, its Python runs, its picture is the notebook's, its links lead somewhere."""
+"""The README keeps its word: its commands parse, its Python runs, its pictures are the notebooks', its links lead somewhere."""
 
 import base64
 import re
@@ -30,11 +30,13 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert isinstance(names["history"], minirec.History) and (tmp_path / "model.pt").exists()
 
 
-def test_the_picture_is_the_one_that_the_first_notebook_draws():
-    notebook = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", 4)
-    drawn = [base64.b64decode(output.data["image/png"]) for cell in notebook.cells if "plot_gap(" in cell.source
-             for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-    assert drawn == [(ROOT / "docs" / "gap.png").read_bytes()]
+@pytest.mark.parametrize(("picture", "notebook", "drawn_by"), [("gap", "00_start_here", "plot_gap("), ("learning-curves", "12_full_training", "Each run keeps"),
+                                                              ("speed", "13_profiling", "epochs_on(\"beauty\")")])
+def test_each_picture_is_the_one_that_its_notebook_draws(picture, notebook, drawn_by):
+    cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells
+    drawn = [base64.b64decode(output.data["image/png"]) for cell in cells if cell.cell_type == "code" and drawn_by in cell.source
+             for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert drawn == [(ROOT / "docs" / f"{picture}.png").read_bytes()] and f"](docs/{picture}.png)" in TEXT
 
 
 def test_the_results_are_those_of_the_records():

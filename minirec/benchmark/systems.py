@@ -121,7 +121,7 @@ def _sides(split, d_model: int, max_len: int, n: int, rows: int):
 
 
 def benchmark_train(n_users: int | None = None, repeats: int = 3, sizes=None, n: int = 4, rows: int = 64) -> pd.DataFrame:
-    """An epoch over every target, from a sample of its batches, by time: by each system's own objective, and by the papers' padded samples, the same for all.
+    """An epoch over every target (of BERT4Rec's own: every hidden one), from a sample of its batches; by each own objective, and by padded samples for all.
 
     A batch has 2,048 targets; where a prefix is a sample, 4 `rows` of like length, or `rows` padded ones.
     """
