@@ -213,12 +213,12 @@ def results_section(out) -> str:
     missing = frame[frame["n_seeds"] == 0].groupby("data", sort=False)["system"].agg(", ".join)
     lines += ["", "Not run: " + "; ".join(f"{names} on {data}" for data, names in missing.items()) + ".", "",
               "**Full ranking** of all items, on test, of the same runs and of RecBLR's own setting:", "", "| data | system | Recall | MRR | NDCG |", "|---|---|---|---|---|"]
-    records = load_records(out)
+    records, names = load_records(out), {ours: name for name, (ours, *_) in DATA.items()}
     for unit in [*units(2), *units()]:
         for _, record in find(records, unit).iloc[:1].iterrows():
             chosen = f"chosen by {unit.settings['select']}"
             figures = " | ".join(f"{record[f'metrics.test.full.{metric}']:.4f}" for metric in METRICS)
-            lines.append(f"| {unit.paper_data} | {unit.row}, {chosen} | {figures} |")
+            lines.append(f"| {names[unit.data]} | {unit.row}, {chosen} | {figures} |")
     return "\n".join(lines) + "\n"
 
 
