@@ -97,7 +97,7 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
     begin, loaded = time.monotonic(), {}
     for unit in todo:
         path = Path(out) / f"{unit.name}.json"
-        if any(Path(out).glob("*.json")) and len(find(load_records(out), unit)):
+        if len(find(_recorded(out), unit)):
             continue
         refuse_existing(path)
         if budget is not None and time.monotonic() - begin >= budget:
@@ -123,6 +123,11 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
         checkpoint.unlink(missing_ok=True)
         figures = record["metrics"]["test"][unit.settings["select"]]
         say(f"{unit.name}: {record['ended']} after {len(history.epochs)} epochs, {record['seconds'] / 60:.1f} min, test NDCG@10 {figures['ndcg']:.4f}")
+
+
+def _recorded(out) -> pd.DataFrame:
+    """The records of a folder, which may have none yet."""
+    return load_records(out) if any(Path(out).glob("*.json")) else pd.DataFrame()
 
 
 def _spent(history, unit_budget) -> bool:
@@ -151,14 +156,14 @@ def beside_paper(todo: list[Unit], out, table: int | None = None) -> pd.DataFram
     n_seeds: 0 where it was not run. interval: half of the 95% interval of our mean NDCG over seeds, from two seeds on. sigmas: the difference of Recall
     in standard errors, as if two separate draws of as many users were compared. ended: "converged", or "budget" if a seed ended so, or "not run".
     """
-    records, rows = load_records(out), []
+    records, rows = _recorded(out), []
     printed = paper(table) if table in (2, 4) else pd.DataFrame(columns=["system", "data", *METRICS])
     first, protocol = printed.columns[0], "full" if todo and todo[0].settings["select"] == "full" else "popular-100"
     for row, data in dict.fromkeys((unit.row, unit.paper_data) for unit in todo):
         mine = [find(records, unit) for unit in todo if (unit.row, unit.paper_data) == (row, data)]
         mine = pd.concat([each.iloc[:1] for each in mine]) if mine else records.iloc[:0]
         theirs = printed[(printed[first] == row) & (printed["data"] == data)]
-        entry = {first: row, "data": data, "n_seeds": len(mine), "ended": min(mine["ended"], default="not run")}
+        entry = {first: row, "data": data, "n_seeds": len(mine), "ended": min(mine.get("ended", []), default="not run")}
         for metric in METRICS:
             ours = mine[f"metrics.test.{protocol}.{metric}"].mean() if len(mine) else np.nan
             said = theirs[metric].iloc[0] if len(theirs) else np.nan

@@ -97,6 +97,10 @@ def test_ours_stands_beside_the_papers_with_interval_and_sigmas(tmp_path):
     assert table.loc["SASRec", "ended"] == "not run" and table.loc["SASRec", "n_seeds"] == 0 and math.isnan(table.loc["SASRec", "ndcg"])
 
 
+def test_where_nothing_was_recorded_every_row_says_so(tmp_path):
+    assert set(reproduce.beside_paper(reproduce.units(4), tmp_path / "nothing", 4)["ended"]) == {"not run"}
+
+
 @pytest.mark.parametrize(("changed", "value"), [("model", "gru4rec"), ("data", "ml-1m"), ("options.d_model", 32), ("settings.seed", 1), ("settings.select", "full"),
                                                 ("settings.lr", 0.01), ("settings.objective", "prefix"), ("settings.batch_size", 512)])
 def test_a_record_of_another_run_is_not_taken(tmp_path, changed, value):
