@@ -17,7 +17,7 @@ from minirec.data.datasets import find_file, load_dataset
 from minirec.files import atomic_write
 from minirec.models import MODELS, build_model, model_options
 from minirec.results import load_records, provenance, record_run, refuse_existing, save_record
-from minirec.training import FIT_DEFAULTS, fit
+from minirec.training import FIT_DEFAULTS, choose_device, fit
 
 SYSTEMS = {"GLINT-RU": "glint-ru", "SASRec": "sasrec", "LinRec": "linrec", "SMLP4Rec": "smlp4rec", "Mamba4Rec": "mamba4rec", "BERT4Rec": "bert4rec",
            "GRU4Rec": "gru4rec", "RecBLR": "recblr"}  # in the order in which they are worth running
@@ -139,7 +139,7 @@ def time_systems(out, command: list[str], say=print) -> None:
     for what in TIMED:
         path = Path(out) / "benchmarks" / f"{what}.json"
         if not path.exists():
-            record = {**provenance(torch.device("cuda" if torch.cuda.is_available() else "cpu"), command), "rows": BENCHMARKS[what]().to_dict("records")}
+            record = {**provenance(choose_device("auto"), command), "rows": BENCHMARKS[what]().to_dict("records")}
             with atomic_write(path) as file:
                 file.write(json.dumps(record, indent=1).encode() + b"\n")
             say(f"measured {what}: {path}")

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from minirec.benchmark.systems import AUGMENTED, Side, split_of
+from minirec.benchmark.systems import AUGMENTED, Side, epochs_in_turns, split_of
 from minirec.data.batching import TrainingBatches, padded
 from minirec.losses import full_softmax_loss
-from minirec.profiling import take_turns
 
 NO_DROPOUT = {"dropout": 0.0, "inner_dropout": 0.0}
 
@@ -40,7 +39,7 @@ def _epoch(data: str, n_users, repeats) -> pd.DataFrame:
     one_pass, augmented = (Side(split, "glint-ru", 128, 200, augmented=each, pad=each, **NO_DROPOUT) for each in (False, True))
     _same_loss(one_pass, augmented)
     sides = {_named("one pass", one_pass.tune((2048, 8192), 16)): one_pass, _named(AUGMENTED, augmented.tune((64, 256), 2)): augmented}
-    return _turns(f"epoch, {name}, d = 128, N = 200", sides, repeats)
+    return epochs_in_turns(f"epoch, {name}, d = 128, N = 200", sides, repeats)
 
 
 @torch.no_grad()
@@ -63,15 +62,11 @@ def _encoder(data: str, n_users, repeats) -> pd.DataFrame:
     kinds = {"one pass": ({}, (2048, 8192), 16), AUGMENTED: ({"augmented": True, "pad": True}, (128, 512, 2048), 4),
              "a sample a prefix, in length buckets": ({"augmented": True}, (512, 2048, 8192), 16)}
     sides = {what: Side(split, "glint-ru", 64, 100, train=False, **how, **NO_DROPOUT).tune(sizes, n) for what, (how, sizes, n) in kinds.items()}
-    return _turns(f"encoder alone, {name}, d = 64, N = 100", {_named(what, side): side for what, side in sides.items()}, repeats)
+    return epochs_in_turns(f"encoder alone, {name}, d = 64, N = 100", {_named(what, side): side for what, side in sides.items()}, repeats)
 
 
 def _named(what: str, side: Side) -> str:
     return f"{what}, batch {side.batch_size:,}, {side.threads} thread{'s' * (side.threads > 1)}"
-
-
-def _turns(case: str, sides: dict[str, Side], repeats: int) -> pd.DataFrame:
-    return take_turns(case, {name: side.run for name, side in sides.items()}, repeats, {name: side.times for name, side in sides.items()})
 
 
 def _parts(data: str, n_users, repeats) -> pd.DataFrame:
@@ -99,6 +94,6 @@ def _time_parts(side, batches) -> dict[str, float]:
         cut = encoded.detach().requires_grad_()
         timed(softmax, lambda: full_softmax_loss(cut, side.model.output_weights(), targets).backward())
         timed("encoder backward", lambda: encoded.backward(cut.grad))
-        timed("Adam", lambda: (side.optimizer.step(), side.optimizer.zero_grad(set_to_none=True)))
+        timed("Adam", lambda: (side.optimizer.step(), side.drop()))
     everything = sum(seconds.values())
     return {**seconds, "all": everything, "all but the softmax": everything - seconds[softmax]}

@@ -16,6 +16,7 @@ from minirec.losses import full_softmax_loss, represent
 from minirec.models import MODELS, build_model, model_options
 from minirec.models.base import NeuralRecommender
 from minirec.profiling import keep_memory, peak_memory, take_turns
+from minirec.training import choose_device
 
 SIZES = {"beauty": (64, 100), "ml-1m": (128, 200)}  # d and N; Video Games has those of Beauty
 SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
@@ -41,7 +42,7 @@ def build(name: str, n_items: int, **options):
 
 def device() -> str:
     """The GPU, if there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return choose_device("auto").type
 
 
 class Side:
@@ -107,6 +108,11 @@ class Side:
         return self.sample(self.batch_size, n)
 
 
+def epochs_in_turns(case: str, sides: dict[str, Side], repeats: int) -> pd.DataFrame:
+    """Seconds of an epoch of each side, from its sample."""
+    return take_turns(case, {name: side.run for name, side in sides.items()}, repeats, {name: side.times for name, side in sides.items()})
+
+
 def _sides(split, d_model: int, max_len: int, n: int, rows: int):
     """(way, {system: its side}): once each system's own objective, in one pass where it has one; once the same augmented, padded samples for all."""
     def own(name):
@@ -130,8 +136,7 @@ def benchmark_train(n_users: int | None = None, repeats: int = 3, sizes=None, n:
     for data, (d_model, max_len) in (sizes or SIZES).items():
         split, name = split_of(data, n_users)
         for way, sides in _sides(split, d_model, max_len, n, rows):
-            frames.append(take_turns(f"epoch, {way}, {name}, d = {d_model}, N = {max_len}", {system: side.run for system, side in sides.items()}, repeats,
-                                     {system: side.times for system, side in sides.items()}))
+            frames.append(epochs_in_turns(f"epoch, {way}, {name}, d = {d_model}, N = {max_len}", sides, repeats))
     return ranked(pd.concat(frames))
 
 

@@ -49,10 +49,12 @@ class NeuralRecommender(Recommender):
 
     objective = "next-item"
 
-    def __init__(self, n_items: int, d_model: int, max_len: int):
+    def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int = 1):
         super().__init__(n_items)
         if d_model < 1 or max_len < 1:
             raise ValueError(f"d_model and max_len must be at least 1; got {d_model} and {max_len}.")
+        if n_layers < 1:
+            raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
         self.d_model, self.max_len = d_model, max_len
         n_special = 2 if self.objective == "cloze" else 1  # padding, and the mask token
         self.item_embedding = nn.Embedding(n_items + n_special, d_model, padding_idx=0)

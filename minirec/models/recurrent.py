@@ -39,9 +39,7 @@ class RecurrentRecommender(NeuralRecommender):
 
     def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int, dropout: float, recurrence: Callable[[], nn.Module], *,
                  activation: Callable[[Tensor], Tensor] = F.silu, residual: bool = True, feed_forward: bool = True):
-        super().__init__(n_items, d_model, max_len)
-        if n_layers < 1:
-            raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
+        super().__init__(n_items, d_model, max_len, n_layers)
         self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(d_model, eps=1e-12)
         self.layers = nn.ModuleList(
             RecurrentLayer(recurrence(), d_model, dropout, FeedForward(d_model, dropout, activation) if feed_forward else nn.Identity(), residual)

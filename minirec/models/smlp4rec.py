@@ -36,9 +36,7 @@ class SMLP4Rec(NeuralRecommender):
     objective = "prefix"
 
     def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 1, dropout: float = 0.2, max_len: int = 50):
-        super().__init__(n_items, d_model, max_len)
-        if n_layers < 1:
-            raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
+        super().__init__(n_items, d_model, max_len, n_layers)
         self.layers = nn.ModuleList(MixerLayer(d_model, max_len, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model, eps=1e-12)
         for matrix in (self.item_embedding.weight[1:], *(part.weight for layer in self.layers for part in layer.modules() if isinstance(part, nn.Linear))):

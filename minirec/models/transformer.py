@@ -31,9 +31,7 @@ class TransformerRecommender(NeuralRecommender):
     """LayerNorm(item + position embedding), dropout, then L layers. attention() makes one layer's. Positions count from the oldest item in view."""
 
     def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int, dropout: float, attention: Callable[[], nn.Module]):
-        super().__init__(n_items, d_model, max_len)
-        if n_layers < 1:
-            raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
+        super().__init__(n_items, d_model, max_len, n_layers)
         self.positions = nn.Embedding(max_len, d_model)
         self.norm, self.dropout = nn.LayerNorm(d_model, eps=1e-12), nn.Dropout(dropout)
         self.layers = nn.ModuleList(TransformerLayer(attention(), d_model, dropout) for _ in range(n_layers))
