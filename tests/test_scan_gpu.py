@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from minirec.scan import bd_lru as operator
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when the kernels are defined, so before the import
@@ -123,15 +125,15 @@ def bd_lru_64(gates, x, z, decay, h0):
     return F.silu(z) * h, h
 
 
-def bd_lru_both(gates, x, z, decay, h0, grad_y, grad_last, n_chunks):
+def bd_lru_both(gates, x, z, decay, h0, grad_y, grad_last):
     leaves = [t.double().detach().requires_grad_() for t in (gates, x, z, decay, torch.zeros_like(x[:, 0]) if h0 is None else h0)]
     y_64, h_64 = bd_lru_64(*leaves)
     loss = (y_64 * grad_y.double()).sum() + (0 if grad_last is None else (h_64[:, -1] * grad_last.double()).sum())
     names = ("gates", "x", "z", "log decay", "h0")
     wanted = dict(zip(names, torch.autograd.grad(loss, leaves)), y=y_64.detach(), h=h_64.detach())
     wanted["log decay"] = wanted["log decay"] * decay.double()
-    y, h = fused.bd_lru_forward(gates, x, z, decay, h0, n_chunks=n_chunks)
-    found = dict(zip(names, fused.bd_lru_backward(gates, x, z, decay, h0, h, grad_y, grad_last, n_chunks=n_chunks)), y=y, h=h)
+    y, h = fused.bd_lru_forward(gates, x, z, decay, h0)
+    found = dict(zip(names, fused.bd_lru_backward(gates, x, z, decay, h0, h, grad_y, grad_last)), y=y, h=h)
     if h0 is None:
         assert found.pop("h0") is None
         wanted.pop("h0")
@@ -139,14 +141,14 @@ def bd_lru_both(gates, x, z, decay, h0, grad_y, grad_last, n_chunks):
 
 
 @settings(max_examples=8)
-@given(B=SMALL, N=st.integers(1, 9), H=st.integers(1, 9), dtype=DTYPES, n_chunks=st.sampled_from([None, 1, 2, 4, 20]), with_h0=st.booleans(),
-       with_last=st.booleans(), layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 4), seed=st.integers(0, 99))
-def test_fused_bd_lru_and_its_gradients(B, N, H, dtype, n_chunks, with_h0, with_last, layouts, seed):
+@given(B=SMALL, N=st.integers(1, 9), H=st.integers(1, 9), dtype=DTYPES, with_h0=st.booleans(), with_last=st.booleans(),
+       layouts=st.tuples(*[st.sampled_from(LAYOUTS)] * 4), seed=st.integers(0, 99))
+def test_fused_bd_lru_and_its_gradients(B, N, H, dtype, with_h0, with_last, layouts, seed):
     gates = 3 * draw((B, N, 2 * H), dtype, seed, layouts[0])
     x, z, grad_y = (draw((B, N, H), dtype, seed + k, layout) for k, layout in enumerate(layouts[1:], 1))
     ends = draw((B, 2, H), dtype, seed + 4, "half")
     decay = draw((1, 1, H), torch.float64 if dtype == torch.float64 else torch.float32, seed + 5)[0, 0].exp()  # t on both sides of the series' end
-    found, wanted = bd_lru_both(gates, x, z, decay, ends[:, 0] if with_h0 else None, grad_y, ends[:, 1] if with_last else None, n_chunks)
+    found, wanted = bd_lru_both(gates, x, z, decay, ends[:, 0] if with_h0 else None, grad_y, ends[:, 1] if with_last else None)
     assert found["log decay"].dtype == decay.dtype and found["gates"].dtype == dtype
     agree(found, wanted, dtype, times=4)
 
@@ -156,7 +158,7 @@ def test_fused_bd_lru_and_its_gradients(B, N, H, dtype, n_chunks, with_h0, with_
 def test_decays_from_tiny_to_huge(size, dtype):
     gates, x, z, grad_y = draw((2, 9, 6), dtype, 1), draw((2, 9, 3), dtype, 2), draw((2, 9, 3), dtype, 3), draw((2, 9, 3), dtype, 4)
     gates[..., :3] = 40  # the sigmoid is 1, so t is the decay itself
-    found, wanted = bd_lru_both(gates, x, z, torch.full((3,), size, dtype=dtype, device=DEVICE), None, grad_y, None, 1)
+    found, wanted = bd_lru_both(gates, x, z, torch.full((3,), size, dtype=dtype, device=DEVICE), None, grad_y, None)
     assert wanted["gates"][..., :3].norm() < 1e-10 * wanted["gates"].norm()
     agree(found, wanted, dtype, times=4)
 
@@ -167,19 +169,31 @@ def test_gates_that_saturate_keep_digits_and_stay_finite():
     decay = torch.full((4,), 0.05, device=DEVICE)
     for r, i in ((12, 12), (-12, -12), (-60, 3), (20, -20)):  # whole tensors of tiny gradients: right to their own norm
         gates = torch.tensor([r] * 4 + [i] * 4, dtype=torch.float32, device=DEVICE).expand(2, 8, 8)
-        found, wanted = bd_lru_both(gates, x, z, decay, h0, grad_y, None, 1)
+        found, wanted = bd_lru_both(gates, x, z, decay, h0, grad_y, None)
         agree(found, wanted, torch.float32, times=4)
         agree({"r": found["gates"][..., :4]}, {"r": wanted["gates"][..., :4]}, torch.float32, times=4)
     for r in (-200, -1e30, 200):
-        for n_chunks in (1, 3):
-            gates = torch.full((2, 8, 8), r, dtype=torch.float32, device=DEVICE)
-            y, h = fused.bd_lru_forward(gates, x, z, decay, h0, n_chunks=n_chunks)
-            gradients = fused.bd_lru_backward(gates, x, z, decay, h0, h, grad_y, h0, n_chunks=n_chunks)
-            assert all(t.isfinite().all() for t in (y, h, *gradients))
-            if r < 0:
-                assert torch.equal(h, h0[:, None].expand_as(h))  # nothing decays, nothing enters
+        gates = torch.full((2, 8, 8), r, dtype=torch.float32, device=DEVICE)
+        y, h = fused.bd_lru_forward(gates, x, z, decay, h0)
+        gradients = fused.bd_lru_backward(gates, x, z, decay, h0, h, grad_y, h0)
+        assert all(t.isfinite().all() for t in (y, h, *gradients))
+        if r < 0:
+            assert torch.equal(h, h0[:, None].expand_as(h))  # nothing decays, nothing enters
     gradients = fused.bd_lru_backward(gates, x, z, torch.zeros_like(decay), None, h, grad_y, None)
     assert all(t.isfinite().all() for t in gradients[:4]) and not gradients[3].any()
+
+
+@pytest.mark.parametrize("n, fuses", [(40, True), (1000, False)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_few_long_rows_take_the_formula_around_the_scan_in_chunks(n, fuses, dtype, monkeypatch):
+    monkeypatch.setattr(operator, "best", lambda device: "triton")
+    gates, x, z, Lambda = draw((1, n, 4), dtype, 1), draw((1, n, 2), dtype, 2), draw((1, n, 2), dtype, 3), draw((1, 1, 2), dtype, 4)[0, 0]
+    inputs = [each.requires_grad_() for each in (gates, x, z, Lambda, draw((1, 1, 2), dtype, 5)[:, 0])]
+    y, last = operator.bd_lru(*inputs)
+    assert (gpu.chunks(x)[0] == 1) == fuses == ("_BDLRU" in str(y.grad_fn))
+    found = dict(zip("grxzLh", (y, *torch.autograd.grad(y.sum() + last.sum(), inputs))), last=last)
+    y, last = operator.bd_lru(*(each.double() for each in inputs), impl="unfused")
+    agree(found, dict(zip("grxzLh", (y, *torch.autograd.grad(y.sum() + last.sum(), inputs))), last=last), dtype, times=4)
 
 
 def far_apart(shape, seed):
@@ -200,7 +214,7 @@ def test_offsets_beyond_2_to_the_31(seed, n_chunks, unroll, monkeypatch):
     gates, decay = draw((2, 2, 10), torch.bfloat16, 4), torch.ones(5, device=DEVICE)
     far_gates = far.as_strided((2, 2, 10), far.stride())
     for g, x, z, grad in ((gates, far, near, near), (gates, near, far, near), (gates, near, near, far), (far_gates.copy_(gates), near, near, near)):
-        agree(*bd_lru_both(g, x, z, decay, h0, grad, h0, 1), torch.bfloat16, times=2)
+        agree(*bd_lru_both(g, x, z, decay, h0, grad, h0), torch.bfloat16, times=2)
 
 
 def test_nothing_is_written_outside_and_twice_gives_the_same_bits(monkeypatch):
@@ -217,8 +231,8 @@ def test_nothing_is_written_outside_and_twice_gives_the_same_bits(monkeypatch):
     for n_chunks in (1, 2):
         runs = []
         for _ in range(2):
-            y, h = fused.bd_lru_forward(values["gates"], values["x"], values["z"], decay, h0, n_chunks=n_chunks)
-            runs.append(fused.bd_lru_backward(values["gates"], values["x"], values["z"], decay, h0, h, values["grad"], n_chunks=n_chunks))
+            y, h = fused.bd_lru_forward(values["gates"], values["x"], values["z"], decay, h0)
+            runs.append(fused.bd_lru_backward(values["gates"], values["x"], values["z"], decay, h0, h, values["grad"]))
         assert all(map(torch.equal, *runs))
         h = gpu.scan_forward(values["x"], values["z"], h0, n_chunks=n_chunks)
         gpu.scan_backward(values["x"], h, h0, values["grad"], n_chunks=n_chunks)

@@ -12,14 +12,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from minirec.scan import KERNELS, best, linear_recurrence
+from minirec.scan import KERNELS, best, kernels, linear_recurrence
 
 
 def bd_lru(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None = None, *, impl: str = "auto") -> tuple[Tensor, Tensor]:
     """gates [B, N, 2H] = (r, i) before their sigmoids, x and z [B, N, H], Lambda [H], h0 [B, H] (zeros unless given) -> (y [B, N, H], the final state [B, H]).
 
     impl: "fused", one pass there and one back; "unfused", the formula in PyTorch around `linear_recurrence`, the reference; "auto", fused where there are
-    kernels for the device (in float64 on a GPU only) and at least one position. Gradients flow to all five.
+    kernels for the device (in float64 on a GPU only) and at least one position, but on a GPU not for a few long rows, where the scan cuts time into
+    chunks: a fused walk has none. Gradients flow to all five.
     """
     if gates.dim() != 3 or gates.shape[2] % 2 or x.shape != z.shape or x.shape != (*gates.shape[:2], gates.shape[2] // 2) or Lambda.shape != x.shape[2:]:
         raise ValueError(f"gates must be [B, N, 2H], x and z [B, N, H], Lambda [H]; got {list(gates.shape)}, {list(x.shape)}, {list(z.shape)}, "
@@ -32,18 +33,19 @@ def bd_lru(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | Non
     can_fuse = library == "triton" or (library == "numba" and x.dtype != torch.float64)
     if impl == "fused" and not can_fuse:
         raise RuntimeError(f"there is no fused kernel for {x.dtype} on {x.device} here; use impl='auto'.")
-    if impl == "unfused" or not can_fuse or x.shape[1] == 0:
+    few_lanes = impl == "auto" and library == "triton" and kernels(library, x.device).chunks(x)[0] > 1
+    if impl == "unfused" or not can_fuse or few_lanes or x.shape[1] == 0:
         return unfused(gates, x, z, Lambda, h0)
     return _BDLRU.apply(gates, x, z, Lambda, h0, library)
 
 
 def unfused(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The same in PyTorch, operation by operation."""
-    r, i = gates.chunk(2, dim=-1)
-    log_alpha, scale = decay_and_scale(r, Lambda)
-    h = linear_recurrence(log_alpha.exp(), scale * torch.sigmoid(i) * x, h0)
-    start = x.new_zeros(x.shape[0], x.shape[2]) if h0 is None else h0
-    return F.silu(z) * h, h[:, -1] if x.shape[1] else start
+    """The same in PyTorch, operation by operation, in float32 or better: bfloat16 would round a decay of 0.999 to 1."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    (r, i), h0 = gates.to(dtype).chunk(2, dim=-1), x.new_zeros(x.shape[0], x.shape[2]) if h0 is None else h0
+    log_alpha, scale = decay_and_scale(r, Lambda.to(dtype))
+    h = linear_recurrence(log_alpha.exp(), scale * torch.sigmoid(i) * x, h0.to(dtype))
+    return (F.silu(z.to(dtype)) * h).to(x.dtype), (h[:, -1] if x.shape[1] else h0).to(x.dtype)
 
 
 def decay_and_scale(r: Tensor, Lambda: Tensor) -> tuple[Tensor, Tensor]:

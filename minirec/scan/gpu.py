@@ -129,8 +129,8 @@ def _chunk_ends(a_ptr, b_ptr, product_ptr, end_ptr, a_row: tl.int64, a_step: tl.
 def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None = None, *, n_chunks: int | None = None) -> Tensor:
     """h_n = a_n h_{n-1} + b_n. a, b: [B, N, D], any strides; h0: [B, D], zeros if None -> h [B, N, D], contiguous, of b's dtype."""
     h = torch.empty(b.shape, dtype=b.dtype, device=b.device)
-    C, length, start = cut(_chunk_ends, b, n_chunks, h0, (a, b), REVERSE=False)
-    launch(_walk, b, C, length, (a, b), start, h)
+    start, chunked = _cut(b, n_chunks, h0, (a, b), REVERSE=False)
+    launch(_walk, b, (a, b), start, h, **chunked)
     return h
 
 
@@ -138,8 +138,8 @@ def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, *, n_ch
     """The gradients of a, b [B, N, D] and h0 [B, D] (None without h0) from grad [B, N, D], that of h. a, grad: any strides; h: scan_forward's."""
     grad_a, grad_b = torch.empty(a.shape, dtype=a.dtype, device=a.device), torch.empty(h.shape, dtype=h.dtype, device=h.device)
     h0, grad_h0 = (None, None) if h0 is None else (h0.contiguous(), h0.new_zeros(h0.shape))
-    C, length, start = cut(_chunk_ends, h, n_chunks, None, (a, grad), REVERSE=True)
-    launch(_walk_back, h, C, length, (a, grad), h, h0, start, grad_a, grad_b, grad_h0, unroll=UNROLL_BACK)
+    start, chunked = _cut(h, n_chunks, None, (a, grad), REVERSE=True)
+    launch(_walk_back, h, (a, grad), h, h0, start, grad_a, grad_b, grad_h0, unroll=UNROLL_BACK, **chunked)
     return grad_a, grad_b, grad_h0
 
 
@@ -161,7 +161,7 @@ def chunks_for(B: int, N: int, D: int, n_multiprocessors: int) -> int:
     return min((2**power for power in range(16) if power == 0 or 2**power * UNROLL <= N), key=seconds)
 
 
-def chunks(like: Tensor, n_chunks: int | None) -> tuple[int, int]:
+def chunks(like: Tensor, n_chunks: int | None = None) -> tuple[int, int]:
     """How many chunks a tensor [B, N, D] is walked in, and how many positions each has; none is empty. n_chunks: asked for by the caller."""
     B, N, D = like.shape
     if n_chunks is None:
@@ -170,20 +170,20 @@ def chunks(like: Tensor, n_chunks: int | None) -> tuple[int, int]:
     return max(1, triton.cdiv(N, length)), length
 
 
-def cut(ends_kernel, like: Tensor, n_chunks: int | None, start: Tensor | None, strided: tuple, *others, **constants) -> tuple[int, int, Tensor | None]:
-    """C, length, and the state that enters each chunk in walking order, [B, C, D]: start [B, D] (None: zeros), then what a walk over the chunks' ends gives."""
+def _cut(like: Tensor, n_chunks: int | None, start: Tensor | None, strided: tuple[Tensor, Tensor], REVERSE: bool) -> tuple[Tensor | None, dict[str, int]]:
+    """The state that enters each chunk in walking order, [B, C, D]: start [B, D] (None: zeros), then what a walk over the chunks' ends gives; C, length."""
     (B, _, D), (C, length) = like.shape, chunks(like, n_chunks)
+    chunked = {"C": C, "length": length}
     if C == 1:
-        return C, length, None if start is None else start.contiguous()
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    product, end = torch.empty((B, C, D), dtype=dtype, device=like.device), torch.empty((B, C, D), dtype=dtype, device=like.device)
-    launch(ends_kernel, like, C, length, strided, *others, product, end, **constants)
-    first = torch.zeros_like(end[:, 0]) if start is None else start.to(dtype)
-    return C, length, torch.cat([first[:, None], scan_forward(product, end, first, n_chunks=1)[:, :-1]], dim=1)
+        return None if start is None else start.contiguous(), chunked
+    product, end = torch.empty((2, B, C, D), dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+    launch(_chunk_ends, like, strided, product, end, REVERSE=REVERSE, **chunked)
+    first = torch.zeros_like(end[:, 0]) if start is None else start.to(end.dtype)
+    return torch.cat([first[:, None], scan_forward(product, end, first, n_chunks=1)[:, :-1]], dim=1), chunked
 
 
-def launch(kernel, like: Tensor, C: int, length: int, strided: tuple, *others, unroll: int | None = None, **constants):
-    """Runs a kernel over all lanes and chunks of a [B, N, D] tensor, on its device. strided: the tensors whose strides it takes; others: contiguous."""
+def launch(kernel, like: Tensor, strided: tuple[Tensor, ...], *others: Tensor | None, C: int = 1, unroll: int | None = None, **constants) -> None:
+    """Runs a kernel over all lanes, and C chunks, of a [B, N, D] tensor, on its device. strided: the tensors whose strides it takes; others: contiguous."""
     if like.numel() == 0:
         return
     (B, N, D), strides = like.shape, [stride for tensor in strided for stride in tensor.stride()]
@@ -191,5 +191,5 @@ def launch(kernel, like: Tensor, C: int, length: int, strided: tuple, *others, u
     if like.dtype == torch.float64:  # twice the registers a number
         unroll, accumulator = max(1, unroll // 2), tl.float64
     with torch.cuda.device_of(like):
-        kernel[(triton.cdiv(B * D, block), C)](*strided, *others, *strides, B * D, D, N, length, ACC=accumulator, BLOCK=block, UNROLL=unroll,
+        kernel[(triton.cdiv(B * D, block), C)](*strided, *others, *strides, B * D, D, N, ACC=accumulator, BLOCK=block, UNROLL=unroll,
                                                num_warps=WARPS, **constants)

@@ -6,8 +6,9 @@
     G, k       the gradient with respect to h_n: grad_y_n SiLU(z_n) + k_{n+1}; and k_n = alpha_n G_n, what flows backward out of position n
     q          t times the gradient of t = -G alpha h_{n-1} t + G s_i x alpha^2 t / beta; from it r's gradient, q (1 - s_r), and decay's, sum(q) / decay
 
-Lanes, chunks, starts and the rest are minirec.scan.gpu's. h is stored for the way back: 64 bytes an element in float32, forward and backward together.
-To recompute it would move 56, but h can only be computed forward: the way back would have to walk piece after piece forward again, exponentials included.
+Lanes and the rest are minirec.scan.gpu's, but time is one chunk: where lanes are few, `bd_lru` takes the formula, around the scan that has more. h is stored
+for the way back: 64 bytes an element in float32, forward and backward together. To recompute it would move 56, but h can only be computed forward: the way
+back would have to walk piece after piece forward again, exponentials included.
 """
 
 import functools
@@ -17,8 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from minirec.scan import gpu
-from minirec.scan.gpu import _place, _read, _state
+from minirec.scan.gpu import _place, _read, _state, launch
 
 LOG2_E = tl.constexpr(1.4426950408889634)  # exp(x) = exp2(x log2 e): exp2 is one instruction, exp five
 UNROLL, UNROLL_BACK = 8, 4  # positions read together, of 4 tensors or of 6; not yet measured on a GPU
@@ -59,19 +59,19 @@ def _step_back(r, i, x, z, h, before, decay, grad_y, k):
     return q * not_r, G * beta * x * s_i * not_i, G * beta * s_i, grad_y * h * s_z * (1 + z * not_z), q, alpha * G
 
 
-@triton.jit(do_not_specialize=["N", "length"])
-def _walk(r_ptr, x_ptr, z_ptr, i_ptr, decay_ptr, start_ptr, y_ptr, h_ptr,
+@triton.jit(do_not_specialize=["N"])
+def _walk(r_ptr, x_ptr, z_ptr, i_ptr, decay_ptr, h0_ptr, y_ptr, h_ptr,
           g_row: tl.int64, g_step: tl.int64, g_channel, x_row: tl.int64, x_step: tl.int64, x_channel, z_row: tl.int64, z_step: tl.int64, z_channel,
-          lanes: tl.int64, H: tl.int64, N, length, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
-    lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, length, False, BLOCK)
-    gates, here = row * g_row + n * g_step + channel * g_channel, (row * N + n) * H + channel
-    x_ptr += row * x_row + n * x_step + channel * x_channel
-    z_ptr += row * z_row + n * z_step + channel * z_channel
-    decay, h = tl.load(decay_ptr + channel).to(ACC), _state(start_ptr, place, live, ACC, BLOCK)
-    next_r, next_i = _read(r_ptr + gates, g_step, count, live, UNROLL), _read(i_ptr + gates, g_step, count, live, UNROLL)
-    next_x, next_z = _read(x_ptr, x_step, count, live, UNROLL), _read(z_ptr, z_step, count, live, UNROLL)
-    for w in range(0, count, UNROLL):
-        r, i, x, z, left = next_r, next_i, next_x, next_z, count - w - UNROLL
+          lanes: tl.int64, H: tl.int64, N, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+    lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, N, False, BLOCK)  # one chunk, of all N
+    gates, here = row * g_row + channel * g_channel, row * N * H + channel
+    x_ptr += row * x_row + channel * x_channel
+    z_ptr += row * z_row + channel * z_channel
+    decay, h = tl.load(decay_ptr + channel).to(ACC), _state(h0_ptr, lane, live, ACC, BLOCK)
+    next_r, next_i = _read(r_ptr + gates, g_step, N, live, UNROLL), _read(i_ptr + gates, g_step, N, live, UNROLL)
+    next_x, next_z = _read(x_ptr, x_step, N, live, UNROLL), _read(z_ptr, z_step, N, live, UNROLL)
+    for w in range(0, N, UNROLL):
+        r, i, x, z, left = next_r, next_i, next_x, next_z, N - w - UNROLL
         gates += UNROLL * g_step
         x_ptr += UNROLL * x_step
         z_ptr += UNROLL * z_step
@@ -80,91 +80,59 @@ def _walk(r_ptr, x_ptr, z_ptr, i_ptr, decay_ptr, start_ptr, y_ptr, h_ptr,
         for u in tl.static_range(UNROLL):
             alpha, beta, _ = _alpha_beta(decay * _sigmoid(r[u].to(ACC))[0])
             h = alpha * h + beta * _sigmoid(i[u].to(ACC))[0] * x[u].to(ACC)
-            tl.store(h_ptr + here, h, live & (w + u < count))
-            tl.store(y_ptr + here, z[u].to(ACC) * _sigmoid(z[u].to(ACC))[0] * h, live & (w + u < count))
+            tl.store(h_ptr + here, h, live & (w + u < N))
+            tl.store(y_ptr + here, z[u].to(ACC) * _sigmoid(z[u].to(ACC))[0] * h, live & (w + u < N))
             here += H
 
 
-@triton.jit(do_not_specialize=["N", "length"])
-def _walk_back(r_ptr, x_ptr, z_ptr, grad_ptr, i_ptr, decay_ptr, h_ptr, h0_ptr, start_ptr, grad_r_ptr, grad_i_ptr, grad_x_ptr, grad_z_ptr, q_ptr,
+@triton.jit(do_not_specialize=["N"])
+def _walk_back(r_ptr, x_ptr, z_ptr, grad_ptr, i_ptr, decay_ptr, h_ptr, h0_ptr, grad_last_ptr, grad_r_ptr, grad_i_ptr, grad_x_ptr, grad_z_ptr, q_ptr,
                grad_h0_ptr, g_row: tl.int64, g_step: tl.int64, g_channel, x_row: tl.int64, x_step: tl.int64, x_channel,
                z_row: tl.int64, z_step: tl.int64, z_channel, y_row: tl.int64, y_step: tl.int64, y_channel,
-               lanes: tl.int64, H: tl.int64, N, length, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
-    lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, length, True, BLOCK)
+               lanes: tl.int64, H: tl.int64, N, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+    lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, N, True, BLOCK)
     gates, here, out = row * g_row + n * g_step + channel * g_channel, (row * N + n) * H + channel, (row * N + n) * 2 * H + channel
     at_x, at_z = row * x_row + n * x_step + channel * x_channel, row * z_row + n * z_step + channel * z_channel
     at_y = row * y_row + n * y_step + channel * y_channel
     decay, h, q_sum = tl.load(decay_ptr + channel).to(ACC), tl.load(h_ptr + here, live).to(ACC), tl.full([BLOCK], 0, ACC)
-    k, h0, n_before = _state(start_ptr, place, live, ACC, BLOCK), _state(h0_ptr, lane, live, ACC, BLOCK), count - (chunk == 0).to(tl.int32)
-    for w in range(0, count, UNROLL):
-        r, i = _read(r_ptr + gates, -g_step, count - w, live, UNROLL), _read(i_ptr + gates, -g_step, count - w, live, UNROLL)
-        x, z = _read(x_ptr + at_x, -x_step, count - w, live, UNROLL), _read(z_ptr + at_z, -z_step, count - w, live, UNROLL)
-        grad, before = _read(grad_ptr + at_y, -y_step, count - w, live, UNROLL), _read(h_ptr + here - H, -H, n_before - w, live, UNROLL)
+    k, h0 = _state(grad_last_ptr, lane, live, ACC, BLOCK), _state(h0_ptr, lane, live, ACC, BLOCK)
+    for w in range(0, N, UNROLL):
+        r, i = _read(r_ptr + gates, -g_step, N - w, live, UNROLL), _read(i_ptr + gates, -g_step, N - w, live, UNROLL)
+        x, z = _read(x_ptr + at_x, -x_step, N - w, live, UNROLL), _read(z_ptr + at_z, -z_step, N - w, live, UNROLL)
+        grad, before = _read(grad_ptr + at_y, -y_step, N - w, live, UNROLL), _read(h_ptr + here - H, -H, N - 1 - w, live, UNROLL)
         gates, at_x, at_z, at_y = gates - UNROLL * g_step, at_x - UNROLL * x_step, at_z - UNROLL * z_step, at_y - UNROLL * y_step
         for u in tl.static_range(UNROLL):
-            h_before, inside = tl.where(w + u < n_before, before[u].to(ACC), h0), live & (w + u < count)
+            h_before, inside = tl.where(w + u < N - 1, before[u].to(ACC), h0), live & (w + u < N)
             to_r, to_i, to_x, to_z, q, onward = _step_back(r[u].to(ACC), i[u].to(ACC), x[u].to(ACC), z[u].to(ACC), h, h_before, decay,
                                                            grad[u].to(ACC), k)
             tl.store(grad_r_ptr + out, to_r, inside)
             tl.store(grad_i_ptr + out, to_i, inside)
             tl.store(grad_x_ptr + here, to_x, inside)
             tl.store(grad_z_ptr + here, to_z, inside)
-            h, k, q_sum = h_before, tl.where(w + u < count, onward, k), tl.where(w + u < count, q_sum + q, q_sum)
+            h, k, q_sum = h_before, tl.where(w + u < N, onward, k), tl.where(w + u < N, q_sum + q, q_sum)
             here, out = here - H, out - 2 * H
-    tl.store(q_ptr + chunk * lanes + lane, q_sum, live)
+    tl.store(q_ptr + lane, q_sum, live)
     if grad_h0_ptr is not None:
-        tl.store(grad_h0_ptr + lane, k, live & (chunk == 0))
+        tl.store(grad_h0_ptr + lane, k, live)
 
 
-@triton.jit(do_not_specialize=["N", "length"])
-def _chunk_ends(r_ptr, gate_ptr, b_ptr, decay_ptr, product_ptr, end_ptr, r_row: tl.int64, r_step: tl.int64, r_channel,
-                g_row: tl.int64, g_step: tl.int64, g_channel, b_row: tl.int64, b_step: tl.int64, b_channel, lanes: tl.int64, H: tl.int64, N, length,
-                REVERSE: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
-    """(gate, b) are i and x, or on the way back z and the gradient of y."""
-    lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, length, REVERSE, BLOCK)
-    r_ptr += row * r_row + n * r_step + channel * r_channel
-    gate_ptr += row * g_row + n * g_step + channel * g_channel
-    b_ptr += row * b_row + n * b_step + channel * b_channel
-    if REVERSE:
-        r_step, g_step, b_step = -r_step, -g_step, -b_step
-    decay = tl.load(decay_ptr + channel).to(ACC)
-    product, state = tl.full([BLOCK], 1, ACC), tl.full([BLOCK], 0, ACC)
-    for w in range(0, count, UNROLL):
-        r, gate = _read(r_ptr, r_step, count - w, live, UNROLL), _read(gate_ptr, g_step, count - w, live, UNROLL)
-        b = _read(b_ptr, b_step, count - w, live, UNROLL)
-        r_ptr += UNROLL * r_step
-        gate_ptr += UNROLL * g_step
-        b_ptr += UNROLL * b_step
-        for u in tl.static_range(UNROLL):
-            alpha, beta, _ = _alpha_beta(decay * _sigmoid(r[u].to(ACC))[0])
-            opened = _sigmoid(gate[u].to(ACC))[0] * b[u].to(ACC)
-            after = alpha * (state + gate[u].to(ACC) * opened) if REVERSE else alpha * state + beta * opened
-            state = tl.where(w + u < count, after, state)
-            product = tl.where(w + u < count, product * alpha, product)
-    tl.store(product_ptr + place, product, live)
-    tl.store(end_ptr + place, state, live)
-
-
-def bd_lru_forward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None = None, *,
-                   n_chunks: int | None = None) -> tuple[Tensor, Tensor]:
+def bd_lru_forward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """gates [B, N, 2H] = (r, i), x and z [B, N, H], any strides; decay [H], h0 [B, H] or None (zeros) -> y and h [B, N, H], of x's dtype."""
     y, h = torch.empty(x.shape, dtype=x.dtype, device=x.device), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    (r, i), decay = gates.chunk(2, dim=-1), decay.contiguous()
-    C, length, start = gpu.cut(_chunk_ends, x, n_chunks, h0, (r, i, x), decay, REVERSE=False, unroll=UNROLL)
-    gpu.launch(_walk, x, C, length, (r, x, z), i, decay, start, y, h, unroll=UNROLL)
+    r, i = gates.chunk(2, dim=-1)
+    launch(_walk, x, (r, x, z), i, decay.contiguous(), None if h0 is None else h0.contiguous(), y, h, unroll=UNROLL)
     return y, h
 
 
-def bd_lru_backward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None, h: Tensor, grad_y: Tensor, grad_last: Tensor | None = None, *,
-                    n_chunks: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+def bd_lru_backward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None, h: Tensor, grad_y: Tensor,
+                    grad_last: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     """From grad_y [B, N, H] (any strides) and grad_last, the gradient of h[:, -1] [B, H] or None: those of gates [B, N, 2H], x, z [B, N, H], log decay [H]
     (float32, or float64 for float64; divided by decay, that of decay) and h0 ([B, H], None without h0). h: bd_lru_forward's. N is at least 1."""
-    (r, i), decay, (B, _, H) = gates.chunk(2, dim=-1), decay.contiguous(), x.shape
+    (r, i), (B, _, H) = gates.chunk(2, dim=-1), x.shape
     empty = functools.partial(torch.empty, device=x.device)
     grad_gates, grad_x, grad_z = empty(gates.shape, dtype=gates.dtype), empty(x.shape, dtype=x.dtype), empty(z.shape, dtype=z.dtype)
+    q = empty((B, H), dtype=decay.dtype) if x.numel() else decay.new_zeros(1, H)
     h0, grad_h0 = (None, None) if h0 is None else (h0.contiguous(), h0.new_zeros(h0.shape))
-    C, length, start = gpu.cut(_chunk_ends, x, n_chunks, grad_last, (r, z, grad_y), decay, REVERSE=True, unroll=UNROLL)
-    q = empty((C * B, H), dtype=decay.dtype) if x.numel() else decay.new_zeros(1, H)
-    gpu.launch(_walk_back, x, C, length, (r, x, z, grad_y), i, decay, h, h0, start, *grad_gates.chunk(2, dim=-1), grad_x, grad_z, q, grad_h0,
-               unroll=UNROLL_BACK)
+    launch(_walk_back, x, (r, x, z, grad_y), i, decay.contiguous(), h, h0, None if grad_last is None else grad_last.contiguous(),
+           *grad_gates.chunk(2, dim=-1), grad_x, grad_z, q, grad_h0, unroll=UNROLL_BACK)
     return grad_gates, grad_x, grad_z, q.sum(0), grad_h0
