@@ -67,9 +67,8 @@ class SelectiveGRU(nn.Module):
         """The state after the first lengths[b] >= 0 positions of each row of x [B, N, d], in one pass: what as many steps would give."""
         dense, r = self.dense(x), self.conv.reach
         states = F.pad(self.gru(self.conv(dense)), (0, 0, 1, 0))  # a state of zeros before the first position
-        rows, back = torch.arange(len(x), device=x.device), lengths[:, None] + torch.arange(-2 * r, 0, device=x.device)
-        inputs = dense[rows[:, None], back.clamp_min(0)] * (back >= 0)[..., None]
-        return {"h": states[rows, (lengths - r).clamp_min(0)], "inputs": inputs, "age": lengths}
+        rows, windows = torch.arange(len(x), device=x.device), F.pad(dense, (0, 0, 2 * r, 0)).unfold(1, 2 * r, 1)  # [B, N + 1, d, 2r]
+        return {"h": states[rows, (lengths - r).clamp_min(0)], "inputs": windows[rows, lengths].mT, "age": lengths}
 
     def step(self, state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more position x [B, d]: returns what `every_prefix` gives there [B, d], and the new state."""

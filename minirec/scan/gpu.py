@@ -14,7 +14,6 @@ chunk from zero, keeping only its end and its product of a; over these ends, one
 enters it. This reads a and b twice. A product beyond the dtype's range (|a| > 1 over a long chunk) is infinite, as the state itself would be.
 """
 
-import functools
 import os
 
 import torch
@@ -42,16 +41,13 @@ def _place(lanes, D, N, length, REVERSE: tl.constexpr, BLOCK: tl.constexpr):
 @triton.jit
 def _state(ptr, place, live, ACC: tl.constexpr, BLOCK: tl.constexpr):
     """What stands at `place` [BLOCK]; zeros where there is no tensor."""
-    state = tl.full([BLOCK], 0, ACC)
-    if ptr is not None:
-        state = tl.load(ptr + place, live).to(ACC)
-    return state
+    return tl.full([BLOCK], 0, ACC) if ptr is None else tl.load(ptr + place, live).to(ACC)
 
 
 @triton.jit
-def _read(ptr, step, left, live, UNROLL: tl.constexpr):
-    """The next UNROLL positions of one tensor, a tuple of [BLOCK], of which only `left` exist."""
-    values = ()
+def _read(ptr, step, w, count, live, UNROLL: tl.constexpr):
+    """The UNROLL positions of one tensor from w on, a tuple of [BLOCK], of which those before `count` exist; ptr: position 0 in walking order."""
+    ptr, left, values = ptr + w * step, count - w, ()
     for u in tl.static_range(UNROLL):
         values += (tl.load(ptr, live & (u < left)),)
         ptr += step
@@ -66,12 +62,10 @@ def _walk(a_ptr, b_ptr, start_ptr, h_ptr, a_row: tl.int64, a_step: tl.int64, a_c
     b_ptr += row * b_row + n * b_step + channel * b_channel
     h_ptr += (row * N + n) * D + channel
     h = _state(start_ptr, place, live, ACC, BLOCK)
-    next_a, next_b = _read(a_ptr, a_step, count, live, UNROLL), _read(b_ptr, b_step, count, live, UNROLL)
+    next_a, next_b = _read(a_ptr, a_step, 0, count, live, UNROLL), _read(b_ptr, b_step, 0, count, live, UNROLL)
     for w in range(0, count, UNROLL):
-        a, b, left = next_a, next_b, count - w - UNROLL
-        a_ptr += UNROLL * a_step
-        b_ptr += UNROLL * b_step
-        next_a, next_b = _read(a_ptr, a_step, left, live, UNROLL), _read(b_ptr, b_step, left, live, UNROLL)
+        a, b = next_a, next_b
+        next_a, next_b = _read(a_ptr, a_step, w + UNROLL, count, live, UNROLL), _read(b_ptr, b_step, w + UNROLL, count, live, UNROLL)
         for u in tl.static_range(UNROLL):
             h = a[u].to(ACC) * h + b[u].to(ACC)
             tl.store(h_ptr, h, live & (w + u < count))
@@ -85,16 +79,15 @@ def _walk_back(a_ptr, grad_ptr, h_ptr, h0_ptr, start_ptr, grad_a_ptr, grad_b_ptr
     lane, row, channel, live, chunk, n, count, place = _place(lanes, D, N, length, True, BLOCK)
     a_ptr += row * a_row + n * a_step + channel * a_channel
     grad_ptr += row * g_row + n * g_step + channel * g_channel
-    here, n_before = (row * N + n) * D + channel, count - (chunk == 0).to(tl.int32)  # only position 0 has no h before it but h0
+    here = (row * N + n) * D + channel
+    before_ptr, n_before = h_ptr + here - D, count - (chunk == 0).to(tl.int32)  # only position 0 has no h before it but h0
     k, h0 = _state(start_ptr, place, live, ACC, BLOCK), _state(h0_ptr, lane, live, ACC, BLOCK)
-    next_a, next_grad = _read(a_ptr, -a_step, count, live, UNROLL), _read(grad_ptr, -g_step, count, live, UNROLL)
-    next_before = _read(h_ptr + here - D, -D, n_before, live, UNROLL)
+    next_a, next_grad = _read(a_ptr, -a_step, 0, count, live, UNROLL), _read(grad_ptr, -g_step, 0, count, live, UNROLL)
+    next_before = _read(before_ptr, -D, 0, n_before, live, UNROLL)
     for w in range(0, count, UNROLL):
-        a, grad, before, left = next_a, next_grad, next_before, count - w - UNROLL
-        a_ptr -= UNROLL * a_step
-        grad_ptr -= UNROLL * g_step
-        next_a, next_grad = _read(a_ptr, -a_step, left, live, UNROLL), _read(grad_ptr, -g_step, left, live, UNROLL)
-        next_before = _read(h_ptr + here - (UNROLL + 1) * D, -D, n_before - w - UNROLL, live, UNROLL)
+        a, grad, before = next_a, next_grad, next_before
+        next_a, next_grad = _read(a_ptr, -a_step, w + UNROLL, count, live, UNROLL), _read(grad_ptr, -g_step, w + UNROLL, count, live, UNROLL)
+        next_before = _read(before_ptr, -D, w + UNROLL, n_before, live, UNROLL)
         for u in tl.static_range(UNROLL):
             g = grad[u].to(ACC) + k
             tl.store(grad_b_ptr + here, g, live & (w + u < count))
@@ -115,9 +108,7 @@ def _chunk_ends(a_ptr, b_ptr, product_ptr, end_ptr, a_row: tl.int64, a_step: tl.
         a_step, b_step = -a_step, -b_step
     product, state = tl.full([BLOCK], 1, ACC), tl.full([BLOCK], 0, ACC)
     for w in range(0, count, UNROLL):
-        a, b = _read(a_ptr, a_step, count - w, live, UNROLL), _read(b_ptr, b_step, count - w, live, UNROLL)
-        a_ptr += UNROLL * a_step
-        b_ptr += UNROLL * b_step
+        a, b = _read(a_ptr, a_step, w, count, live, UNROLL), _read(b_ptr, b_step, w, count, live, UNROLL)
         for u in tl.static_range(UNROLL):
             after = a[u].to(ACC) * (state + b[u].to(ACC)) if REVERSE else a[u].to(ACC) * state + b[u].to(ACC)
             state = tl.where(w + u < count, after, state)
@@ -143,22 +134,16 @@ def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, *, n_ch
     return grad_a, grad_b, grad_h0
 
 
-@functools.lru_cache(maxsize=4096)
 def chunks_for(B: int, N: int, D: int, n_multiprocessors: int) -> int:
-    """The number of chunks of time, 1 for a plain walk: the cheapest of the powers of two, by a model of what a kernel must wait for.
+    """The number of chunks of time, 1 for a plain walk (notebook 10 counts lanes and bytes).
 
-    A walk waits for memory's latency, 0.6 us, once every UNROLL positions, or for its bytes, 12 a position and lane, whichever takes longer (notebook 10
-    counts both). Chunks multiply the lanes but move 20 bytes, walk over the C ends too, and launch two more kernels, 5 us each. The constants are a data
-    sheet's (36 GB/s a multiprocessor: an H200's 4.8 TB/s over its 132) and guesses; they have not been measured here.
+    A walk waits for memory, 0.6 us, once every UNROLL positions, and moves 12 bytes a position and lane. A multiprocessor moves 36 GB/s (an H200's 4.8 TB/s
+    over its 132), so that many lanes keep it busy; chunks make twice as many. They move 20 bytes, which fewer than 4 do not make up for, and launch two
+    more kernels, 5 us each, in which time a short walk is over. A data sheet's figures and guesses; they have not been measured here.
     """
-    def walk(lanes: int, steps: float, n_bytes: int) -> float:
-        return max(lanes * steps * n_bytes / (n_multiprocessors * 36e9), steps / UNROLL * 0.6e-6)
-
-    def seconds(C: int) -> float:
-        ends = 0 if C == 1 else walk(B * D * C, N / C, 8) + walk(B * D, C, 12) + 2 * 5e-6
-        return ends + walk(B * D * C, N / C, 12)
-
-    return min((2**power for power in range(16) if power == 0 or 2**power * UNROLL <= N), key=seconds)
+    busy = n_multiprocessors * 36e9 * 0.6e-6 / (12 * UNROLL)
+    C = min(N // UNROLL, int(2 * busy / max(1, B * D)))
+    return C if C > 3 and N >= 512 else 1
 
 
 def chunks(like: Tensor, n_chunks: int | None = None) -> tuple[int, int]:

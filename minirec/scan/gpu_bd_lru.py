@@ -6,12 +6,8 @@
     G, k       the gradient with respect to h_n: grad_y_n SiLU(z_n) + k_{n+1}; and k_n = alpha_n G_n, what flows backward out of position n
     q          t times the gradient of t = -G alpha h_{n-1} t + G s_i x alpha^2 t / beta; from it r's gradient, q (1 - s_r), and decay's, sum(q) / decay
 
-Lanes and the rest are minirec.scan.gpu's, but time is one chunk: where lanes are few, `bd_lru` takes the formula, around the scan that has more. h is stored
-for the way back: 64 bytes an element in float32, forward and backward together. To recompute it would move 56, but h can only be computed forward: the way
-back would have to walk piece after piece forward again, exponentials included.
+Lanes and the rest are minirec.scan.gpu's, but time is one chunk: where lanes are few, `bd_lru` takes the formula, around the scan that has more.
 """
-
-import functools
 
 import torch
 import triton
@@ -46,19 +42,6 @@ def _alpha_beta(t):
     return alpha, squared * root, t * root
 
 
-@triton.jit
-def _step_back(r, i, x, z, h, before, decay, grad_y, k):
-    """One position backward, `before` being h_{n-1}: the gradients of r, i, x and z, then q, then alpha G, the k of the position before."""
-    s_r, not_r = _sigmoid(r)
-    s_i, not_i = _sigmoid(i)
-    s_z, not_z = _sigmoid(z)
-    t = decay * s_r
-    alpha, beta, ratio = _alpha_beta(t)
-    G = grad_y * z * s_z + k
-    q = G * alpha * (s_i * x * alpha * ratio - t * before)
-    return q * not_r, G * beta * x * s_i * not_i, G * beta * s_i, grad_y * h * s_z * (1 + z * not_z), q, alpha * G
-
-
 @triton.jit(do_not_specialize=["N"])
 def _walk(r_ptr, x_ptr, z_ptr, i_ptr, decay_ptr, h0_ptr, y_ptr, h_ptr,
           g_row: tl.int64, g_step: tl.int64, g_channel, x_row: tl.int64, x_step: tl.int64, x_channel, z_row: tl.int64, z_step: tl.int64, z_channel,
@@ -68,15 +51,12 @@ def _walk(r_ptr, x_ptr, z_ptr, i_ptr, decay_ptr, h0_ptr, y_ptr, h_ptr,
     x_ptr += row * x_row + channel * x_channel
     z_ptr += row * z_row + channel * z_channel
     decay, h = tl.load(decay_ptr + channel).to(ACC), _state(h0_ptr, lane, live, ACC, BLOCK)
-    next_r, next_i = _read(r_ptr + gates, g_step, N, live, UNROLL), _read(i_ptr + gates, g_step, N, live, UNROLL)
-    next_x, next_z = _read(x_ptr, x_step, N, live, UNROLL), _read(z_ptr, z_step, N, live, UNROLL)
+    next_r, next_i = _read(r_ptr + gates, g_step, 0, N, live, UNROLL), _read(i_ptr + gates, g_step, 0, N, live, UNROLL)
+    next_x, next_z = _read(x_ptr, x_step, 0, N, live, UNROLL), _read(z_ptr, z_step, 0, N, live, UNROLL)
     for w in range(0, N, UNROLL):
-        r, i, x, z, left = next_r, next_i, next_x, next_z, N - w - UNROLL
-        gates += UNROLL * g_step
-        x_ptr += UNROLL * x_step
-        z_ptr += UNROLL * z_step
-        next_r, next_i = _read(r_ptr + gates, g_step, left, live, UNROLL), _read(i_ptr + gates, g_step, left, live, UNROLL)
-        next_x, next_z = _read(x_ptr, x_step, left, live, UNROLL), _read(z_ptr, z_step, left, live, UNROLL)
+        r, i, x, z, ahead = next_r, next_i, next_x, next_z, w + UNROLL
+        next_r, next_i = _read(r_ptr + gates, g_step, ahead, N, live, UNROLL), _read(i_ptr + gates, g_step, ahead, N, live, UNROLL)
+        next_x, next_z = _read(x_ptr, x_step, ahead, N, live, UNROLL), _read(z_ptr, z_step, ahead, N, live, UNROLL)
         for u in tl.static_range(UNROLL):
             alpha, beta, _ = _alpha_beta(decay * _sigmoid(r[u].to(ACC))[0])
             h = alpha * h + beta * _sigmoid(i[u].to(ACC))[0] * x[u].to(ACC)
@@ -92,24 +72,30 @@ def _walk_back(r_ptr, x_ptr, z_ptr, grad_ptr, i_ptr, decay_ptr, h_ptr, h0_ptr, g
                lanes: tl.int64, H: tl.int64, N, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
     lane, row, channel, live, chunk, n, count, place = _place(lanes, H, N, N, True, BLOCK)
     gates, here, out = row * g_row + n * g_step + channel * g_channel, (row * N + n) * H + channel, (row * N + n) * 2 * H + channel
-    at_x, at_z = row * x_row + n * x_step + channel * x_channel, row * z_row + n * z_step + channel * z_channel
-    at_y = row * y_row + n * y_step + channel * y_channel
-    decay, h, q_sum = tl.load(decay_ptr + channel).to(ACC), tl.load(h_ptr + here, live).to(ACC), tl.full([BLOCK], 0, ACC)
-    k, h0 = _state(grad_last_ptr, lane, live, ACC, BLOCK), _state(h0_ptr, lane, live, ACC, BLOCK)
+    x_ptr += row * x_row + n * x_step + channel * x_channel
+    z_ptr += row * z_row + n * z_step + channel * z_channel
+    grad_ptr += row * y_row + n * y_step + channel * y_channel
+    before_ptr, decay, q_sum = h_ptr + here - H, tl.load(decay_ptr + channel).to(ACC), tl.full([BLOCK], 0, ACC)
+    h, h0, k = tl.load(h_ptr + here, live).to(ACC), _state(h0_ptr, lane, live, ACC, BLOCK), _state(grad_last_ptr, lane, live, ACC, BLOCK)
     for w in range(0, N, UNROLL):
-        r, i = _read(r_ptr + gates, -g_step, N - w, live, UNROLL), _read(i_ptr + gates, -g_step, N - w, live, UNROLL)
-        x, z = _read(x_ptr + at_x, -x_step, N - w, live, UNROLL), _read(z_ptr + at_z, -z_step, N - w, live, UNROLL)
-        grad, before = _read(grad_ptr + at_y, -y_step, N - w, live, UNROLL), _read(h_ptr + here - H, -H, N - 1 - w, live, UNROLL)
-        gates, at_x, at_z, at_y = gates - UNROLL * g_step, at_x - UNROLL * x_step, at_z - UNROLL * z_step, at_y - UNROLL * y_step
+        r, i = _read(r_ptr + gates, -g_step, w, N, live, UNROLL), _read(i_ptr + gates, -g_step, w, N, live, UNROLL)
+        x, z = _read(x_ptr, -x_step, w, N, live, UNROLL), _read(z_ptr, -z_step, w, N, live, UNROLL)
+        grad, before = _read(grad_ptr, -y_step, w, N, live, UNROLL), _read(before_ptr, -H, w, N - 1, live, UNROLL)
         for u in tl.static_range(UNROLL):
             h_before, inside = tl.where(w + u < N - 1, before[u].to(ACC), h0), live & (w + u < N)
-            to_r, to_i, to_x, to_z, q, onward = _step_back(r[u].to(ACC), i[u].to(ACC), x[u].to(ACC), z[u].to(ACC), h, h_before, decay,
-                                                           grad[u].to(ACC), k)
-            tl.store(grad_r_ptr + out, to_r, inside)
-            tl.store(grad_i_ptr + out, to_i, inside)
-            tl.store(grad_x_ptr + here, to_x, inside)
-            tl.store(grad_z_ptr + here, to_z, inside)
-            h, k, q_sum = h_before, tl.where(w + u < N, onward, k), tl.where(w + u < N, q_sum + q, q_sum)
+            x_n, z_n, grad_n = x[u].to(ACC), z[u].to(ACC), grad[u].to(ACC)
+            s_r, not_r = _sigmoid(r[u].to(ACC))
+            s_i, not_i = _sigmoid(i[u].to(ACC))
+            s_z, not_z = _sigmoid(z_n)
+            t = decay * s_r
+            alpha, beta, ratio = _alpha_beta(t)
+            G = grad_n * z_n * s_z + k
+            q = G * alpha * (s_i * x_n * alpha * ratio - t * h_before)
+            tl.store(grad_r_ptr + out, q * not_r, inside)
+            tl.store(grad_i_ptr + out, G * beta * x_n * s_i * not_i, inside)
+            tl.store(grad_x_ptr + here, G * beta * s_i, inside)
+            tl.store(grad_z_ptr + here, grad_n * h * s_z * (1 + z_n * not_z), inside)
+            h, k, q_sum = h_before, tl.where(w + u < N, alpha * G, k), tl.where(w + u < N, q_sum + q, q_sum)
             here, out = here - H, out - 2 * H
     tl.store(q_ptr + lane, q_sum, live)
     if grad_h0_ptr is not None:
@@ -129,9 +115,8 @@ def bd_lru_backward(gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tens
     """From grad_y [B, N, H] (any strides) and grad_last, the gradient of h[:, -1] [B, H] or None: those of gates [B, N, 2H], x, z [B, N, H], log decay [H]
     (float32, or float64 for float64; divided by decay, that of decay) and h0 ([B, H], None without h0). h: bd_lru_forward's. N is at least 1."""
     (r, i), (B, _, H) = gates.chunk(2, dim=-1), x.shape
-    empty = functools.partial(torch.empty, device=x.device)
-    grad_gates, grad_x, grad_z = empty(gates.shape, dtype=gates.dtype), empty(x.shape, dtype=x.dtype), empty(z.shape, dtype=z.dtype)
-    q = empty((B, H), dtype=decay.dtype) if x.numel() else decay.new_zeros(1, H)
+    grad_gates, grad_x, grad_z = (torch.empty(each.shape, dtype=each.dtype, device=each.device) for each in (gates, x, z))
+    q = torch.empty((B, H), dtype=decay.dtype, device=x.device) if x.numel() else decay.new_zeros(1, H)
     h0, grad_h0 = (None, None) if h0 is None else (h0.contiguous(), h0.new_zeros(h0.shape))
     launch(_walk_back, x, (r, x, z, grad_y), i, decay.contiguous(), h, h0, None if grad_last is None else grad_last.contiguous(),
            *grad_gates.chunk(2, dim=-1), grad_x, grad_z, q, grad_h0, unroll=UNROLL_BACK)
