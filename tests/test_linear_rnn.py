@@ -61,15 +61,6 @@ def test_it_is_its_definition(kind, by_definition, batch, length, d_input, d_sta
 
 
 @given(**shapes)
-def test_steps_of_the_mingru_give_what_forward_gives(batch, length, d_input, d_state, seed):
-    layer = random_layer(MinGRU, d_input, d_state, seed)
-    x, h = torch.randn(batch, length, d_input).double(), torch.zeros(batch, d_state).double()
-    for t in range(length):
-        h = layer.step(h, x[:, t])
-        torch.testing.assert_close(h, layer(x)[:, t], **CLOSE)
-
-
-@given(**shapes)
 def test_steps_of_the_lru_give_what_forward_gives(batch, length, d_input, d_state, seed):
     layer = random_layer(LRU, d_input, d_state, seed)
     x, h = torch.randn(batch, length, d_input).double(), torch.zeros(batch, d_state, dtype=torch.complex128)
@@ -87,22 +78,24 @@ def test_gradients_of_every_parameter_and_of_the_input_are_right(kind):
 
 @torch.no_grad()
 def test_an_update_gate_far_open_leaves_no_trace_of_the_past_and_far_shut_keeps_it():
-    layer, h = MinGRU(1, 1), torch.tensor([7.0])
-    layer.project.weight.zero_()
-    for bias, after in ((200.0, 3.0), (-200.0, 7.0)):
-        layer.project.bias.copy_(torch.tensor([bias, 3.0]))
-        assert layer.step(h, torch.zeros(1)) == after
+    layer = MinGRU(2, 1)
+    layer.project.bias.zero_()
+    for gate, after in ((200.0, 3.0), (-200.0, 7.0)):
+        layer.project.weight.copy_(torch.tensor([[200.0, gate], [7.0, 3.0]]))  # the first item sets the state to 7, the second offers 3
+        assert layer(torch.eye(2)[None])[0].flatten().tolist() == [7, after]
 
 
 @torch.no_grad()
 def test_a_gru_whose_gates_see_no_state_and_whose_candidate_is_small_is_a_mingru():
     layer, cell = random_layer(MinGRU, 3, 4, seed=1), GRUCell(3, 4).double()
-    layer.project.weight[4:] *= 1e-4  # tanh a = a - a^3 / 3 ...
-    layer.project.bias[4:] *= 1e-4
+    layer.project.weight[4:] *= 5e-5  # tanh a = a - a^3 / 3 ...
+    layer.project.bias[4:] *= 5e-5
     cell.weight_h.zero_()
     cell.weight_x[4:], cell.bias_x[4:] = layer.project.weight, layer.project.bias
-    x, h = torch.randn(5, 3).double(), torch.randn(5, 4).double() * 1e-4
-    torch.testing.assert_close(layer.step(h, x), cell(x, h), **CLOSE)
+    x, h = torch.randn(5, 6, 3).double(), torch.zeros(5, 4).double()
+    for t, state in enumerate(layer(x).unbind(1)):
+        h = cell(x[:, t], h)
+        torch.testing.assert_close(h, state, **CLOSE)
 
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 100.0])

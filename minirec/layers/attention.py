@@ -49,9 +49,8 @@ class SoftmaxAttention(nn.Module):
 
     def __init__(self, d_model: int, n_heads: int = 1, causal: bool = False, dropout: float = 0.0):
         super().__init__()
-        _check_heads(d_model, n_heads)
         self.n_heads, self.causal, self.dropout = n_heads, causal, dropout
-        self.query, self.key, self.value = (nn.Linear(d_model, d_model) for _ in range(3))
+        self.query, self.key, self.value = _projections(d_model, n_heads)
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
         """x: [B, N, d] -> [B, N, d], heads side by side. real: Bool[B, N], False where the row is padding, which is not seen."""
@@ -70,15 +69,12 @@ class LinearAttention(nn.Module):
         super().__init__()
         if form not in ("paper", "released"):
             raise ValueError(f"form must be 'paper' or 'released'; got {form!r}.")
-        _check_heads(d_model, n_heads)
         self.n_heads, self.form = n_heads, form
-        self.query, self.key, self.value = (nn.Linear(d_model, d_model) for _ in range(3))
+        self.query, self.key, self.value = _projections(d_model, n_heads)
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
         """x: [B, N, d] -> [B, N, d]; every position sees the whole row. real: Bool[B, N], False where the row is padding, which is not seen."""
-        q, k, v = self._project(x)
-        if real is not None:
-            k = k * real[:, None, :, None]
+        q, k, v = self._project(x, real)
         if self.form == "paper":
             k = F.normalize(k, dim=2, eps=EPSILON)
         return _merge(linear_attention(q, k, v))
@@ -97,8 +93,7 @@ class LinearAttention(nn.Module):
 
     def state_after(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """The state after the first lengths[b] >= 0 positions of each row of x [B, N, d], in one pass: what as many steps would give."""
-        _, k, v = self._project(x)
-        k = k * (torch.arange(x.shape[1], device=x.device) < lengths[:, None])[:, None, :, None]
+        _, k, v = self._project(x, torch.arange(x.shape[1], device=x.device) < lengths[:, None])
         return {"sums": k.mT @ v, "squares": k.square().sum(2, keepdim=True)}
 
     def step(self, state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -109,13 +104,13 @@ class LinearAttention(nn.Module):
             q = q / _length(state["squares"])
         return _merge(q @ state["sums"])[:, 0], state
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x [B, N, d] -> queries of length 1, keys (of length 1 too in the released form), values; [B, H, N, e] each."""
+    def _project(self, x: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, N, d] -> queries of length 1, keys (of length 1 too in the released form; 0 at padding), values; [B, H, N, e] each."""
         q, k, v = (_to_heads(part(x), self.n_heads) for part in (self.query, self.key, self.value))
         q, k = F.normalize(F.elu(q), dim=-1, eps=EPSILON), F.elu(k)
         if self.form == "released":
             k, v = F.normalize(k, dim=-1, eps=EPSILON), v / v.shape[-1] ** 0.5
-        return q, k, v
+        return q, k if real is None else k * real[:, None, :, None], v
 
 
 def _to_heads(x: Tensor, n_heads: int) -> Tensor:
@@ -131,6 +126,7 @@ def _length(squares: Tensor) -> Tensor:
     return squares.clamp_min(EPSILON**2).sqrt()
 
 
-def _check_heads(d_model: int, n_heads: int) -> None:
+def _projections(d_model: int, n_heads: int) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
     if n_heads < 1 or d_model % n_heads:
         raise ValueError(f"d_model must be divisible by n_heads; got d_model = {d_model} and n_heads = {n_heads}.")
+    return nn.Linear(d_model, d_model), nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)

@@ -32,8 +32,7 @@ class GatedRecurrentLayer(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """u [B, N, d] -> [B, N, d]; position t has seen u[:, :t + 1]."""
-        x, z = self.input(u).chunk(2, dim=-1)
-        return self.output(self._recur(x, z)[0])
+        return self._run(u)[0]
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"h": [B, H], "inputs": the last k - 1 of x before the convolution [B, k - 1, H]}, zeros."""
@@ -42,10 +41,9 @@ class GatedRecurrentLayer(nn.Module):
 
     def read(self, u: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """`forward`, and the state after each row's last real position; real [B, N], False at the padding on the right."""
-        x, z = self.input(u).chunk(2, dim=-1)
-        y, h = self._recur(x, z, real)
+        y, h, x = self._run(u, real)
         windows = F.pad(x, (0, 0, self.n_before, 0)).unfold(1, self.n_before, 1)  # [B, N + 1, H, k - 1]: at n, what stands before item n
-        return self.output(y), {"h": h, "inputs": windows[torch.arange(len(x), device=x.device), real.sum(1)].mT}
+        return y, {"h": h, "inputs": windows[torch.arange(len(x), device=x.device), real.sum(1)].mT}
 
     def step(self, state: dict[str, Tensor], u: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more position u [B, d]: returns what `forward` gives there [B, d], and the new state."""
@@ -57,13 +55,15 @@ class GatedRecurrentLayer(nn.Module):
         h = log_alpha.exp() * state["h"] + scale * torch.sigmoid(i) * x
         return self.output(F.silu(z) * h), {"h": h, "inputs": window[:, 1:]}
 
-    def _recur(self, x: Tensor, z: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x before its convolution, z [B, N, H] -> SiLU(z) * h [B, N, H] and the final state [B, H], to which padding (`real` False) adds nothing."""
-        x = F.silu(x if self.conv is None else self.conv(x))
-        gates = self.gates(x)
+    def _run(self, u: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """u [B, N, d] -> y [B, N, d], the final state [B, H], to which padding (`real` False) adds nothing, and x before its convolution [B, N, H]."""
+        x, z = self.input(u).chunk(2, dim=-1)
+        convolved = F.silu(x if self.conv is None else self.conv(x))
+        gates = self.gates(convolved)
         if real is not None:  # sigmoid(-inf) = 0: alpha = 1 and nothing comes in
             gates = gates.masked_fill(~real[..., None], -math.inf)
-        return bd_lru(gates, x, z, self.Lambda)
+        y, h = bd_lru(gates, convolved, z, self.Lambda)
+        return self.output(y), h, x
 
 
 def _always_open(x: Tensor) -> Tensor:

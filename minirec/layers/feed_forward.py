@@ -1,7 +1,4 @@
-"""The feed-forward block of self-attentive and recurrent recommenders: position by position, with residual and LayerNorm (notebook 11).
-
-d model width.
-"""
+"""The feed-forward block of self-attentive and recurrent recommenders, position by position (notebook 11). d model width."""
 
 from collections.abc import Callable
 

@@ -24,11 +24,6 @@ class MinGRU(nn.Module):
         z, candidate = self.project(x).chunk(2, dim=-1)
         return linear_recurrence(torch.sigmoid(-z), torch.sigmoid(z) * candidate)  # 1 - sigmoid(z) without its cancellation
 
-    def step(self, h: Tensor, x: Tensor) -> Tensor:
-        """h [..., d_state], x [..., d_input] -> the next state [..., d_state]."""
-        z, candidate = self.project(x).chunk(2, dim=-1)
-        return torch.sigmoid(-z) * h + torch.sigmoid(z) * candidate
-
 
 class LRU(nn.Module):
     """h_t = lambda h_{t-1} + gamma B x_t, complex;  y_t = Re(C h_t) + D x_t (Orvieto et al., 2023; notebook 08).

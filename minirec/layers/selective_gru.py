@@ -56,7 +56,7 @@ class SelectiveGRU(nn.Module):
         r = self.conv.reach
         ends = self.conv.ends(self.dense(x))
         states = F.pad(self.gru(ends[0][:, r:]), (0, 0, r, 0)) if x.shape[1] > r else torch.zeros_like(x)
-        return self._read(ends, states)
+        return self._read(ends, states, torch.arange(x.shape[1], device=x.device)[None])
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"h": the state r positions ago [B, d], "inputs": the last 2r of L [B, 2r, d], "age": items so far Long[B]}, zeros."""
@@ -80,10 +80,9 @@ class SelectiveGRU(nn.Module):
         y = self._read(ends[:, :, None], h[:, None], state["age"][:, None])[:, 0]
         return y, {"h": h, "inputs": window[:, 1:], "age": state["age"] + 1}
 
-    def _read(self, ends: Tensor, h: Tensor, age: Tensor | None = None) -> Tensor:
-        """ends [r + 1, B, N, d] and the states at t - r [B, N, d] -> Y at t [B, N, d]. age: t, where the columns do not begin at 0."""
+    def _read(self, ends: Tensor, h: Tensor, age: Tensor) -> Tensor:
+        """ends [r + 1, B, N, d] and the states at t - r [B, N, d] -> Y at t [B, N, d]. age: t, Long[B, N] or [1, N]."""
         r, cell = self.conv.reach, self.gru.cell
-        age = torch.arange(h.shape[1], device=h.device)[None] if age is None else age
         exists = torch.stack([age >= r - m for m in range(r + 1)])[..., None].to(h.dtype)  # is there a position t - r + m?
         states = [h]
         for m in range(1, r + 1):
