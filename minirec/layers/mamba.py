@@ -30,8 +30,7 @@ class Mamba(nn.Module):
         self.conv = TemporalConv(d_inner, kernel_size, depthwise=True, causal=True)
         self.select, self.time = nn.Linear(d_inner, rank + 2 * d_state, bias=False), nn.Linear(rank, d_inner)
         self.log_rates, self.skip = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(d_inner, 1)), nn.Parameter(torch.ones(d_inner))
-        low, high = map(math.log, STEP_SIZES)
-        steps = torch.exp(low + (high - low) * torch.rand(d_inner))
+        steps = torch.empty(d_inner).uniform_(*map(math.log, STEP_SIZES)).exp()
         with torch.no_grad():
             self.time.weight.uniform_(-(rank**-0.5), rank**-0.5)
             self.time.bias.copy_(steps + torch.log(-torch.expm1(-steps)))  # softplus of this is `steps`

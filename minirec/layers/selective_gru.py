@@ -16,12 +16,8 @@ class NoConv(nn.Identity):
     """In the place of a TemporalConv: C = L, Y = G, and every prefix ends in its last item alone."""
 
     reach = 0
-
-    def ends(self, x: Tensor) -> Tensor:
-        return x[None]
-
-    def at_end(self, ends: Tensor) -> Tensor:
-        return ends[0]
+    ends = staticmethod(lambda x: x[None])
+    at_end = staticmethod(lambda ends: ends[0])
 
 
 class SelectiveGRU(nn.Module):
@@ -77,8 +73,7 @@ class SelectiveGRU(nn.Module):
         ends = self.conv.ends(window)[:, :, -1]
         older = (state["age"] >= r)[:, None]  # is there a position t - r?
         h = torch.where(older, self.gru.cell(ends[0], state["h"]), state["h"])
-        y = self._read(ends[:, :, None], h[:, None], state["age"][:, None])[:, 0]
-        return y, {"h": h, "inputs": window[:, 1:], "age": state["age"] + 1}
+        return self._read(ends[:, :, None], h[:, None], state["age"][:, None])[:, 0], {"h": h, "inputs": window[:, 1:], "age": state["age"] + 1}
 
     def _read(self, ends: Tensor, h: Tensor, age: Tensor) -> Tensor:
         """ends [r + 1, B, N, d] and the states at t - r [B, N, d] -> Y at t [B, N, d]. age: t, Long[B, N] or [1, N]."""

@@ -137,9 +137,9 @@ def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, *, n_ch
 def chunks_for(B: int, N: int, D: int, n_multiprocessors: int) -> int:
     """The number of chunks of time, 1 for a plain walk (notebook 10 counts lanes and bytes).
 
-    A walk waits for memory, 0.6 us, once every UNROLL positions, and moves 12 bytes a position and lane. A multiprocessor moves 36 GB/s (an H200's 4.8 TB/s
-    over its 132), so that many lanes keep it busy; chunks make twice as many. They move 20 bytes, which fewer than 4 do not make up for, and launch two
-    more kernels, 5 us each, in which time a short walk is over. A data sheet's figures and guesses; they have not been measured here.
+    A walk waits 0.6 us for memory once every UNROLL positions, and moves 12 bytes a position and lane, at 36 GB/s a multiprocessor (an H200's 4.8 TB/s over
+    its 132): so many lanes keep the chip busy, and chunks make twice as many. They move 20 bytes, which fewer than 4 do not make up for, and launch two
+    more kernels, 5 us each, by which a short walk is over. A data sheet's figures and guesses, not measured here.
     """
     busy = n_multiprocessors * 36e9 * 0.6e-6 / (12 * UNROLL)
     C = min(N // UNROLL, int(2 * busy / max(1, B * D)))
