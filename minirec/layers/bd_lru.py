@@ -56,7 +56,7 @@ class GatedRecurrentLayer(nn.Module):
         return self.output(F.silu(z) * h), {"h": h, "inputs": window[:, 1:]}
 
     def _run(self, u: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """u [B, N, d] -> y [B, N, d], the final state [B, H], to which padding (`real` False) adds nothing, and x before its convolution [B, N, H]."""
+        """u -> y [B, N, d], the final state [B, H], to which padding (`real` False) adds nothing, and x before its convolution [B, N, H]."""
         x, z = self.input(u).chunk(2, dim=-1)
         convolved = F.silu(x if self.conv is None else self.conv(x))
         gates = self.gates(convolved)

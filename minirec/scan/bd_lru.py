@@ -19,8 +19,8 @@ def bd_lru(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | Non
     """gates [B, N, 2H] = (r, i) before their sigmoids, x and z [B, N, H], Lambda [H], h0 [B, H] (zeros unless given) -> (y [B, N, H], the final state [B, H]).
 
     impl: "fused", one pass there and one back; "unfused", the formula in PyTorch around `linear_recurrence`, the reference; "auto", fused where there are
-    kernels for the device (in float64 on a GPU only) and at least one position; but on a GPU a few long rows, for which the scan has chunks of time and
-    the fused walk has none, take the formula. Gradients flow to all five.
+    kernels for the device (in float64 on a GPU only) and at least one position; but on a GPU a few long rows, for which the scan has chunks of time
+    and the fused walk has none, take the formula. Gradients flow to all five.
     """
     if gates.dim() != 3 or gates.shape[2] % 2 or x.shape != z.shape or x.shape != (*gates.shape[:2], gates.shape[2] // 2) or Lambda.shape != x.shape[2:]:
         raise ValueError(f"gates must be [B, N, 2H], x and z [B, N, H], Lambda [H]; got {list(gates.shape)}, {list(x.shape)}, {list(z.shape)}, "
