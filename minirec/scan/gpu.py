@@ -138,7 +138,7 @@ def chunks_for(B: int, N: int, D: int, n_multiprocessors: int) -> int:
     """The number of chunks of time, 1 for a plain walk (notebook 10 counts lanes and bytes).
 
     A walk waits 0.6 us for memory once every UNROLL positions, and moves 12 bytes a position and lane, at 36 GB/s a multiprocessor (an H200's
-    4.8 TB/s over its 132): so many lanes keep the chip busy, and chunks make twice as many. They move 20 bytes, which fewer than 4 do not make up for,
+    4.8 TB/s over its 132): so many lanes keep it busy, and chunks make twice as many. They move 20 bytes, which fewer than 4 do not make up for,
     and launch two more kernels, 5 us each, by which a short walk is over. A data sheet's figures and guesses, not measured here.
     """
     busy = n_multiprocessors * 36e9 * 0.6e-6 / (12 * UNROLL)
@@ -168,7 +168,7 @@ def _cut(like: Tensor, n_chunks: int | None, start: Tensor | None, strided: tupl
 
 
 def launch(kernel, like: Tensor, strided: tuple[Tensor, ...], *others: Tensor | None, C: int = 1, unroll: int | None = None, **constants) -> None:
-    """Runs a kernel over all lanes, and C chunks, of a [B, N, D] tensor, on its device. strided: tensors whose strides it takes; others: contiguous."""
+    """Runs a kernel over all lanes and C chunks of a [B, N, D] tensor, on its device. strided: tensors whose strides it takes; others: contiguous."""
     if like.numel() == 0:
         return
     (B, N, D), strides = like.shape, [stride for tensor in strided for stride in tensor.stride()]
