@@ -23,12 +23,6 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
             yield file
             flush_to_disk(file)
         os.replace(temporary, path)
-        if os.name == "posix":  # makes the new name itself durable; Windows does that without being asked
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
 

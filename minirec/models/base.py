@@ -79,6 +79,16 @@ class NeuralRecommender(Recommender):
         return scores.index_fill(1, torch.zeros(1, dtype=torch.long, device=scores.device), -math.inf)
 
 
+def initialise(module: nn.Module) -> None:
+    """For `apply`: a linear map's or embedding's weights from a normal distribution of deviation 0.02; biases and the padding embedding 0."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        nn.init.zeros_(module.weight[module.padding_idx])
+
+
 def check_ids(items: Tensor, n_items: int) -> None:
     """Refuses what the hot path does not look for: ids out of range, an empty row, a zero before the end of a row."""
     if items.numel() == 0 or items.min() < 0 or items.max() > n_items:
