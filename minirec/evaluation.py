@@ -51,20 +51,19 @@ def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full"
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
-    targets, n_items = split.targets(which), split.interactions.n_items
+    targets = split.targets(which)
     negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
     ranks = np.zeros(len(targets), dtype=np.int64)
     for rows, items, answers, scores in _scored(model, split, which):
-        if exclude_seen or negatives is not None:
-            chosen = torch.full_like(scores, negatives is None, dtype=torch.bool)
-            if negatives is not None:
-                chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
-            if exclude_seen:  # the whole history, not only what the model was shown
-                row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
-                chosen[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
-            scores = scores.masked_fill(~chosen.scatter_(1, answers[:, None], True), -math.inf)
+        candidates = torch.full_like(scores, negatives is None, dtype=torch.bool)
+        if negatives is not None:
+            candidates.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
+        if exclude_seen:  # the whole history, not only what the model was shown
+            row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
+            candidates[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
+        candidates.scatter_(1, answers[:, None], True)
         try:
-            ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()
+            ranks[rows] = metrics.target_ranks(scores.masked_fill(~candidates, -math.inf), answers).cpu().numpy()
         except ValueError as error:
             raise ValueError(f"{name_of(model)}: {error}") from None
     return Evaluation(name_of(model), which, protocol, k, targets.users, ranks, exclude_seen, None if negatives is None else seed)
@@ -81,10 +80,8 @@ def expected_metrics(model, split: Split, oracle, *, which: str = "test", k: int
         if scores[:, 1:].isnan().any():
             raise ValueError(f"{name_of(model)}: the scores contain NaN.")
         truth = oracle.probabilities(padded(split.interactions.items, begin, targets.positions[rows] - begin))[:, 1:]
-        ordered, order = scores[:, 1:].sort(1, descending=True)
-        lower, upper = (torch.searchsorted(-ordered, -ordered, right=right) for right in (False, True))
-        ranks = np.empty_like(truth)
-        np.put_along_axis(ranks, order.cpu().numpy(), (1 + lower + (upper - lower) // 2).double().cpu().numpy(), 1)
+        first, last = (stats.rankdata(-scores[:, 1:].cpu(), method, axis=1) for method in ("min", "max"))  # of the items scored equal
+        ranks = first + (last - first + 1) // 2
         sums += (truth * np.stack([metrics.gains(metric, ranks, k) for metric in metrics.GAINS])).sum((1, 2))
     return dict(zip(metrics.GAINS, map(float, sums / len(targets))))
 
@@ -115,10 +112,8 @@ def compare(a: Evaluation, b: Evaluation, *, metric: str = "ndcg", n_bootstrap: 
         return Comparison(metric, float(difference[0]), math.nan, math.nan, float(difference[0]), float(difference[0]))
     test = stats.ttest_1samp(difference, 0.0)
     values, counts = np.unique(difference, return_counts=True)  # resampling users is drawing how often each value occurs
-    rng, shares = np.random.default_rng(seed), counts / len(difference)
-    at_once = max(1, 2**22 // len(values))  # 32 MiB of counts, however many values differ
-    means = np.concatenate([rng.multinomial(len(difference), shares, size=min(at_once, n_bootstrap - done)) @ values / len(difference)
-                            for done in range(0, n_bootstrap, at_once)])
+    rng, n = np.random.default_rng(seed), len(difference)
+    means = [rng.multinomial(n, counts / n) @ values / n for _ in range(n_bootstrap)]
     low, high = np.quantile(means, [0.025, 0.975])
     return Comparison(metric, float(difference.mean()), float(test.statistic), float(test.pvalue), float(low), float(high))
 
