@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minirec.models.base import Recommender
+from minirec.models.base import Recommender, without_padding
 
 
 class Popularity(Recommender):
@@ -25,9 +25,7 @@ class Popularity(Recommender):
 
     def scores(self, items: Tensor) -> Tensor:
         """items [B, N] -> training counts [B, V + 1]."""
-        scores = self.counts.expand(len(items), -1).clone()
-        scores[:, 0] = -torch.inf
-        return scores
+        return without_padding(self.counts.repeat(len(items), 1))
 
 
 class LastItem(Recommender):
@@ -62,6 +60,4 @@ class LastItem(Recommender):
         """items [B, N] -> [B, V + 1]: transition count + popularity share."""
         n, last = self.n_items + 1, items.gather(1, (items > 0).sum(1, keepdim=True) - 1)[:, 0]
         transitions = torch.sparse_coo_tensor(torch.stack([self.pairs // n, self.pairs % n]), self.pair_counts, (n, n), check_invariants=True)
-        scores = self.popularity + transitions.index_select(0, last).to_dense()
-        scores[:, 0] = -torch.inf
-        return scores
+        return without_padding(self.popularity + transitions.index_select(0, last).to_dense())

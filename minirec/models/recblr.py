@@ -1,7 +1,4 @@
-"""RecBLR (Liu et al., CIKM 2024): layers of a behaviour-dependent linear recurrent unit and a feed-forward (notebook 11).
-
-B batch, N positions, d model width, k kernel size.
-"""
+"""RecBLR (Liu et al., CIKM 2024), recurrent in the user's behaviour (notebook 11). B batch, N positions, d model width."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +9,7 @@ from minirec.models.recurrent import RecurrentRecommender, stack
 
 
 class RecBLR(RecurrentRecommender):
-    """Layers of the gated recurrent layer and a feed-forward (notebook 11).
+    """Layers of the gated recurrent layer around a behaviour-dependent linear recurrent unit, and a feed-forward (notebook 11).
 
     temporal_conv, behaviour_gates, feed_forward = False leave that part out; without the behaviour-dependent gates it is a real LRU.
     """

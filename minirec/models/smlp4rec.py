@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from minirec.models.base import NeuralRecommender, initialise
 
-EXPAND = 3  # a perceptron is so many times as wide inside, as released
-
 
 class MixerLayer(nn.Module):
     """sequence(LayerNorm(x)), along the positions of each channel, + channels(LayerNorm(x)), along the channels of each position; no residual."""
@@ -53,5 +51,5 @@ class SMLP4Rec(NeuralRecommender):
 
 
 def _perceptron(width: int, dropout: float) -> nn.Module:
-    widen, narrow = nn.Linear(width, EXPAND * width, bias=False), nn.Linear(EXPAND * width, width, bias=False)
+    widen, narrow = nn.Linear(width, 3 * width, bias=False), nn.Linear(3 * width, width, bias=False)  # 3: as released
     return nn.Sequential(widen, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))

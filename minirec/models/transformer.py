@@ -36,6 +36,7 @@ class TransformerRecommender(NeuralRecommender):
         self.norm, self.dropout = nn.LayerNorm(d_model, eps=1e-12), nn.Dropout(dropout)
         self.layers = nn.ModuleList(TransformerLayer(attention(), d_model, dropout) for _ in range(n_layers))
         self.apply(initialise)
+        nn.init.zeros_(self.item_embedding.weight[0])
 
     def encode(self, items: Tensor) -> Tensor:
         """items [B, N] -> [B, N, d]; position t has read items[:, :t + 1] where attention is causal, else the whole row."""
