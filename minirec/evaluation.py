@@ -17,7 +17,6 @@ from minirec.data.batching import flat_ranges, history_batches, padded
 from minirec.data.interactions import Split
 
 PROTOCOLS = ("full", "uniform-100", "popular-100")
-N_NEGATIVES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +118,7 @@ def sample_negatives(split: Split, which: str, protocol: str, *, seed: int = 0) 
     cumulative = np.cumsum(data.item_counts()[1:] if protocol == "popular-100" else np.ones(data.n_items, dtype=np.int64))
     rows, at = flat_ranges(targets.starts + 1, targets.positions - targets.starts)
     forbidden = rows * (data.n_items + 1) + data.items[at]  # of each row, the user's items after the first, up to the target
-    negatives = np.zeros((len(targets), N_NEGATIVES), dtype=np.int64)
+    negatives = np.zeros((len(targets), 100), dtype=np.int64)
     todo = np.indices(negatives.shape).reshape(2, -1)
     for attempt in range(1000):
         uniform = _hash_uniform(seed, ("valid", "test").index(which), targets.users[todo[0]], todo[1], attempt)
@@ -158,12 +157,11 @@ def _scored(model, split: Split, which: str):
                          f"asked for. Split the data as for training.")
     with judging(model) as device:
         for rows, items, answers in history_batches(split, which, model.max_len):
-            items, answers = torch.from_numpy(items).to(device), torch.from_numpy(answers).to(device)
-            scores = model.scores(items)
+            scores = model.scores(torch.from_numpy(items).to(device))
             if scores.shape != (len(rows), n_items + 1):
                 raise ValueError(f"{name_of(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
                                  f"[{len(rows)}, {n_items + 1}].")
-            yield rows, answers, scores
+            yield rows, torch.from_numpy(answers).to(device), scores
 
 
 @contextlib.contextmanager

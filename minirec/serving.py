@@ -67,10 +67,10 @@ def recommend(model, histories, k: int = 10, *, exclude_seen: bool = False, batc
     for at in range(0, len(histories), batch_size):
         rows = slice(at, at + batch_size)
         items[rows], scores[rows] = _best(model, known[rows], k, exclude_seen)
-    history, n_known = np.repeat(np.arange(len(histories)), k), np.array([len(real) for real in known], dtype=int)
+    n_given, n_known = (np.array([len(codes) for codes in rows], dtype=int) for rows in (coded, known))
+    history = np.repeat(np.arange(len(histories)), k)
     return pd.DataFrame({"history": history, "rank": np.tile(np.arange(1, k + 1), len(histories)), "item": model.vocabulary.item_ids[items.ravel() - 1],
-                         "score": scores.ravel(), "unknown": (np.array(list(map(len, coded)), dtype=int) - n_known)[history],
-                         "fallback": n_known[history] == 0})
+                         "score": scores.ravel(), "unknown": (n_given - n_known)[history], "fallback": n_known[history] == 0})
 
 
 def _best(model, histories, k, exclude_seen):

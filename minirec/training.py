@@ -94,7 +94,7 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         batches = TrainingBatches(split, objective, model.max_len, batch_size, seed, prefixes_per_user)
         run = _Run(model.to(device), split, batches, settings | {"device": device.type}, device, checkpoint, checkpoint_seconds)
-        return run.train(vocabulary, progress, on_epoch)
+        return run.train(vocabulary, progress, on_epoch or (lambda history: None))
 
 
 FIT_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(fit).parameters.items()}
@@ -130,7 +130,8 @@ class _Run:
 
     def train(self, vocabulary, progress, on_epoch) -> History:
         torch.manual_seed(self.asked.seed)
-        self.resume()
+        if self.path is not None and (state := checkpoints.load(self.path, self.identity)) is not None:
+            self.resume(state)
         self.model.vocabulary = vocabulary  # only now: a checkpoint that is refused leaves the model as it was
         history, epochs, patience, n_batches = self.history, self.asked.epochs, self.asked.patience or math.inf, len(self.batches.epoch(0))
         with tqdm(total=epochs * n_batches, initial=self.at.epoch * n_batches + self.at.step, disable=None if progress is None else not progress,
@@ -138,8 +139,7 @@ class _Run:
             try:
                 while self.at.epoch < epochs and self.at.epoch - history.best_epoch < patience:
                     self.one_epoch(bar)
-                    if on_epoch is not None:
-                        on_epoch(history)
+                    on_epoch(history)
                 history.stopped = "epochs" if self.at.epoch >= epochs else "patience"
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
@@ -205,11 +205,7 @@ class _Run:
             "random": torch.get_rng_state(), "cuda_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None})
         self.saved_at = time.perf_counter()
 
-    def resume(self) -> None:
-        """Takes the state of the checkpoint, if there is one."""
-        state = None if self.path is None else checkpoints.load(self.path, self.identity)
-        if state is None:
-            return
+    def resume(self, state) -> None:
         if state["environment"] != self.environment:
             warnings.warn(f"{self.path} was written with {state['environment']}, this is {self.environment}: training continues, but not bit for bit.",
                           stacklevel=4)

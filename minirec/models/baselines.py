@@ -47,8 +47,8 @@ class LastItem(Recommender):
         at = np.flatnonzero(np.arange(1, len(items) + 1) < ends)  # where a position and its successor both train
         pairs, counts = np.unique(items[at] * (self.n_items + 1) + items[at + 1], return_counts=True)
         self.pairs, self.pair_counts = torch.from_numpy(pairs), torch.from_numpy(counts).double()
-        counts = torch.from_numpy(split.train_counts()).double()
-        self.popularity.copy_(counts / (counts.sum() + 1))  # below 1: popularity decides only between equal transition counts
+        occurrences = split.train_counts()
+        self.popularity.copy_(torch.from_numpy(occurrences / (occurrences.sum() + 1)))  # below 1: decides only between equal transition counts
         return self
 
     def _load_from_state_dict(self, state, prefix, *args):
