@@ -69,8 +69,9 @@ def recommend(model, histories, k: int = 10, *, exclude_seen: bool = False, batc
         items[rows], scores[rows] = _best(model, known[rows], k, exclude_seen)
     n_given, n_known = (np.array([len(codes) for codes in rows], dtype=int) for rows in (coded, known))
     history = np.repeat(np.arange(len(histories)), k)
-    return pd.DataFrame({"history": history, "rank": np.tile(np.arange(1, k + 1), len(histories)), "item": model.vocabulary.item_ids[items.ravel() - 1],
-                         "score": scores.ravel(), "unknown": (n_given - n_known)[history], "fallback": n_known[history] == 0})
+    return pd.DataFrame({"history": history, "rank": np.tile(np.arange(1, k + 1), len(histories)),
+                         "item": model.vocabulary.item_ids[items.ravel() - 1], "score": scores.ravel(),
+                         "unknown": (n_given - n_known)[history], "fallback": n_known[history] == 0})
 
 
 def _best(model, histories, k, exclude_seen):

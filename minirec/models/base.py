@@ -38,9 +38,9 @@ class Recommender(nn.Module):
 class NeuralRecommender(Recommender):
     """A recommender that represents a prefix as a vector and scores items by its inner products with their embeddings (GLINT-RU, Eqs. 3, 4 and 13, notebook 02).
 
-    A subclass with objective "next-item" defines `encode(items: Long[B, N]) -> Float[B, N, d]`, whose position t represents items[:, :t + 1] and nothing
-    else. One with "prefix" defines `last`, or an `encode` that sees the whole row and of which the last position counts; one with "cloze" both: its
-    `encode` sees the whole row and accepts the mask token, id V + 1.
+    A subclass with objective "next-item" defines `encode(items: Long[B, N]) -> Float[B, N, d]`, whose position t represents items[:, :t + 1] and
+    nothing else. One with "prefix" defines `last`, or an `encode` that sees the whole row and counts at its last position only; one with "cloze"
+    both: its `encode` sees the whole row and accepts the mask token, id V + 1.
     """
 
     objective = "next-item"
