@@ -65,7 +65,7 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
     lr_schedule: "constant", or "cosine" (step by step from lr towards 0 at the end of the last epoch). precision: "float32" or "bfloat16" (autocast).
     device: "auto", "cpu" or "cuda". checkpoint: a path, written every checkpoint_seconds and after every epoch; if it exists the run goes on from it,
     bit for bit on the CPU with the same versions and number of threads. progress: a bar (None: only on a terminal). on_epoch(history): called after
-    every epoch. Ctrl-C ends training and keeps the best. Raises FloatingPointError at a loss not finite, CheckpointError for another run's checkpoint.
+    every epoch. Ctrl-C ends it and keeps the best. Raises FloatingPointError at a loss not finite, CheckpointError for another run's checkpoint.
     """
     for name, value, known in (("precision", precision, PRECISIONS), ("select", select, PROTOCOLS), ("lr_schedule", lr_schedule, SCHEDULES)):
         if value not in known:
