@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import stats
 
@@ -16,7 +17,6 @@ from minirec.data.batching import flat_ranges, history_batches, padded
 from minirec.data.interactions import Split
 
 PROTOCOLS = ("full", "uniform-100", "popular-100")
-N_NEGATIVES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +51,19 @@ def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full"
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
-    targets, n_items = split.targets(which), split.interactions.n_items
+    targets = split.targets(which)
     negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
     ranks = np.zeros(len(targets), dtype=np.int64)
-    for rows, items, answers, scores in _scored(model, split, which):
-        if exclude_seen or negatives is not None:
-            chosen = torch.full_like(scores, negatives is None, dtype=torch.bool)
-            if negatives is not None:
-                chosen.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
-            if exclude_seen:  # the whole history, not only what the model was shown
-                row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
-                chosen[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
-            scores = scores.masked_fill(~chosen.scatter_(1, answers[:, None], True), -math.inf)
+    for rows, answers, scores in _scored(model, split, which):
+        candidates = torch.full_like(scores, negatives is None, dtype=torch.bool)
+        if negatives is not None:
+            candidates.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
+        if exclude_seen:  # the whole history, not only what the model was shown
+            row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
+            candidates[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
+        candidates.scatter_(1, answers[:, None], True)
         try:
-            ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()
+            ranks[rows] = metrics.target_ranks(scores.masked_fill(~candidates, -math.inf), answers).cpu().numpy()
         except ValueError as error:
             raise ValueError(f"{name_of(model)}: {error}") from None
     return Evaluation(name_of(model), which, protocol, k, targets.users, ranks, exclude_seen, None if negatives is None else seed)
@@ -76,51 +75,37 @@ def expected_metrics(model, split: Split, oracle, *, which: str = "test", k: int
     oracle: a `PlantedOracle`; without ties between scores no model can exceed it, because it puts the probable items first.
     """
     targets, sums = split.targets(which), np.zeros(3)
-    for rows, _, _, scores in _scored(model, split, which):
+    for rows, _, scores in _scored(model, split, which):
         begin = targets.starts[rows]  # the oracle sees the whole history, however little of it the model reads
         if scores[:, 1:].isnan().any():
             raise ValueError(f"{name_of(model)}: the scores contain NaN.")
         truth = oracle.probabilities(padded(split.interactions.items, begin, targets.positions[rows] - begin))[:, 1:]
-        ordered, order = scores[:, 1:].sort(1, descending=True)
-        lower, upper = (torch.searchsorted(-ordered, -ordered, right=right) for right in (False, True))
-        ranks = np.empty_like(truth)
-        np.put_along_axis(ranks, order.cpu().numpy(), (1 + lower + (upper - lower) // 2).double().cpu().numpy(), 1)
+        first, last = (stats.rankdata(-scores[:, 1:].cpu(), method, axis=1) for method in ("min", "max"))  # of the items scored equal
+        ranks = first + (last - first + 1) // 2
         sums += (truth * np.stack([metrics.gains(metric, ranks, k) for metric in metrics.GAINS])).sum((1, 2))
     return dict(zip(metrics.GAINS, map(float, sums / len(targets))))
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Mean difference a - b of a per-user metric, its t statistic and two-sided p-value, and its 95% bootstrap interval."""
+def compare(a: Evaluation, b: Evaluation, *, metric: str = "ndcg", n_bootstrap: int = 10_000, seed: int = 0) -> pd.Series:
+    """Paired t-test and bootstrap interval of the difference between two evaluations of the same users. metric: "recall", "mrr" or "ndcg".
 
-    metric: str
-    difference: float
-    t: float
-    p: float
-    low: float
-    high: float
-
-
-def compare(a: Evaluation, b: Evaluation, *, metric: str = "ndcg", n_bootstrap: int = 10_000, seed: int = 0) -> Comparison:
-    """Paired t-test and bootstrap interval of the difference between two evaluations of the same users. metric: "recall", "mrr" or "ndcg"."""
-    settings = [{name: getattr(e, name) for name in ("which", "protocol", "k", "exclude_seen", "seed")} for e in (a, b)]
+    Returns difference (the mean of a - b over the users), t (its statistic), p (two-sided), low and high (of its 95% interval).
+    """
+    settings = [f"which = {e.which}, protocol = {e.protocol}, k = {e.k}, exclude_seen = {e.exclude_seen}, seed = {e.seed}, {len(e.ranks):,} users"
+                for e in (a, b)]
     if settings[0] != settings[1] or not np.array_equal(a.users, b.users):
-        described = [", ".join(f"{name} = {value}" for name, value in s.items()) for s in settings]
-        raise ValueError(f"only evaluations of the same users, with the same settings, can be paired; got {described[0]}, {len(a.ranks):,} users "
-                         f"and {described[1]}, {len(b.ranks):,} users.")
+        raise ValueError(f"only evaluations of the same users, with the same settings, can be paired; got {settings[0]} and {settings[1]}.")
     if metric not in metrics.GAINS:
         raise ValueError(f"metric must be one of {', '.join(metrics.GAINS)}; got {metric!r}.")
     difference = metrics.gains(metric, a.ranks, a.k) - metrics.gains(metric, b.ranks, a.k)
     if np.ptp(difference) == 0:  # nothing varies, so nothing can be tested
-        return Comparison(metric, float(difference[0]), math.nan, math.nan, float(difference[0]), float(difference[0]))
+        return pd.Series({"difference": difference[0], "t": math.nan, "p": math.nan, "low": difference[0], "high": difference[0]}, name=metric)
     test = stats.ttest_1samp(difference, 0.0)
     values, counts = np.unique(difference, return_counts=True)  # resampling users is drawing how often each value occurs
-    rng, shares = np.random.default_rng(seed), counts / len(difference)
-    at_once = max(1, 2**22 // len(values))  # 32 MiB of counts, however many values differ
-    means = np.concatenate([rng.multinomial(len(difference), shares, size=min(at_once, n_bootstrap - done)) @ values / len(difference)
-                            for done in range(0, n_bootstrap, at_once)])
+    rng, n = np.random.default_rng(seed), len(difference)
+    means = [rng.multinomial(n, counts / n) @ values / n for _ in range(n_bootstrap)]
     low, high = np.quantile(means, [0.025, 0.975])
-    return Comparison(metric, float(difference.mean()), float(test.statistic), float(test.pvalue), float(low), float(high))
+    return pd.Series({"difference": difference.mean(), "t": test.statistic, "p": test.pvalue, "low": low, "high": high}, name=metric)
 
 
 def sample_negatives(split: Split, which: str, protocol: str, *, seed: int = 0) -> np.ndarray:
@@ -130,19 +115,16 @@ def sample_negatives(split: Split, which: str, protocol: str, *, seed: int = 0) 
     of this user up to and including the phase (any item but the user's first) is drawn again. Each draw is a hash of (seed, phase, user, draw, try).
     """
     data, targets = split.interactions, split.targets(which)
-    weights = data.item_counts()[1:] if protocol == "popular-100" else np.ones(data.n_items, dtype=np.int64)
-    cumulative = np.cumsum(weights)
+    cumulative = np.cumsum(data.item_counts()[1:] if protocol == "popular-100" else np.ones(data.n_items, dtype=np.int64))
     rows, at = flat_ranges(targets.starts + 1, targets.positions - targets.starts)
-    forbidden = np.unique(rows * (data.n_items + 1) + data.items[at])  # of each row, the user's items after the first, up to the target
-    negatives = np.zeros((len(targets), N_NEGATIVES), dtype=np.int64)
+    forbidden = rows * (data.n_items + 1) + data.items[at]  # of each row, the user's items after the first, up to the target
+    negatives = np.zeros((len(targets), 100), dtype=np.int64)
     todo = np.indices(negatives.shape).reshape(2, -1)
     for attempt in range(1000):
         uniform = _hash_uniform(seed, ("valid", "test").index(which), targets.users[todo[0]], todo[1], attempt)
         draws = 1 + np.searchsorted(cumulative, (uniform * cumulative[-1]).astype(np.int64), side="right")
         negatives[todo[0], todo[1]] = draws
-        keys = todo[0] * (data.n_items + 1) + draws
-        again = forbidden[np.minimum(np.searchsorted(forbidden, keys), len(forbidden) - 1)] == keys
-        todo = todo[:, again]
+        todo = todo[:, np.isin(todo[0] * (data.n_items + 1) + draws, forbidden)]
         if todo.shape[1] == 0:
             return negatives
     raise ValueError(f"user {data.user_ids[targets.users[todo[0, 0]]]} has chosen (nearly) every one of the {data.n_items} items, so no negative "
@@ -162,7 +144,7 @@ def _hash_uniform(*keys) -> np.ndarray:
 
 
 def _scored(model, split: Split, which: str):
-    """Yields (row numbers, items [B, N], target items [B], scores [B, V + 1]) over one phase, without gradients, in eval mode."""
+    """Yields (row numbers, target items [B], scores [B, V + 1]) over one phase, without gradients, in eval mode."""
     n_items = split.interactions.n_items
     if getattr(model, "n_items", n_items) != n_items:
         raise ValueError(f"{name_of(model)} knows {model.n_items:,} items, the data has {n_items:,}; it was made for other data.")
@@ -175,12 +157,11 @@ def _scored(model, split: Split, which: str):
                          f"asked for. Split the data as for training.")
     with judging(model) as device:
         for rows, items, answers in history_batches(split, which, model.max_len):
-            items, answers = torch.from_numpy(items).to(device), torch.from_numpy(answers).to(device)
-            scores = model.scores(items)
+            scores = model.scores(torch.from_numpy(items).to(device))
             if scores.shape != (len(rows), n_items + 1):
                 raise ValueError(f"{name_of(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
                                  f"[{len(rows)}, {n_items + 1}].")
-            yield rows, items, answers, scores
+            yield rows, torch.from_numpy(answers).to(device), scores
 
 
 @contextlib.contextmanager

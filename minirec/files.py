@@ -2,14 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike):
     """Open a binary file that takes the name `path` only once everything written to it lies on the disk.
 
     What is written goes to a temporary file in the same folder (made if missing). If the block raises, or the process dies, whatever had the
@@ -21,19 +19,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     try:
         with open(temporary, "xb") as file:
             yield file
-            flush_to_disk(file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
-        if os.name == "posix":  # makes the new name itself durable; Windows does that without being asked
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def flush_to_disk(file: BinaryIO) -> None:
-    """Return once the bytes written to `file` are on the disk, not only in memory."""
-    file.flush()
-    os.fsync(file.fileno())

@@ -56,21 +56,22 @@ def recommend(model, histories, k: int = 10, *, exclude_seen: bool = False, batc
     histories = list(histories)
     if any(isinstance(history, str) or not isinstance(history, Iterable) for history in histories):
         raise TypeError("histories is a list of histories, each a list of item ids; for one history write recommend(model, [history]).")
-    histories = [list(history) for history in histories]
     index = pd.Index(model.vocabulary.item_ids)
-    coded = [encode_items(history, index) if history else np.zeros(0, np.int64) for history in histories]
+    coded = [encode_items(list(history), index) for history in histories]
     known = [codes[codes > 0] for codes in coded]
     left = model.n_items - max((len(set(real.tolist())) for real in known), default=0)
     if exclude_seen and k > left:
         raise ValueError(f"without the items seen, some history leaves only {left} items to recommend; choose a k up to that, not {k}.")
     batch_size = min(batch_size, max(1, SCORES_PER_BATCH // (model.n_items + 1)))  # bounds memory for a large catalogue
-    parts = [_best(model, known[at:at + batch_size], k, exclude_seen) for at in range(0, len(histories), batch_size)]
-    items, scores = (np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, k)) for i in range(2))
-    each = lambda values, dtype: np.repeat(np.array(values, dtype=dtype), k)  # noqa: E731
-    return pd.DataFrame({"history": each(range(len(histories)), int), "rank": np.tile(np.arange(1, k + 1), len(histories)),
-                         "item": model.vocabulary.item_ids[items.ravel().astype(int) - 1], "score": scores.ravel(),
-                         "unknown": each([len(codes) - len(real) for codes, real in zip(coded, known)], int),
-                         "fallback": each([len(real) == 0 for real in known], bool)})
+    items, scores = np.zeros((len(histories), k), dtype=int), np.zeros((len(histories), k))
+    for at in range(0, len(histories), batch_size):
+        rows = slice(at, at + batch_size)
+        items[rows], scores[rows] = _best(model, known[rows], k, exclude_seen)
+    n_given, n_known = (np.array([len(codes) for codes in rows], dtype=int) for rows in (coded, known))
+    history = np.repeat(np.arange(len(histories)), k)
+    return pd.DataFrame({"history": history, "rank": np.tile(np.arange(1, k + 1), len(histories)),
+                         "item": model.vocabulary.item_ids[items.ravel() - 1], "score": scores.ravel(),
+                         "unknown": (n_given - n_known)[history], "fallback": n_known[history] == 0})
 
 
 def _best(model, histories, k, exclude_seen):

@@ -61,12 +61,11 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
     """Trains `model` on split's training part with Adam; ends with the weights that were best on valid NDCG@10.
 
     batch_size counts targets. patience: epochs without a better valid NDCG@10 before stopping (None: never). select: the protocol of that choice.
-    objective: None is the model's own; "prefix" trains a next-item model on prefixes_per_user sampled prefixes of each user an epoch, through its `last`.
-    lr_schedule: "constant", or "cosine" (step by step from lr towards 0 at the end of the last of the `epochs`).
-    device: "auto", "cpu" or "cuda"; precision: "float32" or "bfloat16" (autocast). checkpoint: a path; if it exists the run continues from it, bit for
-    bit on the CPU with the same versions and number of threads, otherwise it is written every checkpoint_seconds and after every epoch.
-    progress: a bar (None: only on a terminal). on_epoch(history) is called after every epoch. Ctrl-C ends training and keeps the best so far.
-    Raises FloatingPointError at a loss that is not finite, CheckpointError for a checkpoint of another run.
+    objective: the model's own unless given; "prefix" trains a next-item model on prefixes_per_user sampled prefixes of each user an epoch, by `last`.
+    lr_schedule: "constant", or "cosine" (step by step from lr towards 0 at the end of the last epoch). precision: "float32" or "bfloat16" (autocast).
+    device: "auto", "cpu" or "cuda". checkpoint: a path, written every checkpoint_seconds and after every epoch; if it exists the run goes on from it,
+    bit for bit on the CPU with the same versions and number of threads. progress: a bar (None: only on a terminal). on_epoch(history): called after
+    every epoch. Ctrl-C ends it and keeps the best. Raises FloatingPointError at a loss not finite, CheckpointError for another run's checkpoint.
     """
     for name, value, known in (("precision", precision, PRECISIONS), ("select", select, PROTOCOLS), ("lr_schedule", lr_schedule, SCHEDULES)):
         if value not in known:
@@ -80,7 +79,10 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
     data = split.interactions
     if model.n_items != data.n_items:
         raise ValueError(f"the model knows {model.n_items:,} items, the data has {data.n_items:,}; build it with n_items of this data.")
-    objective = _objective(model, objective)
+    objective = model.objective if objective is None else objective
+    possible = ("next-item", "prefix") if model.objective == "next-item" else (model.objective,)
+    if objective not in possible:
+        raise ValueError(f"the objective of {name_of(model)} can be {' or '.join(map(repr, possible))}; got {objective!r}.")
     settings = {"batch_size": batch_size, "lr": lr, "lr_schedule": lr_schedule, "seed": seed, "precision": precision, "select": select, "objective": objective,
                 "prefixes_per_user": prefixes_per_user if objective == "prefix" else None, "epochs": epochs, "patience": patience}
     vocabulary = Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
@@ -90,22 +92,12 @@ def fit(model, split: Split, *, epochs: int = 100, batch_size: int = 2048, lr: f
         return History([_entry(1, math.nan, valid, time.perf_counter() - begin)], 1, "counted", settings | {"device": "cpu"})
     device = choose_device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        run = _Run(model.to(device), split, settings | {"device": device.type}, device, checkpoint, checkpoint_seconds)
-        run.resume()
-        model.vocabulary = vocabulary
-        return run.train(progress, on_epoch)
+        batches = TrainingBatches(split, objective, model.max_len, batch_size, seed, prefixes_per_user)
+        run = _Run(model.to(device), split, batches, settings | {"device": device.type}, device, checkpoint, checkpoint_seconds)
+        return run.train(vocabulary, progress, on_epoch or (lambda history: None))
 
 
 FIT_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(fit).parameters.items()}
-
-
-def _objective(model, asked: str | None) -> str:
-    """The objective to train on: the model's own, or the prefixes that a next-item model was asked to be trained on."""
-    possible = ("next-item", "prefix") if model.objective == "next-item" else (model.objective,)
-    if asked is not None and asked not in possible:
-        raise ValueError(f"the objective of {name_of(model)} can be {' or '.join(map(repr, possible))}; got {asked!r}.")
-    return asked or model.objective
 
 
 def choose_device(name: str) -> torch.device:
@@ -120,70 +112,66 @@ def choose_device(name: str) -> torch.device:
 
 
 class _Run:
-    """One training run: the state that a checkpoint holds, and the loop over it."""
+    """One training run. `at`: how far it is, which a checkpoint holds beside the weights; seconds: of this epoch, before it was resumed."""
 
-    def __init__(self, model, split, settings, device, checkpoint, checkpoint_seconds):
-        self.model, self.split, self.device, self.path, self.checkpoint_seconds = model, split, device, checkpoint, checkpoint_seconds
-        self.history, asked = History(settings=settings), SimpleNamespace(**settings)
-        self.asked, prefixes = asked, PREFIXES_PER_USER if asked.prefixes_per_user is None else asked.prefixes_per_user
-        self.batches = TrainingBatches(split, asked.objective, model.max_len, asked.batch_size, asked.seed, prefixes)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=asked.lr, fused=True)
-        self.epoch, self.step, self.n_targets, self.loss_sum = 0, 0, 0, torch.zeros((), dtype=torch.float64, device=device)
-        self.seconds, self.saved_at, self.pending, self.best = 0.0, time.perf_counter(), [], None  # seconds: of this epoch, before it was resumed
+    def __init__(self, model, split, batches, settings, device, checkpoint, checkpoint_seconds):
+        self.model, self.split, self.batches, self.device = model, split, batches, device
+        self.path, self.checkpoint_seconds = checkpoint, checkpoint_seconds
+        self.history, self.asked = History(settings=settings), SimpleNamespace(**settings)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=self.asked.lr, fused=True)
+        self.at = SimpleNamespace(epoch=0, step=0, loss_sum=0.0, n_targets=0, seconds=0.0, best=None)
+        self.pending, self.saved_at = [], time.perf_counter()  # pending: (loss, number of targets) of the steps not looked at yet
         self.environment = {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
-        may_differ = {"patience"} if asked.lr_schedule == "cosine" else {"patience", "epochs"}  # a cosine's steps depend on how many there will be
+        may_differ = {"patience"} if self.asked.lr_schedule == "cosine" else {"patience", "epochs"}  # a cosine's steps depend on them
         self.identity = {"model": name_of(model), "n_items": model.n_items, "data": split.interactions.fingerprint, "split": split.fingerprint,
                          **{name: value for name, value in settings.items() if name not in may_differ},
                          **{f"option {name}": value for name, value in getattr(model, "options", {}).items()},
                          **{f"shape of {name}": list(p.shape) for name, p in model.named_parameters()}}
 
-    def train(self, progress, on_epoch) -> History:
-        history, epochs, patience, n_batches = self.history, self.asked.epochs, self.asked.patience, len(self.batches.epoch(0))
-        with tqdm(total=epochs * n_batches, initial=self.epoch * n_batches + self.step, disable=None if progress is None else not progress,
+    def train(self, vocabulary, progress, on_epoch) -> History:
+        torch.manual_seed(self.asked.seed)
+        if self.path is not None and (state := checkpoints.load(self.path, self.identity)) is not None:
+            self.resume(state)
+        self.model.vocabulary = vocabulary  # only now: a checkpoint that is refused leaves the model as it was
+        history, epochs, patience, n_batches = self.history, self.asked.epochs, self.asked.patience or math.inf, len(self.batches.epoch(0))
+        with tqdm(total=epochs * n_batches, initial=self.at.epoch * n_batches + self.at.step, disable=None if progress is None else not progress,
                   unit="step", leave=False) as bar:
             try:
-                while not history.stopped:
-                    if self.epoch >= epochs:
-                        history.stopped = "epochs"
-                    elif patience is not None and self.epoch - history.best_epoch >= patience:
-                        history.stopped = "patience"
-                    else:
-                        self.one_epoch(bar)
-                        if on_epoch is not None:
-                            on_epoch(history)
+                while self.at.epoch < epochs and self.at.epoch - history.best_epoch < patience:
+                    self.one_epoch(bar)
+                    on_epoch(history)
+                history.stopped = "epochs" if self.at.epoch >= epochs else "patience"
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
             finally:
-                if self.best is not None:
-                    self.model.load_state_dict(self.best)
+                if self.at.best is not None:
+                    self.model.load_state_dict(self.at.best)
                 self.model.eval()
         return history
 
     def one_epoch(self, bar) -> None:
         """From the current step to the end of the epoch, then the valid metrics and a checkpoint."""
-        self.begin = time.perf_counter() - self.seconds
+        at, batches, self.begin = self.at, self.batches.epoch(self.at.epoch), time.perf_counter() - self.at.seconds
         self.model.train()
-        batches = self.batches.epoch(self.epoch)
-        while self.step < len(batches):
+        while at.step < len(batches):
             if self.asked.lr_schedule == "cosine":  # a function of the step alone, so a resumed run has it too
-                done = (self.epoch + self.step / len(batches)) / self.asked.epochs
+                done = (at.epoch + at.step / len(batches)) / self.asked.epochs
                 self.optimizer.param_groups[0]["lr"] = self.asked.lr * (1 + math.cos(math.pi * done)) / 2
-            self.one_step(batches[self.step])
+            self.one_step(batches[at.step])
             bar.update(1)
             due = self.path is not None and time.perf_counter() - self.saved_at >= self.checkpoint_seconds
-            if len(self.pending) == LOOK_EVERY or self.step == len(batches) or due:
+            if due or len(self.pending) == LOOK_EVERY or at.step == len(batches):
                 self.look_at_the_loss(batches)
                 best = f", valid NDCG@10 {self.history.best_ndcg:.4f}" if self.history.epochs else ""
-                bar.set_postfix_str(f"loss {float(self.loss_sum) / self.n_targets:.3f}{best}")
-            if due and self.step < len(batches):
+                bar.set_postfix_str(f"loss {at.loss_sum / at.n_targets:.3f}{best}")
+            if due and at.step < len(batches):
                 self.save()
-        valid, loss = evaluate(self.model, self.split, which="valid", protocol=self.asked.select), float(self.loss_sum) / self.n_targets
-        self.epoch, self.step, self.n_targets, self.seconds = self.epoch + 1, 0, 0, 0.0
-        self.loss_sum.zero_()
-        self.history.epochs.append(_entry(self.epoch, loss, valid, time.perf_counter() - self.begin))
-        if self.best is None or valid.ndcg > self.history.best_ndcg:
-            self.history.best_epoch = self.epoch
-            self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        valid = evaluate(self.model, self.split, which="valid", protocol=self.asked.select)
+        self.history.epochs.append(_entry(at.epoch + 1, at.loss_sum / at.n_targets, valid, time.perf_counter() - self.begin))
+        at.epoch, at.step, at.loss_sum, at.n_targets = at.epoch + 1, 0, 0.0, 0
+        if at.best is None or valid.ndcg > self.history.best_ndcg:
+            self.history.best_epoch = at.epoch
+            at.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         if self.path is not None:
             self.save()
 
@@ -195,35 +183,29 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        self.loss_sum += loss.detach().double() * len(targets)
-        self.n_targets += len(targets)
-        self.pending.append(loss.detach())
-        self.step += 1
+        self.pending.append((loss.detach(), len(targets)))
+        self.at.step += 1
 
     def look_at_the_loss(self, batches) -> None:
-        """Raises at the first loss since the last look that is not finite, naming step, batch and learning rate."""
-        finite = torch.isfinite(torch.stack(self.pending)).tolist()
+        """Sums the losses since the last look; raises at the first that is not finite, naming step, batch and learning rate."""
+        losses, n_targets = zip(*self.pending)
+        for step, loss, n in zip(range(self.at.step - len(losses), self.at.step), torch.stack(losses).tolist(), n_targets):
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is not finite at epoch {self.at.epoch + 1}, step {step + 1} of {len(batches)} (batch of shape "
+                                         f"{batches[step].inputs.shape}, learning rate {self.asked.lr:g}). Lower the learning rate, or use precision='float32'.")
+            self.at.loss_sum += loss * n
+            self.at.n_targets += n
         self.pending = []
-        if not all(finite):
-            step = self.step - len(finite) + finite.index(False)
-            raise FloatingPointError(f"the loss is not finite at epoch {self.epoch + 1}, step {step + 1} of {len(batches)} (batch of shape "
-                                     f"{batches[step].inputs.shape}, learning rate {self.asked.lr:g}). Lower the learning rate, or use precision='float32'.")
 
     def save(self) -> None:
-        """Writes the checkpoint."""
+        self.at.seconds = time.perf_counter() - self.begin if self.at.step else 0.0
         checkpoints.save(self.path, {
-            "identity": self.identity, "environment": self.environment,
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "best": self.best,
-            "random": torch.get_rng_state(), "cuda_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-            "epoch": self.epoch, "step": self.step, "loss_sum": self.loss_sum, "n_targets": self.n_targets,
-            "seconds": time.perf_counter() - self.begin if self.step else 0.0, "epochs": self.history.epochs, "best_epoch": self.history.best_epoch})
+            **vars(self.at), "epochs": self.history.epochs, "best_epoch": self.history.best_epoch, "identity": self.identity,
+            "environment": self.environment, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(), "cuda_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None})
         self.saved_at = time.perf_counter()
 
-    def resume(self) -> None:
-        """Takes the state of the checkpoint, if there is one."""
-        state = None if self.path is None else checkpoints.load(self.path, self.identity)
-        if state is None:
-            return
+    def resume(self, state) -> None:
         if state["environment"] != self.environment:
             warnings.warn(f"{self.path} was written with {state['environment']}, this is {self.environment}: training continues, but not bit for bit.",
                           stacklevel=4)
@@ -232,8 +214,8 @@ class _Run:
         torch.set_rng_state(state["random"])
         if state["cuda_random"] is not None:
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
-        self.epoch, self.step, self.n_targets, self.best = state["epoch"], state["step"], state["n_targets"], state["best"]
-        self.loss_sum, self.seconds = state["loss_sum"].to(self.device), state["seconds"]
+        self.at = SimpleNamespace(**{name: state[name] for name in vars(self.at)})
+        self.at.loss_sum = float(self.at.loss_sum)  # a tensor in older files
         self.history.epochs, self.history.best_epoch = state["epochs"], state["best_epoch"]
 
 

@@ -90,8 +90,8 @@ def test_what_is_no_number_is_null_and_what_json_lacks_is_not_written(split, tmp
 
 
 def test_a_run_killed_while_it_writes_leaves_no_record(tmp_path):
-    code = ("import os, minirec.files; from minirec.results import save_record\n"
-            "minirec.files.flush_to_disk = lambda file: os._exit(9)  # nothing is cleaned up, as when killed\n"
+    code = ("import os; from minirec.results import save_record\n"
+            "os.fsync = lambda file: os._exit(9)  # nothing is cleaned up, as when killed\n"
             f"save_record({str(tmp_path / 'run.json')!r}, {{'schema': 1}})")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
     assert [path.suffix for path in tmp_path.iterdir()] == [".part"]  # it had begun

@@ -28,18 +28,16 @@ def model_options(name: str) -> dict[str, object]:
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
         raise ValueError(f"there is no model {name!r}{f'; did you mean {near[0]!r}?' if near else ''} Available: {', '.join(MODELS)}.")
-    parameters = list(inspect.signature(MODELS[name]).parameters.values())[1:]
-    return {p.name: p.default for p in parameters}
+    _, *options = inspect.signature(MODELS[name]).parameters.values()  # all but n_items
+    return {option.name: option.default for option in options}
 
 
 def build_model(name: str, n_items: int, **options) -> Recommender:
     """A new model by name. Options are the model's own keywords; one it does not have is an error that names those it has."""
     known = model_options(name)
-    for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
-            raise TypeError(f"{name} has no option {option!r}{f'; did you mean {near[0]!r}?' if near else '.'} "
-                            f"It has: {', '.join(known) or 'none'}.")
+    for option in [option for option in options if option not in known]:
+        near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+        raise TypeError(f"{name} has no option {option!r}{f'; did you mean {near[0]!r}?' if near else '.'} It has: {', '.join(known) or 'none'}.")
     model = MODELS[name](n_items, **options)
     model.options = {**known, **options}
     return model

@@ -3,12 +3,12 @@
 B batch, N positions, d model width, V items. Items are Long[B, N] with ids 1..V, padded with 0 on the right; no row is empty.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Vocabulary:
 
 
 class Recommender(nn.Module):
-    """Anything that scores the next item: `scores(items: Long[B, N]) -> Float[B, V + 1]`, column 0 at -inf."""
+    """Anything that scores every item as the next one: a subclass defines `scores(items: Long[B, N]) -> Float[B, V + 1]`, column 0 at -inf."""
 
     name = "recommender"  # as in the registry
     max_len: int | None = None  # how many of the last items it reads; None: all
@@ -35,16 +35,12 @@ class Recommender(nn.Module):
         self.n_items = n_items
         self.options: dict = {}  # the keywords that build it again
 
-    def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the score of every item as the next one [B, V + 1], column 0 at -inf."""
-        raise NotImplementedError
-
-
 class NeuralRecommender(Recommender):
     """A recommender that represents a prefix as a vector and scores items by its inner products with their embeddings (GLINT-RU, Eqs. 3, 4 and 13, notebook 02).
 
-    A subclass with objective "next-item" defines `encode`, in which position t represents items[:, :t + 1] and nothing else. One with "prefix" defines
-    `last`; one with "cloze" both: its `encode` sees the whole row and accepts the mask token, id V + 1.
+    A subclass with objective "next-item" defines `encode(items: Long[B, N]) -> Float[B, N, d]`, whose position t represents items[:, :t + 1] and
+    nothing else. One with "prefix" defines `last`, or an `encode` that sees the whole row and counts at its last position only; one with "cloze"
+    both: its `encode` sees the whole row and accepts the mask token, id V + 1.
     """
 
     objective = "next-item"
@@ -59,10 +55,6 @@ class NeuralRecommender(Recommender):
         n_special = 2 if self.objective == "cloze" else 1  # padding, and the mask token
         self.item_embedding = nn.Embedding(n_items + n_special, d_model, padding_idx=0)
 
-    def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> a representation of every prefix [B, N, d]."""
-        raise NotImplementedError
-
     def last(self, items: Tensor) -> Tensor:
         """items [B, N] -> the representation of each whole row [B, d]."""
         end = (items > 0).sum(1) - 1
@@ -75,8 +67,20 @@ class NeuralRecommender(Recommender):
     def scores(self, items: Tensor) -> Tensor:
         """items [B, N] -> [B, V + 1], column 0 at -inf (Eq. 13 before its softmax, notebook 02). Raises ValueError for ids that `check_ids` refuses."""
         check_ids(items, self.n_items)
-        scores = self.last(items) @ self.output_weights().T
-        return scores.index_fill(1, torch.zeros(1, dtype=torch.long, device=scores.device), -math.inf)
+        return without_padding(self.last(items) @ self.output_weights().T)
+
+
+def without_padding(scores: Tensor) -> Tensor:
+    """scores [..., V + 1] with column 0, which is no item, at -inf."""
+    return F.pad(scores[..., 1:], (1, 0), value=-torch.inf)
+
+
+def initialise(module: nn.Module) -> None:
+    """For `apply`: weights of linear maps and embeddings from a normal distribution of deviation 0.02, biases 0."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 def check_ids(items: Tensor, n_items: int) -> None:
@@ -85,8 +89,7 @@ def check_ids(items: Tensor, n_items: int) -> None:
         found = f"{int(items.min())}..{int(items.max())}" if items.numel() else "no items at all"
         raise ValueError(f"item ids must lie in 1..{n_items}, padded with 0 on the right; got {found}.")
     real = items > 0
-    if not real[:, 0].all():
-        raise ValueError(f"row {int((~real[:, 0]).nonzero()[0, 0])} starts with padding: it is empty, or padded on the left; pad on the right.")
-    inside = (real[:, 1:] & ~real[:, :-1]).any(1)
-    if inside.any():
-        raise ValueError(f"row {int(inside.nonzero()[0, 0])} has a 0 inside the sequence; 0 is padding and stands on the right only.")
+    for wrong, what in ((~real[:, 0], "starts with padding: it is empty, or padded on the left; pad on the right."),
+                        ((real[:, 1:] & ~real[:, :-1]).any(1), "has a 0 inside the sequence; 0 is padding and stands on the right only.")):
+        if wrong.any():
+            raise ValueError(f"row {int(wrong.nonzero()[0, 0])} {what}")

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minirec.models.base import Recommender
+from minirec.models.base import Recommender, without_padding
 
 
 class Popularity(Recommender):
@@ -25,9 +25,7 @@ class Popularity(Recommender):
 
     def scores(self, items: Tensor) -> Tensor:
         """items [B, N] -> training counts [B, V + 1]."""
-        scores = self.counts.expand(len(items), -1).clone()
-        scores[:, 0] = -torch.inf
-        return scores
+        return without_padding(self.counts.repeat(len(items), 1))
 
 
 class LastItem(Recommender):
@@ -49,8 +47,8 @@ class LastItem(Recommender):
         at = np.flatnonzero(np.arange(1, len(items) + 1) < ends)  # where a position and its successor both train
         pairs, counts = np.unique(items[at] * (self.n_items + 1) + items[at + 1], return_counts=True)
         self.pairs, self.pair_counts = torch.from_numpy(pairs), torch.from_numpy(counts).double()
-        counts = torch.from_numpy(split.train_counts()).double()
-        self.popularity.copy_(counts / (counts.sum() + 1))  # below 1: popularity decides only between equal transition counts
+        occurrences = split.train_counts()
+        self.popularity.copy_(torch.from_numpy(occurrences / (occurrences.sum() + 1)))  # below 1: decides only between equal transition counts
         return self
 
     def _load_from_state_dict(self, state, prefix, *args):
@@ -60,11 +58,6 @@ class LastItem(Recommender):
 
     def scores(self, items: Tensor) -> Tensor:
         """items [B, N] -> [B, V + 1]: transition count + popularity share."""
-        scores = self.popularity.expand(len(items), -1).clone()
-        last = items.gather(1, (items > 0).sum(1, keepdim=True) - 1)[:, 0] * (self.n_items + 1)
-        begin, end = torch.searchsorted(self.pairs, last), torch.searchsorted(self.pairs, last + self.n_items + 1)
-        rows = torch.repeat_interleave(torch.arange(len(items), device=items.device), end - begin)
-        at = torch.arange(len(rows), device=items.device) - torch.repeat_interleave((end - begin).cumsum(0) - end, end - begin)
-        scores[rows, self.pairs[at] - last[rows]] += self.pair_counts[at]
-        scores[:, 0] = -torch.inf
-        return scores
+        n, last = self.n_items + 1, items.gather(1, (items > 0).sum(1, keepdim=True) - 1)[:, 0]
+        transitions = torch.sparse_coo_tensor(torch.stack([self.pairs // n, self.pairs % n]), self.pair_counts, (n, n), check_invariants=True)
+        return without_padding(self.popularity + transitions.index_select(0, last).to_dense())

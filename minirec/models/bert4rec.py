@@ -27,14 +27,12 @@ class BERT4Rec(TransformerRecommender):
 
     def encode(self, items: Tensor) -> Tensor:
         """items [B, N], some of them the mask token -> [B, N, d]; every position sees the whole row."""
-        return self.head(self.transform(items, items > 0))
+        return self.head(super().encode(items))
 
     def last(self, items: Tensor) -> Tensor:
         """items [B, N] -> [B, d], at a mask token behind each row's last item; a row that is full drops its oldest item for it."""
         self.check_length(items)
-        lengths = (items > 0).sum(1)
-        dropped = (lengths + 1 - self.max_len).clamp_min(0)
-        masked = F.pad(items, (0, 1)).scatter(1, lengths[:, None], self.n_items + 1)
-        at = torch.arange(masked.shape[1], device=items.device) + dropped[:, None]
-        masked = F.pad(masked, (0, int(dropped.max()))).gather(1, at)
-        return self.encode(masked)[torch.arange(len(items), device=items.device), lengths - dropped]
+        lengths = (items > 0).sum(1, keepdim=True)
+        masked = F.pad(items, (0, 1)).scatter(1, lengths, self.n_items + 1)
+        without_oldest = F.pad(masked[:, 1:], (0, 1))
+        return super().last(torch.where(lengths == self.max_len, without_oldest, masked))

@@ -71,8 +71,7 @@ class GLINTRU(NeuralRecommender):
     def state_after(self, items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """The state for `step` after the first lengths[b] items of each row, in one pass; but for "representation", which only a step fills."""
         x = self.dropout(self.item_embedding(items))
-        state = {"representation": x.new_zeros(len(x), self.d_model)}
-        return state | {name: part for expert in self._experts for name, part in expert.state_after(x, lengths).items()}
+        return self.init_state(len(x)) | {name: part for expert in self._experts for name, part in expert.state_after(x, lengths).items()}
 
     def step(self, state: dict[str, Tensor], items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more item for each row, Long[B]; 0 leaves its row as it was. Returns (representation [B, d], the new state)."""

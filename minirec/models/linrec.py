@@ -2,12 +2,7 @@
 
 The attention sees the whole row in both directions, so only the last position keeps the contract, and it is trained on prefixes. Where others differ:
 the released code also divides by the square root of a head's width, and lets padding take part; here padding is not seen.
-
-B batch, N positions, d model width.
 """
-
-import torch
-from torch import Tensor
 
 from minirec.layers.attention import LinearAttention
 from minirec.models.transformer import TransformerRecommender
@@ -21,8 +16,3 @@ class LinRec(TransformerRecommender):
 
     def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 2, n_heads: int = 2, dropout: float = 0.2, max_len: int = 200):
         super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: LinearAttention(d_model, n_heads, form="paper"))
-
-    def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the representation of each whole row [B, d]."""
-        real = items > 0
-        return self.transform(items, real)[torch.arange(len(items), device=items.device), real.sum(1) - 1]

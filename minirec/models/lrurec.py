@@ -11,8 +11,6 @@ from torch.nn import functional as F
 from minirec.layers.linear_rnn import LRU
 from minirec.models.recurrent import RecurrentRecommender
 
-RING = (0.8, 0.99)  # of |lambda| at the start, as released
-
 
 class ComplexRecurrence(LRU):
     """The LRU, its state as real tensors by name."""
@@ -28,10 +26,11 @@ class ComplexRecurrence(LRU):
 
 
 class LRURec(RecurrentRecommender):
-    """Layers of a complex LRU, twice as wide as the model, and a feed-forward with GELU."""
+    """Layers of a complex LRU, twice as wide as the model, |lambda| in 0.8 .. 0.99 at the start as released, and a feed-forward with GELU."""
 
     name = "lrurec"
 
     def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 2, dropout: float = 0.2, max_len: int = 200):
-        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: ComplexRecurrence(d_model, 2 * d_model, RING), activation=F.gelu)
+        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: ComplexRecurrence(d_model, 2 * d_model, ring=(0.8, 0.99)),
+                         activation=F.gelu)
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)

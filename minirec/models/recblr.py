@@ -1,17 +1,15 @@
-"""RecBLR (Liu et al., CIKM 2024): layers of a behaviour-dependent linear recurrent unit and a feed-forward (notebook 11).
-
-B batch, N positions, d model width, k kernel size.
-"""
+"""RecBLR (Liu et al., CIKM 2024), recurrent in the user's behaviour (notebook 11). B batch, N positions, d model width."""
 
 import torch
 from torch import Tensor, nn
 
 from minirec.layers.bd_lru import GatedRecurrentLayer
+from minirec.models.base import initialise
 from minirec.models.recurrent import RecurrentRecommender, stack
 
 
 class RecBLR(RecurrentRecommender):
-    """Layers of the gated recurrent layer and a feed-forward (notebook 11).
+    """Layers of the gated recurrent layer around a behaviour-dependent linear recurrent unit, and a feed-forward (notebook 11).
 
     temporal_conv, behaviour_gates, feed_forward = False leave that part out; without the behaviour-dependent gates it is a real LRU.
     """
@@ -22,7 +20,7 @@ class RecBLR(RecurrentRecommender):
                  temporal_conv: bool = True, behaviour_gates: bool = True, feed_forward: bool = True):
         options = {"kernel_size": kernel_size, "temporal_conv": temporal_conv, "behaviour_gates": behaviour_gates}
         super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: GatedRecurrentLayer(d_model, **options), feed_forward=feed_forward)
-        self.apply(_initialise)
+        self.layers.apply(initialise)  # as released; its convolution is as PyTorch makes it
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)
 
     def state_after(self, items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
@@ -35,11 +33,3 @@ class RecBLR(RecurrentRecommender):
             states.append(state)
         latest = x[torch.arange(len(x), device=x.device), (lengths - 1).clamp_min(0)] * (lengths > 0)[:, None]
         return stack(states) | {"representation": latest}
-
-
-def _initialise(module: nn.Module) -> None:
-    """As released: normal weights of deviation 0.02, no biases; the convolution as PyTorch makes it."""
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -11,9 +11,7 @@ B batch, N positions, W the fixed length (max_len), d model width.
 import torch
 from torch import Tensor, nn
 
-from minirec.models.base import NeuralRecommender
-
-EXPAND = 3  # a perceptron is so many times as wide inside, as released
+from minirec.models.base import NeuralRecommender, initialise
 
 
 class MixerLayer(nn.Module):
@@ -39,8 +37,8 @@ class SMLP4Rec(NeuralRecommender):
         super().__init__(n_items, d_model, max_len, n_layers)
         self.layers = nn.ModuleList(MixerLayer(d_model, max_len, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model, eps=1e-12)
-        for matrix in (self.item_embedding.weight[1:], *(part.weight for layer in self.layers for part in layer.modules() if isinstance(part, nn.Linear))):
-            nn.init.normal_(matrix, std=0.02)
+        nn.init.normal_(self.item_embedding.weight[1:], std=0.02)
+        self.layers.apply(initialise)
 
     def last(self, items: Tensor) -> Tensor:
         """items [B, N] -> the representation of each whole row [B, d]; of a row longer than W, of its last W items."""
@@ -53,5 +51,5 @@ class SMLP4Rec(NeuralRecommender):
 
 
 def _perceptron(width: int, dropout: float) -> nn.Module:
-    widen, narrow = nn.Linear(width, EXPAND * width, bias=False), nn.Linear(EXPAND * width, width, bias=False)
+    widen, narrow = nn.Linear(width, 3 * width, bias=False), nn.Linear(3 * width, width, bias=False)  # 3: as released
     return nn.Sequential(widen, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))

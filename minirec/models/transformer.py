@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minirec.layers.feed_forward import FeedForward
-from minirec.models.base import NeuralRecommender
+from minirec.models.base import NeuralRecommender, initialise
 
 
 class TransformerLayer(nn.Module):
@@ -23,7 +23,7 @@ class TransformerLayer(nn.Module):
         self.feed_forward = FeedForward(d_model, dropout, F.gelu)
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
-        """x [B, N, d] -> [B, N, d]. real: Bool[B, N], False at padding; None where attention is causal and so never meets it."""
+        """x [B, N, d] -> [B, N, d]. real: Bool[B, N], False at padding; None where nobody meets it."""
         return self.feed_forward(self.norm(x + self.dropout(self.output(self.attention(x, real)))))
 
 
@@ -35,11 +35,13 @@ class TransformerRecommender(NeuralRecommender):
         self.positions = nn.Embedding(max_len, d_model)
         self.norm, self.dropout = nn.LayerNorm(d_model, eps=1e-12), nn.Dropout(dropout)
         self.layers = nn.ModuleList(TransformerLayer(attention(), d_model, dropout) for _ in range(n_layers))
-        self.apply(_initialise)
+        self.apply(initialise)
+        nn.init.zeros_(self.item_embedding.weight[0])
 
-    def transform(self, items: Tensor, real: Tensor | None = None) -> Tensor:
-        """items [B, N] -> [B, N, d]. Raises ValueError for a row that `check_length` refuses."""
+    def encode(self, items: Tensor) -> Tensor:
+        """items [B, N] -> [B, N, d]; position t has read items[:, :t + 1] where attention is causal, else the whole row."""
         self.check_length(items)
+        real = None if self.objective == "next-item" else items > 0  # causal attention never meets the padding, which lies behind
         at = torch.arange(items.shape[1], device=items.device).clamp_max(self.max_len - 1)  # padding may lie beyond, and is never looked at
         x = self.dropout(self.norm(self.item_embedding(items) + self.positions(at)))
         for layer in self.layers:
@@ -50,13 +52,3 @@ class TransformerRecommender(NeuralRecommender):
         """Refuses rows longer than max_len: there is no embedding for their positions."""
         if items.shape[1] > self.max_len and (items[:, self.max_len:] > 0).any():
             raise ValueError(f"{self.name} has {self.max_len} positions; a row has {int((items > 0).sum(1).max())} items. Give it the last {self.max_len}.")
-
-
-def _initialise(module: nn.Module) -> None:
-    """Normal weights of deviation 0.02, no biases; the padding embedding stays 0."""
-    if isinstance(module, (nn.Linear, nn.Embedding)):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear):
-        nn.init.zeros_(module.bias)
-    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
-        nn.init.zeros_(module.weight[module.padding_idx])
