@@ -31,6 +31,7 @@ MULTIPLY_ADDS = Exercise(
     mistakes=(
         (_attention(maps=3), "one map is missing. Besides queries, keys and values there is the output map behind the heads."),
         (_attention(times=2), "those are operations. One multiply-add is two of them, and multiply-adds are asked for."),
+        (_attention(mixing=lambda n, d, heads, linear: 2 * n * n * d), "yours takes no notice of `linear`: Q (K^T V) makes no [n, n] weights."),
         (_attention(mixing=lambda n, d, heads, linear: 2 * n * d * d if linear else 2 * n * n * d),
          "with `linear`, each head has its own table, [d / heads, d / heads]: all of them together are heads times smaller than one [d, d]."),
         (_attention(mixing=lambda n, d, heads, linear: 2 * n * d * d // heads if linear else 2 * n * n * d // heads),
@@ -59,6 +60,7 @@ LEAST_SECONDS = Exercise(
         (_least(one=lambda computing, moving: computing + moving), "within one operator, moving and computing go on at the same time: the longer of the two decides."),
         (_least(one=min), "the slower of moving and computing decides, not the quicker: take the larger time."),
         (_least(one=lambda computing, moving: computing), "only computing is counted. An operator must also move its bytes."),
+        (_least(one=lambda computing, moving: moving), "only moving is counted. An operator with much to compute is limited by that."),
         (_least(whole=max), "that is the slowest operator alone. They run one after the other, so their times add up."),
     ),
 )
