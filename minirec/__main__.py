@@ -4,6 +4,7 @@ import argparse
 import ast
 import csv
 import json
+import math
 import os
 import re
 import shlex
@@ -105,11 +106,12 @@ def _reproduce_flags(again) -> None:
     what.add_argument("--figure", type=int, choices=(2, 3), help="of GLINT-RU")
     what.add_argument("--recblr", action="store_true", help="RecBLR under full ranking")
     what.add_argument("--readme", metavar="README.md", help="write the results that are recorded into this file's results section")
-    again.add_argument("--data", action="append", choices=list(reproduce.DATA), help="only these data; may be repeated")
+    again.add_argument("--data", action="append", type=lambda name: {"ml-1m-5core": "ml-1m, 5-core"}.get(name, name), choices=list(reproduce.DATA),
+                       metavar="NAME", help="only these data: beauty, ml-1m, video-games or ml-1m-5core (RecBLR's MovieLens); may be repeated")
     again.add_argument("--data-home", help="where named data sets lie (default: the folder MINIREC_DATA, then data/)")
     again.add_argument("--seeds", default="0", metavar="0,1,2")
-    again.add_argument("--budget", type=_duration, metavar="9m", help="for this call; what it cuts short the next call continues; 0: only show")
-    again.add_argument("--unit-budget", type=_duration, metavar="45m", help="the most training of one run, which is then recorded as ended by its budget")
+    again.add_argument("--budget", type=_duration, default=math.inf, metavar="9m", help="for this call; what it cuts short the next call continues; 0: only show")
+    again.add_argument("--unit-budget", type=_duration, default=math.inf, metavar="45m", help="the most training of one run, which is then recorded as ended by its budget")
     again.add_argument("--out", default="data/results", help="the folder of the records (default data/results)")
 
 
@@ -158,16 +160,13 @@ def _train(options) -> None:
     if not history.epochs:
         raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
     minirec.save_model(out, model, data)
-    if options.record is None:
-        test = _metrics(minirec.evaluate(model, split))
-    else:
-        record = record_run(model, split, history, options.typed)
-        save_record(options.record, record)
-        test = {"which": "test", "protocol": "full", "k": record["k"], **record["metrics"]["test"]["full"]}
+    if options.record is not None:
+        save_record(options.record, record_run(model, split, history, options.typed))
+    test = minirec.evaluate(model, split)
     if options.json:
         epochs = [{key: None if value != value else value for key, value in entry.items()} for entry in history.epochs]  # JSON has no NaN
         print(json.dumps({"model": options.model, "options": model.options, "data": options.data, "saved": str(out), "seconds": time.perf_counter() - begin,
-                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": test}))
+                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": _metrics(test)}))
         return
     print(f"trained   {len(history.epochs)} epochs in {_time(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
           f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}")
@@ -219,7 +218,7 @@ def _evaluate(options) -> None:
     model, data = minirec.load_model(options.model), _load(options)
     split = data.split(options.split or model.vocabulary.split.partition(" ")[0] or "leave-one-out")
     result = minirec.evaluate(model, split, which=options.which, protocol=options.protocol, k=options.k, exclude_seen=options.exclude_seen)
-    print(json.dumps(_metrics(result)) if options.json else _line(_metrics(result)))
+    print(json.dumps(_metrics(result)) if options.json else _line(result))
 
 
 def _recommend(options) -> None:
@@ -264,9 +263,9 @@ def _metrics(result) -> dict:
     return {"which": result.which, "protocol": result.protocol, "k": result.k, **result.figures}
 
 
-def _line(test: dict) -> str:
-    figures = "   ".join(f"{name}@{test['k']} {test[key]:.4f}" for name, key in (("Recall", "recall"), ("MRR", "mrr"), ("NDCG", "ndcg")))
-    return f"{test['which']:<9} {figures}   ({test['protocol']} ranking, {test['users']:,} users)"
+def _line(result) -> str:
+    figures = "   ".join(f"{name}@{result.k} {getattr(result, name.lower()):.4f}" for name in ("Recall", "MRR", "NDCG"))
+    return f"{result.which:<9} {figures}   ({result.protocol} ranking, {len(result.ranks):,} users)"
 
 
 def _value(text: str):

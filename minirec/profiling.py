@@ -6,12 +6,13 @@ B rows, N positions, d model width, L layers, V items. One multiply-add is two o
 import ctypes
 import json
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -54,16 +55,9 @@ def take_turns(case: str, runs: dict[str, Callable], repeats: int, times: dict[s
     """
     for run in runs.values():
         run()
-    seconds = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            seconds[name].append(_seconds(run))
-    rows = []
-    for name, each in seconds.items():
-        quartiles = statistics.quantiles(each, method="inclusive") if repeats > 1 else each * 3
-        rows.append([case, name, *(part * (times or {}).get(name, 1) for part in (quartiles[1], quartiles[0], quartiles[2]))])
-    frame = pd.DataFrame(rows, columns=["case", "name", "seconds", "low", "high"])
-    return frame.assign(ratio=frame["seconds"] / frame["seconds"].iloc[0])
+    seconds = np.array([[_seconds(run) for run in runs.values()] for _ in range(repeats)]) * [(times or {}).get(name, 1) for name in runs]
+    low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75), axis=0)
+    return pd.DataFrame({"case": case, "name": list(runs), "seconds": middle, "low": low, "high": high, "ratio": middle / middle[0]})
 
 
 def _seconds(run: Callable) -> float:
@@ -92,11 +86,8 @@ def peak_memory(run: Callable) -> float:
     with tempfile.TemporaryDirectory() as folder:
         trace.export_chrome_trace(str(Path(folder) / "trace.json"))
         events = json.loads((Path(folder) / "trace.json").read_text())["traceEvents"]
-    held = most = 0
-    for event in sorted((event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"]):
-        held += event["args"]["Bytes"]
-        most = max(most, held)
-    return most / 2**20
+    events = sorted((event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"])
+    return max(accumulate((event["args"]["Bytes"] for event in events), initial=0)) / 2**20
 
 
 def operator_seconds(run: Callable, parts: dict[str, tuple[str, ...]]) -> dict[str, float]:

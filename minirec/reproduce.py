@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import math
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +27,10 @@ DATA = {"beauty": ("beauty", 64, 100, 0.5), "ml-1m": ("ml-1m-full", 128, 200, 0.
         "ml-1m, 5-core": ("ml-1m", 128, 200, 0.2)}  # GLINT-RU, 4.3; the last is RecBLR's MovieLens, which GLINT-RU's tables do not have
 ABLATIONS = {"default": {}, "without gated MLP": {"gated_mlp": False}, "without attention": {"attention": False}, "without GRU": {"gru": False},
              "without temporal conv": {"temporal_conv": False}}
+SIZES = ("d_model", "max_len", "dropout")
 KERNELS = (1, 3, 5, 7)
-RECBLR = {"ml-1m": {"lr": 3e-3, "lr_schedule": "cosine", "batch_size": 4096, "epochs": 45, "patience": 25}, "beauty": {}}  # on ml-1m, what lesson 11 found best on valid
-METRICS = ("recall", "mrr", "ndcg")
-CHECKPOINTS = Path("runs/reproduce")
+RECBLR = {"ml-1m, 5-core": {"lr": 3e-3, "lr_schedule": "cosine", "batch_size": 4096, "epochs": 45, "patience": 25}, "beauty": {}}  # lesson 11's best on valid
+METRICS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 RESULTS = re.compile("(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
 PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}  # d and N
 TIMED = ("train", "inference", "memory")  # the benchmarks behind Table 3
@@ -42,35 +44,30 @@ class Unit:
     paper_data: str
     data: str
     model: str
-    options: dict = field(hash=False)
-    settings: dict = field(hash=False)
+    options: dict
+    settings: dict
 
-    name = property(lambda self: f"{self.data}-{self.model}{''.join(f'-{key}={value}' for key, value in self.varied.items())}-"
-                                 f"{self.settings['select']}-seed{self.settings['seed']}")
-    varied = property(lambda self: {key: value for key, value in self.options.items() if key not in ("d_model", "max_len", "dropout")})
+    @property
+    def name(self) -> str:
+        varied = [f"{key}={value}" for key, value in self.options.items() if key not in SIZES]
+        return "-".join([self.data, self.model, *varied, self.settings["select"], f"seed{self.settings['seed']}"])
 
 
 def units(table: int | None = None, figure: int | None = None, *, data=None, seeds=(0,)) -> list[Unit]:
-    """The runs behind GLINT-RU's Table 2 or 4, its Figures 2 and 3, or (neither given) RecBLR's full ranking; seed by seed. data: only these, by the papers' names."""
-    def unit(row, paper_data, model, seed, options=(), settings=()):
-        name, d_model, max_len, dropout = DATA[paper_data]
-        usual = {"d_model": d_model, "max_len": max_len, "dropout": dropout}
-        return Unit(row, paper_data, name, model, usual | dict(options), {"select": "popular-100", "epochs": 200, "patience": 10, "seed": seed} | dict(settings))
-
+    """The runs behind GLINT-RU's Table 2 or 4, its Figures 2 and 3, or (neither given) RecBLR's full ranking; seed by seed. data: only these keys of DATA."""
     if table not in (None, 2, 4) or figure not in (None, 2, 3):
         raise ValueError(f"runs stand behind Tables 2 and 4 and Figures 2 and 3; got table {table}, figure {figure}.")
-    found = []
-    for seed in seeds:
-        if table == 2:
-            found += [unit(row, name, model, seed) for name in DATA for row, model in SYSTEMS.items()]
-        elif table == 4:
-            found += [unit(row, "ml-1m", "glint-ru", seed, options) for row, options in ABLATIONS.items()]
-        elif figure is not None:
-            found += [unit(f"k = {k}", "beauty", "glint-ru", seed, {"kernel_size": k}) for k in KERNELS] + [unit("Mamba4Rec", "beauty", "mamba4rec", seed)]
-        else:
-            found += [Unit("RecBLR", name, name, "recblr", {"d_model": 64, "max_len": DATA[name][2], "dropout": 0.2},
-                           {"select": "full", "epochs": 200, "patience": 10, "seed": seed} | settings) for name, settings in RECBLR.items()]
-    return [unit for unit in found if data is None or unit.paper_data in data]
+    if table == 2:
+        rows = [(row, name, model, {}, {}) for name in DATA for row, model in SYSTEMS.items()]
+    elif table == 4:
+        rows = [(row, "ml-1m", "glint-ru", options, {}) for row, options in ABLATIONS.items()]
+    elif figure is not None:
+        rows = [(f"k = {k}", "beauty", "glint-ru", {"kernel_size": k}, {}) for k in KERNELS] + [("Mamba4Rec", "beauty", "mamba4rec", {}, {})]
+    else:
+        rows = [("RecBLR", name, "recblr", {"d_model": 64, "dropout": 0.2}, {"select": "full"} | settings) for name, settings in RECBLR.items()]
+    usual = {"select": "popular-100", "epochs": 200, "patience": 10}
+    return [Unit(row, name, DATA[name][0], model, dict(zip(SIZES, DATA[name][1:])) | options, usual | {"seed": seed} | settings)
+            for seed in seeds for row, name, model, options, settings in rows if data is None or name in data]
 
 
 def find(records: pd.DataFrame, unit: Unit) -> pd.DataFrame:
@@ -78,44 +75,41 @@ def find(records: pd.DataFrame, unit: Unit) -> pd.DataFrame:
     settings = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")} | {"objective": MODELS[unit.model].objective} | unit.settings
     wanted = {"model": unit.model, "data": unit.data} | {f"options.{key}": value for key, value in (model_options(unit.model) | unit.options).items()}
     wanted |= {f"settings.{key}": value for key, value in settings.items() if key not in ("epochs", "patience")}
-    fits = pd.Series(True, index=records.index)
-    for key, value in wanted.items():
-        if key not in records:
-            return records.iloc[:0]
-        fits &= records[key].isna() if value is None else records[key] == value
-    return records[fits]
+    found = records.reindex(columns=list(wanted))
+    return records[np.all([found[key].isna() if value is None else found[key] == value for key, value in wanted.items()], axis=0)]
 
 
-def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: float | None = None, unit_budget: float | None = None,
-        checkpoints=CHECKPOINTS, say=print) -> None:
+def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: float = math.inf, unit_budget: float = math.inf,
+        checkpoints="runs/reproduce", say=print) -> None:
     """Trains those units that have no record in the folder `out`, one after the other, and leaves a record of each as it ends.
 
     budget: seconds for this call; a run that it cuts short is continued by the next call, from its checkpoint. unit_budget: seconds of training after
     which a run ends for good, and is recorded as ended by its budget. Ctrl-C is a budget that ends now. checkpoints: the folder for unfinished runs.
     Raises ValueError where something in `out` is not a record, and FileExistsError where another run's record has this one's name.
     """
-    begin, loaded = time.monotonic(), {}
+    begin, split_of = time.monotonic(), cache(lambda name: load_dataset(name, data_home=data_home).split())
+
+    def spent(history) -> bool:
+        return sum(epoch["seconds"] for epoch in history.epochs) >= unit_budget
+
+    def stop(history) -> None:
+        if time.monotonic() - begin >= budget or spent(history):
+            raise KeyboardInterrupt
+
     for unit in todo:
-        path = Path(out) / f"{unit.name}.json"
-        if len(find(_recorded(out), unit)):
+        path, checkpoint = Path(out) / f"{unit.name}.json", Path(checkpoints) / f"{unit.name}.ckpt"
+        if len(find(_records(out), unit)):
             continue
         refuse_existing(path)
-        if budget is not None and time.monotonic() - begin >= budget:
+        if time.monotonic() - begin >= budget:
             return
-        if unit.data not in loaded:
-            loaded = {unit.data: load_dataset(unit.data, data_home=data_home).split()}
-        split, checkpoint = loaded[unit.data], Path(checkpoints) / f"{unit.name}.ckpt"
-
-        def stop(history) -> None:
-            if (budget is not None and time.monotonic() - begin >= budget) or _spent(history, unit_budget):
-                raise KeyboardInterrupt
-
+        split = split_of(unit.data)
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # the most memory is counted anew for each run, where Linux counts it
         torch.manual_seed(unit.settings["seed"])
         model = build_model(unit.model, split.interactions.n_items, **unit.options)
         history = fit(model, split, checkpoint=checkpoint, on_epoch=stop, progress=False, **unit.settings)
-        if history.stopped == "interrupted" and not _spent(history, unit_budget):
+        if history.stopped == "interrupted" and not spent(history):
             say(f"{unit.name}: {len(history.epochs)} epochs so far; the same command continues it")
             return
         record = record_run(model, split, history, command)
@@ -125,13 +119,14 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
         say(f"{unit.name}: {record['ended']} after {len(history.epochs)} epochs, {record['seconds'] / 60:.1f} min, test NDCG@10 {figures['ndcg']:.4f}")
 
 
-def _recorded(out) -> pd.DataFrame:
+def _records(out) -> pd.DataFrame:
     """The records of a folder, which may have none yet."""
     return load_records(out) if any(Path(out).glob("*.json")) else pd.DataFrame()
 
 
-def _spent(history, unit_budget) -> bool:
-    return unit_budget is not None and sum(epoch["seconds"] for epoch in history.epochs) >= unit_budget
+def _found(todo: list[Unit], records: pd.DataFrame) -> list[tuple[Unit, dict]]:
+    """The units that have a record, each with its first."""
+    return [(unit, record) for unit in todo for record in find(records, unit).iloc[:1].to_dict("records")]
 
 
 def time_systems(out, command: list[str], say=print) -> None:
@@ -139,9 +134,7 @@ def time_systems(out, command: list[str], say=print) -> None:
     for what in TIMED:
         path = Path(out) / "benchmarks" / f"{what}.json"
         if not path.exists():
-            record = {**provenance(choose_device("auto"), command), "rows": BENCHMARKS[what]().to_dict("records")}
-            with atomic_write(path) as file:
-                file.write(json.dumps(record, indent=1).encode() + b"\n")
+            save_record(path, {**provenance(choose_device("auto"), command), "rows": BENCHMARKS[what]().to_dict("records")})
             say(f"measured {what}: {path}")
 
 
@@ -156,75 +149,69 @@ def beside_paper(todo: list[Unit], out, table: int | None = None) -> pd.DataFram
     n_seeds: 0 where it was not run. interval: half of the 95% interval of our mean NDCG over seeds, from two seeds on. sigmas: the difference of Recall
     in standard errors, as if two separate draws of as many users were compared. ended: "converged", or "budget" if a seed ended so, or "not run".
     """
-    records, rows = _recorded(out), []
-    printed = paper(table) if table in (2, 4) else pd.DataFrame(columns=["system", "data", *METRICS])
-    first, protocol = printed.columns[0], "full" if todo and todo[0].settings["select"] == "full" else "popular-100"
-    for row, data in dict.fromkeys((unit.row, unit.paper_data) for unit in todo):
-        mine = [find(records, unit) for unit in todo if (unit.row, unit.paper_data) == (row, data)]
-        mine = pd.concat([each.iloc[:1] for each in mine]) if mine else records.iloc[:0]
-        theirs = printed[(printed[first] == row) & (printed["data"] == data)]
-        entry = {first: row, "data": data, "n_seeds": len(mine), "ended": min(mine.get("ended", []), default="not run")}
-        for metric in METRICS:
-            ours = mine[f"metrics.test.{protocol}.{metric}"].mean() if len(mine) else np.nan
-            said = theirs[metric].iloc[0] if len(theirs) else np.nan
-            entry |= {metric: ours, f"paper {metric}": said, f"{metric} difference": ours - said}
-        entry |= {"interval": np.nan, "sigmas": np.nan}
-        if len(mine):
-            users, recall = mine[f"metrics.test.{protocol}.users"].iloc[0], entry["recall"]
-            entry["sigmas"] = entry["recall difference"] / np.sqrt(2 * recall * (1 - recall) / users)
-        if len(mine) > 1:
-            ndcgs = mine[f"metrics.test.{protocol}.ndcg"]
-            entry["interval"] = stats.t.ppf(0.975, len(ndcgs) - 1) * ndcgs.std() / np.sqrt(len(ndcgs))
-        rows.append(entry)
-    return pd.DataFrame(rows)
+    printed = paper(table) if table in (2, 4) else paper(2).iloc[:0]
+    keys, protocol = list(printed.columns[:2]), todo[0].settings["select"] if todo else "popular-100"
+    figures = [*METRICS, "users"]
+    found = [[unit.row, unit.paper_data, record["ended"], *(record[f"metrics.test.{protocol}.{each}"] for each in figures)]
+             for unit, record in _found(todo, _records(out))]
+    runs = pd.DataFrame(found, columns=[*keys, "ended", *figures]).astype(dict.fromkeys(figures, float)).groupby(keys)
+    ours = runs[figures].mean().assign(ended=runs["ended"].min(), n_seeds=runs.size(),
+                                       interval=stats.t.ppf(0.975, runs.size() - 1) * runs["ndcg"].sem())
+    rows = pd.DataFrame([(unit.row, unit.paper_data) for unit in todo], columns=keys).drop_duplicates(ignore_index=True)
+    rows = rows.join(ours, on=keys).join(printed.set_index(keys).add_prefix("paper "), on=keys)
+    rows = rows.fillna({"n_seeds": 0, "ended": "not run"}).astype({"n_seeds": int})
+    rows = rows.assign(**{f"{metric} difference": rows[metric] - rows[f"paper {metric}"] for metric in METRICS})
+    rows["sigmas"] = rows["recall difference"] / np.sqrt(2 * rows["recall"] * (1 - rows["recall"]) / rows["users"])
+    return rows[[*keys, "n_seeds", "ended", *(each for m in METRICS for each in (m, f"paper {m}", f"{m} difference")), "interval", "sigmas"]]
 
 
 def statistics_beside_paper(data_home=None) -> pd.DataFrame:
     """Table 1: ours, counted, beside the paper's, whose users and items count the padding id. Data that are not on this machine are left out."""
-    rows = []
-    for name, (ours, *_) in DATA.items():
-        if find_file(ours, data_home=data_home) is not None:
-            found, printed = load_dataset(ours, data_home=data_home).statistics(), paper(1).set_index("data").loc[name]
-            rows.append({"data": name} | {f"{who}{key}": row[key] for key in found.index for who, row in (("", found), ("paper ", printed))})
-    return pd.DataFrame(rows)
+    here = {name: load_dataset(ours, data_home=data_home) for name, (ours, *_) in DATA.items() if find_file(ours, data_home=data_home) is not None}
+    printed = paper(1).set_index("data")
+    counted = pd.DataFrame([data.statistics() for data in here.values()], index=list(here), columns=printed.columns)
+    table = counted.infer_objects().join(printed.add_prefix("paper ")).rename_axis("data").reset_index()
+    return table[["data", *(f"{who}{key}" for key in printed for who in ("", "paper "))]]
 
 
 def efficiency_beside_paper(out) -> pd.DataFrame:
     """Table 3: what was measured here (seconds and MiB, and the ratio to GLINT-RU) beside the same ratio in the paper, whose machine is another."""
     columns = {"train": ("epoch", "seconds", "epoch_s"), "inference": ("reading", "seconds", "inference_ms"),
                "memory": ("training step, a sample", "mib", "memory_gib")}
-    names, rows, said = {model: name for name, model in SYSTEMS.items()} | {"lrurec": "LRURec"}, [], paper(3)
+    names, rows = {model: name for name, model in SYSTEMS.items()} | {"lrurec": "LRURec"}, []
+    said = paper(3).set_index(["data", "system"])
     for what, (case, value, printed) in columns.items():
         path = Path(out) / "benchmarks" / f"{what}.json"
-        frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"]) if path.exists() else pd.DataFrame(columns=["case", "name", value])
-        for title, each in frame[frame["case"].str.startswith(case)].groupby("case", sort=False):
+        measured = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else [], columns=["case", "name", value])
+        theirs = said[printed] / said[printed].xs("GLINT-RU", level="system")
+        for title, each in measured[measured["case"].str.startswith(case)].groupby("case", sort=False):
             size = tuple(int(re.search(pattern, title)[1]) for pattern in (r"d = (\d+)", r"(?:N =|of) (\d+)"))
-            theirs = said[said["data"] == PAPER_SIZES.get(size)].set_index("system")[printed]
             ours = each.set_index("name")[value]
-            rows += [{"case": title, "system": names.get(name, name), value: ours[name], "ratio": ours[name] / ours["glint-ru"],
-                      "paper ratio": theirs.get(names.get(name), np.nan) / theirs.get("GLINT-RU", np.nan)} for name in ours.index]
+            rows += [{"case": title, "system": names.get(name, name), value: took, "ratio": took / ours["glint-ru"],
+                      "paper ratio": theirs.get((PAPER_SIZES.get(size), names.get(name)), np.nan)} for name, took in ours.items()]
     return pd.DataFrame(rows)
 
 
 def results_section(out) -> str:
     """The results that are recorded, as Markdown."""
-    lines = ["**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn by popularity; ours / the paper's):", "",
-             "| data | system | Recall | MRR | NDCG | seeds | ended by |", "|---|---|---|---|---|---|---|"]
     frame = beside_paper(units(2, seeds=range(10)), out, 2)
-    show = lambda row, metric: f"{row[metric]:.4f} / " + (f"{row[f'paper {metric}']:.4f}" if row[f"paper {metric}"] > 0 else "-")  # noqa: E731
     ran = frame[frame["n_seeds"] > 0].sort_values(["data", "ndcg"], ascending=[True, False])
-    lines += [f"| {row['data']} | {row['system']} | {' | '.join(show(row, metric) for metric in METRICS)} | {row['n_seeds']} | {row['ended']} |"
-              for _, row in ran.iterrows()]
+    pairs = {title: ran[metric].map("{:.4f} / ".format) + ran[f"paper {metric}"].map("{:.4f}".format, na_action="ignore").fillna("-")
+             for metric, title in METRICS.items()}
+    table = ran[["data", "system"]].assign(**pairs, seeds=ran["n_seeds"], **{"ended by": ran["ended"]})
     missing = frame[frame["n_seeds"] == 0].groupby("data", sort=False)["system"].agg(", ".join)
-    lines += ["", "Not run: " + "; ".join(f"{names} on {data}" for data, names in missing.items()) + ".", "",
-              "**Full ranking** of all items, on test, of the same runs and of RecBLR's own setting:", "", "| data | system | Recall | MRR | NDCG |", "|---|---|---|---|---|"]
-    records, names = load_records(out), {ours: name for name, (ours, *_) in DATA.items()}
-    for unit in [*units(2), *units()]:
-        for _, record in find(records, unit).iloc[:1].iterrows():
-            chosen = f"chosen by {unit.settings['select']}"
-            figures = " | ".join(f"{record[f'metrics.test.full.{metric}']:.4f}" for metric in METRICS)
-            lines.append(f"| {names[unit.data]} | {unit.row}, {chosen} | {figures} |")
-    return "\n".join(lines) + "\n"
+    full = [[unit.paper_data, f"{unit.row}, chosen by {unit.settings['select']}", *(f"{record[f'metrics.test.full.{each}']:.4f}" for each in METRICS)]
+            for unit, record in _found([*units(2), *units()], load_records(out))]
+    return "\n".join([
+        "**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn by popularity; ours / the paper's):", "",
+        *_markdown(table), "", "Not run: " + "; ".join(f"{names} on {data}" for data, names in missing.items()) + ".", "",
+        "**Full ranking** of all items, on test, of the same runs and of RecBLR's own setting:", "",
+        *_markdown(pd.DataFrame(full, columns=["data", "system", *METRICS.values()])), ""])
+
+
+def _markdown(table: pd.DataFrame) -> list[str]:
+    head, *rows = (f"| {' | '.join(map(str, row))} |" for row in (table.columns, *table.values))
+    return [head, "|" + "---|" * len(table.columns), *rows]
 
 
 def write_readme(path, out) -> None:

@@ -73,7 +73,7 @@ def test_a_peer_that_cannot_do_a_shape_is_left_out_and_named(monkeypatch, capsys
 
 
 def test_recblr_is_taken_apart():
-    frame = recblr.benchmark_recblr(n_users=12, repeats=1, shape=(2, 5, 4), histories=(2, 20))
+    frame = recblr.benchmark_recblr(n_users=12, repeats=1, shape=(2, 5, 4), lengths=(2, 20))
     assert [case.partition(",")[0] for case in frame["case"].unique()] == ["parts of a training step", "BD-LRU", "serving"]
     parts = frame[frame["case"].str.startswith("parts")].set_index("name")
     assert parts["seconds"].drop(["all", "of that, the recurrences alone"]).sum() == pytest.approx(parts["seconds"]["all"])

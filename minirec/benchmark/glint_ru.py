@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from minirec.benchmark.systems import AUGMENTED, Side, epochs_in_turns, split_of
-from minirec.data.batching import TrainingBatches, padded
+from minirec.data.batching import Batch, TrainingBatches, padded
 from minirec.losses import full_softmax_loss
 
 NO_DROPOUT = {"dropout": 0.0, "inner_dropout": 0.0}
@@ -26,10 +26,8 @@ def benchmark_glint_ru(n_users: int | None = None, repeats: int = 5) -> pd.DataF
     threads = torch.get_num_threads()
     frames = []
     for case, data in ((_epoch, "ml-1m"), (_encoder, "beauty"), (_parts, "beauty")):
-        try:
-            frames.append(case(data, n_users, repeats))
-        finally:
-            torch.set_num_threads(threads)  # a side may have chosen fewer
+        frames.append(case(data, n_users, repeats))
+        torch.set_num_threads(threads)  # a side may have chosen fewer
     return pd.concat(frames, ignore_index=True)
 
 
@@ -38,22 +36,19 @@ def _epoch(data: str, n_users, repeats) -> pd.DataFrame:
     split, name = split_of(data, n_users)
     one_pass, augmented = (Side(split, "glint-ru", 128, 200, augmented=each, pad=each, **NO_DROPOUT) for each in (False, True))
     _same_loss(one_pass, augmented)
-    sides = {_named("one pass", one_pass.tune((2048, 8192), 16)): one_pass, _named(AUGMENTED, augmented.tune((64, 256), 2)): augmented}
-    return epochs_in_turns(f"epoch, {name}, d = 128, N = 200", sides, repeats)
+    return _tuned(f"epoch, {name}, d = 128, N = 200", {"one pass": (one_pass, (2048, 8192), 16), AUGMENTED: (augmented, (64, 256), 2)}, repeats)
 
 
 @torch.no_grad()
 def _same_loss(one_pass, augmented) -> None:
     data = one_pass.split.interactions
-    users = np.flatnonzero(np.diff(data.offsets) <= one_pass.max_len)[:4]
-    losses = np.zeros((2, len(users)))
-    for i, user in enumerate(users):
-        sequence = data.sequence(user).astype(np.int64)
-        lengths = np.arange(1, len(sequence))
-        items, prefixes = map(torch.from_numpy, (sequence, augmented.padded(padded(sequence, np.zeros_like(lengths), lengths))))
-        losses[:, i] = one_pass.loss(items[None, :-1], items[None, 1:]), augmented.loss(prefixes, items[1:])
-    if np.abs(losses[0] - losses[1]).max() > 1e-5:
-        raise RuntimeError(f"one pass and a sample a prefix disagree about the loss: {losses[0]} and {losses[1]}.")
+    for user in np.flatnonzero(np.diff(data.offsets) <= one_pass.max_len)[:4]:
+        items = data.sequence(user).astype(np.int64)
+        lengths = np.arange(1, len(items))
+        whole, prefixes = Batch(items[None, :-1], items[None, 1:]), Batch(padded(items, np.zeros_like(lengths), lengths), items[1:])
+        losses = [float(side.loss(*side.tensors(batch))) for side, batch in ((one_pass, whole), (augmented, prefixes))]
+        if abs(losses[0] - losses[1]) > 1e-5:
+            raise RuntimeError(f"one pass and a sample a prefix disagree about the loss: {losses[0]} and {losses[1]}.")
 
 
 def _encoder(data: str, n_users, repeats) -> pd.DataFrame:
@@ -61,12 +56,17 @@ def _encoder(data: str, n_users, repeats) -> pd.DataFrame:
     split, name = split_of(data, n_users)
     kinds = {"one pass": ({}, (2048, 8192), 16), AUGMENTED: ({"augmented": True, "pad": True}, (128, 512, 2048), 4),
              "a sample a prefix, in length buckets": ({"augmented": True}, (512, 2048, 8192), 16)}
-    sides = {what: Side(split, "glint-ru", 64, 100, train=False, **how, **NO_DROPOUT).tune(sizes, n) for what, (how, sizes, n) in kinds.items()}
-    return epochs_in_turns(f"encoder alone, {name}, d = 64, N = 100", {_named(what, side): side for what, side in sides.items()}, repeats)
+    sides = {what: (Side(split, "glint-ru", 64, 100, train=False, **how, **NO_DROPOUT), sizes, n) for what, (how, sizes, n) in kinds.items()}
+    return _tuned(f"encoder alone, {name}, d = 64, N = 100", sides, repeats)
 
 
-def _named(what: str, side: Side) -> str:
-    return f"{what}, batch {side.batch_size:,}, {side.threads} thread{'s' * (side.threads > 1)}"
+def _tuned(case: str, sides: dict[str, tuple], repeats: int) -> pd.DataFrame:
+    """Epochs of sides in turns, each with what serves it best. sides: name -> (side, batch sizes to try, batches to sample)."""
+    named = {}
+    for what, (side, batch_sizes, n) in sides.items():
+        side.tune(batch_sizes, n)
+        named[f"{what}, batch {side.batch_size:,}, {side.threads} thread{'s' * (side.threads > 1)}"] = side
+    return epochs_in_turns(case, named, repeats)
 
 
 def _parts(data: str, n_users, repeats) -> pd.DataFrame:
@@ -89,11 +89,11 @@ def _time_parts(side, batches) -> dict[str, float]:
         return result
 
     for i in range(len(batches)):
-        items, targets = timed("building batches", lambda: [torch.from_numpy(part) for part in vars(batches[i]).values()])
+        items, targets = timed("building batches", lambda: side.tensors(batches[i]))
         encoded, targets = timed("encoder forward", lambda: side.represent(items, targets))
         cut = encoded.detach().requires_grad_()
         timed(softmax, lambda: full_softmax_loss(cut, side.model.output_weights(), targets).backward())
         timed("encoder backward", lambda: encoded.backward(cut.grad))
-        timed("Adam", lambda: (side.optimizer.step(), side.drop()))
+        timed("Adam", lambda: (side.optimizer.step(), side.optimizer.zero_grad()))
     everything = sum(seconds.values())
     return {**seconds, "all": everything, "all but the softmax": everything - seconds[softmax]}

@@ -41,22 +41,26 @@ def benchmark_scan(shapes=None, repeats: int = 9) -> pd.DataFrame:
 def _case(shape: tuple[int, int, int], device: str, repeats: int) -> pd.DataFrame:
     torch.manual_seed(0)
     a, b = (0.5 + 0.5 * torch.rand(shape, device=device)).requires_grad_(), torch.randn(shape, device=device, requires_grad=True)
-    grad, ours = torch.randn(shape, device=device), best(a.device)
-    runs = {f"ours, {ours}": partial(_both_ways, linear_recurrence, a, b, grad), "copy": partial(_copy, torch.zeros(PASSES, *shape, device=device))}
-    exact = runs[f"ours, {ours}"]()
+    grad, tensors = torch.randn(shape, device=device), torch.zeros(PASSES, *shape, device=device)
+
+    def both_ways(scan):
+        return torch.autograd.grad(scan(a, b), (a, b), grad)
+
+    ours = f"ours, {best(a.device)}"
+    runs = {ours: partial(both_ways, linear_recurrence), "copy": lambda: tensors[:PASSES // 2].copy_(tensors[PASSES // 2:])}
+    exact = runs[ours]()
     for name, peer in peers(device).items():
-        run = partial(_both_ways, peer, a, b, grad)
         if name in ("tree", "loop") and a.numel() > AUTOGRAD_UP_TO:
             continue
         try:
-            gradients = run()
+            gradients = both_ways(peer)
         except (RuntimeError, AssertionError, ValueError) as error:  # a peer's limit: of length, shape or memory
             print(f"{name} leaves out {list(shape)}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
             continue
         for mine, other in zip(exact, gradients):
             if (mine - other).norm() > 1e-4 * mine.norm():
                 raise RuntimeError(f"{name} and ours disagree about a gradient at {list(shape)}.")
-        runs[name] = run
+        runs[name] = partial(both_ways, peer)
     return take_turns(f"forward and backward, {list(shape)}", runs, repeats)
 
 
@@ -69,20 +73,3 @@ def peers(device: str) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
         except (ImportError, AttributeError, OSError, RuntimeError):
             continue  # not installed, or it cannot be built on this machine
     return found
-
-
-def _both_ways(scan, a, b, grad):
-    gradients = torch.autograd.grad(scan(a, b), (a, b), grad)
-    wait(a.device)
-    return gradients
-
-
-def _copy(tensors):
-    tensors[:PASSES // 2].copy_(tensors[PASSES // 2:])
-    wait(tensors.device)
-
-
-def wait(device: torch.device) -> None:
-    """Until a GPU has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -3,11 +3,13 @@
 B rows, N positions, d model width.
 """
 
-import time
+from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.functional import pad
 
 from minirec.data.batching import TrainingBatches
 from minirec.data.datasets import find_file, load_dataset
@@ -56,17 +58,16 @@ class Side:
 
     def sample(self, batch_size: int, n: int) -> "Side":
         """Takes n of an epoch's batches, spread evenly over their sizes."""
-        epoch = TrainingBatches(self.split, self.objective, self.max_len, batch_size, 0, prefixes_per_user=2**31 if self.objective == "prefix" else 1).epoch(0)
+        epoch = TrainingBatches(self.split, self.objective, self.max_len, batch_size, 0, prefixes_per_user=2**31).epoch(0)
         batches = sorted((epoch[i] for i in np.random.default_rng(0).permutation(len(epoch))[:20 * n]), key=lambda batch: batch.inputs.shape[1])
-        middles = ((np.arange(n) + 0.5) * len(batches) / n).astype(int)
-        batches = [batches[i] for i in sorted(set(middles))]
-        self.batches = [(torch.from_numpy(self.padded(batch.inputs)).to(device()), torch.from_numpy(batch.targets).to(device())) for batch in batches]
-        self.times = len(epoch) / len(batches)
+        middles = np.unique(((np.arange(n) + 0.5) * len(batches) / n).astype(int))
+        self.batches, self.times = [self.tensors(batches[i]) for i in middles], len(epoch) / len(middles)
         return self
 
-    def padded(self, items):
-        """items [B, N], as wide as max_len if this side pads."""
-        return np.pad(items, ((0, 0), (0, self.max_len - items.shape[1]))) if self.pad else items
+    def tensors(self, batch):
+        """A batch's items [B, N], as wide as max_len if this side pads, and its targets, on the device."""
+        items, targets = (torch.from_numpy(part).to(device()) for part in (batch.inputs, batch.targets))
+        return pad(items, (0, self.max_len - items.shape[1])) if self.pad else items, targets
 
     def represent(self, items, targets):
         """The representation that goes with every target, and the targets; GLINT-RU's of prefixes by the model as written, not by its shortcut."""
@@ -80,31 +81,21 @@ class Side:
         return full_softmax_loss(representations, self.model.output_weights(), targets) if self.train else representations.sum()
 
     def run(self) -> None:
-        """The sampled batches: forward and backward, and with train the loss and Adam's step."""
+        """The sampled batches: forward and backward, and with train the loss and Adam's step. No gradient is left, so memory ends as it began."""
         torch.set_num_threads(self.threads)
         for items, targets in self.batches:
-            self.drop()
             self.loss(items, targets).backward()
             if self.train:
                 self.optimizer.step()
-
-    def drop(self) -> None:
-        """Frees the gradients, so that a measurement of memory ends as it began."""
-        self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
 
     def tune(self, batch_sizes, n: int) -> "Side":
         """Chooses batch size and threads by the time of an epoch, from a sample for each."""
-        times = {}
-        choices = sorted({1, torch.get_num_threads()})
-        for batch_size in batch_sizes:
-            self.sample(batch_size, max(1, n // 4))
-            for self.threads in choices:
-                self.run()
-                begin = time.perf_counter()
-                self.run()
-                times[batch_size, self.threads] = (time.perf_counter() - begin) * self.times
-        self.batch_size, self.threads = min(times, key=times.get)
-        torch.set_num_threads(choices[-1])
+        seconds, threads = {}, torch.get_num_threads()
+        for batch_size, self.threads in product(batch_sizes, {1, threads}):
+            seconds[batch_size, self.threads] = epochs_in_turns("", {"": self.sample(batch_size, max(1, n // 4))}, 1)["seconds"][0]
+        self.batch_size, self.threads = min(seconds, key=seconds.get)
+        torch.set_num_threads(threads)
         return self.sample(self.batch_size, n)
 
 
@@ -113,17 +104,15 @@ def epochs_in_turns(case: str, sides: dict[str, Side], repeats: int) -> pd.DataF
     return take_turns(case, {name: side.run for name, side in sides.items()}, repeats, {name: side.times for name, side in sides.items()})
 
 
-def _sides(split, d_model: int, max_len: int, n: int, rows: int):
-    """(way, {system: its side}): once each system's own objective, in one pass where it has one; once the same augmented, padded samples for all."""
-    def own(name):
-        side = Side(split, name, d_model, max_len)
-        return side.sample(2048 if side.objective != "prefix" else 4 * rows, n)
-
-    def augmented(name):
-        return Side(split, name, d_model, max_len, augmented=True, pad=True).sample(rows, max(1, n // 2))
-
-    for way, make in (("own objective", own), (AUGMENTED, augmented)):
-        yield way, {name: make(name) for name in SYSTEMS}
+def _sides(sizes, n_users: int | None, n: int, rows: int):
+    """(way, data and sizes in words, {system: its side}): each system's own objective, in one pass where it has one; then the same padded samples for all."""
+    for data, (d_model, max_len) in (sizes or SIZES).items():
+        split, name = split_of(data, n_users)
+        where = f"{name}, d = {d_model}, N = {max_len}"
+        own = {name: Side(split, name, d_model, max_len) for name in SYSTEMS}
+        yield "own objective", where, {name: side.sample(4 * rows if side.objective == "prefix" else 2048, n) for name, side in own.items()}
+        augmented = {name: Side(split, name, d_model, max_len, augmented=True, pad=True) for name in SYSTEMS}
+        yield AUGMENTED, where, {name: side.sample(rows, max(1, n // 2)) for name, side in augmented.items()}
 
 
 def benchmark_train(n_users: int | None = None, repeats: int = 3, sizes=None, n: int = 4, rows: int = 64) -> pd.DataFrame:
@@ -132,28 +121,22 @@ def benchmark_train(n_users: int | None = None, repeats: int = 3, sizes=None, n:
     A batch has 2,048 targets; where a prefix is a sample, 4 `rows` of like length, or `rows` padded ones.
     """
     keep_memory()
-    frames = []
-    for data, (d_model, max_len) in (sizes or SIZES).items():
-        split, name = split_of(data, n_users)
-        for way, sides in _sides(split, d_model, max_len, n, rows):
-            frames.append(epochs_in_turns(f"epoch, {way}, {name}, d = {d_model}, N = {max_len}", sides, repeats))
-    return ranked(pd.concat(frames))
+    return pd.concat([ranked(epochs_in_turns(f"epoch, {way}, {where}", sides, repeats)) for way, where, sides in _sides(sizes, n_users, n, rows)],
+                     ignore_index=True)
 
 
 def benchmark_memory(n_users: int | None = None, sizes=None, rows: int = 64) -> pd.DataFrame:
     """Column mib: what one training step and one inference of 256 rows need at most at a time, beside the weights and Adam's state."""
     found = []
-    for data, (d_model, max_len) in (sizes or SIZES).items():
-        split, name = split_of(data, n_users)
-        for way, sides in _sides(split, d_model, max_len, 1, rows):
-            found += [(f"training step, {way}, {name}, d = {d_model}, N = {max_len}", system, peak_memory(lambda side=side: (side.run(), side.drop())))
-                      for system, side in sides.items()]
-        items = _histories(ROWS_AT_ONCE, max_len, split.interactions.n_items)
-        found += [(f"inference, {ROWS_AT_ONCE} rows, {name}, d = {d_model}, N = {max_len}", system, peak_memory(lambda side=side: _infer(side.model, items)))
-                  for system, side in sides.items()]
+    for way, where, sides in _sides(sizes, n_users, 1, rows):
+        found += [(f"training step, {way}, {where}", system, peak_memory(side.run)) for system, side in sides.items()]
+        if way == AUGMENTED:  # inference does not depend on how a model was trained: once is enough
+            found += [(f"inference, {ROWS_AT_ONCE} rows, {where}", system,
+                       peak_memory(partial(_infer, side.model, histories(ROWS_AT_ONCE, side.max_len, side.model.n_items)))) for system, side in sides.items()]
     return pd.DataFrame(found, columns=["case", "name", "mib"])
 
 
+@torch.inference_mode()
 def benchmark_inference(repeats: int = 3, sizes=((64, 50), (64, 100), (128, 200)), n_histories: int = 2048, n_items: int = 12_101) -> pd.DataFrame:
     """n_histories representations after histories of N: read whole, as the papers measure; and by one step from a stored state, for those that have one."""
     keep_memory()
@@ -161,24 +144,23 @@ def benchmark_inference(repeats: int = 3, sizes=((64, 50), (64, 100), (128, 200)
     for d_model, n in sizes:
         models = {name: build(name, n_items, d_model=d_model, max_len=n).eval() for name in SYSTEMS}
         models["sasrec, one layer"] = build("sasrec", n_items, d_model=d_model, max_len=n, n_layers=1).eval()
-        items = _histories(n_histories, n, n_items)
-        whole = {name: (lambda model=model: _infer(model, items)) for name, model in models.items()}
-        states = {name: model.init_state(n_histories) for name, model in models.items() if hasattr(model, "step")}
-        serve = {name: (lambda name=name: _serve(models[name], states[name], items[:, 0])) for name in states}
-        frames += [take_turns(f"{what} {n_histories:,} histories of {n}, d = {d_model}", runs, repeats)
-                   for what, runs in (("reading", whole), ("one more item after", {**whole, **serve}))]
-    return ranked(pd.concat(frames))
+        items = histories(n_histories, n, n_items)
+        whole = {name: partial(_infer, model, items) for name, model in models.items()}
+        steps = {name: partial(model.step, model.init_state(n_histories), items[:, 0]) for name, model in models.items() if hasattr(model, "step")}
+        frames += [ranked(take_turns(f"{what} {n_histories:,} histories of {n}, d = {d_model}", runs, repeats))
+                   for what, runs in (("reading", whole), ("one more item after", {**whole, **steps}))]
+    return pd.concat(frames, ignore_index=True)
 
 
 def benchmark_length(repeats: int = 3, lengths=(50, 200, 1000, 10_000), widths=(32, 64, 128, 256), batches=(1, 16, 256), tokens: int = TOKENS) -> pd.DataFrame:
     """Forward and backward of every system, without item scores, over the same number of positions as rows get longer; then wider; then more at a time."""
     keep_memory()
-    grid = [(f"{tokens:,} positions in rows of N = {n:,}, d = 64", max(1, tokens // n), n, 64) for n in lengths]
-    grid += [(f"{tokens:,} positions in rows of N = 100, d = {d}", max(1, tokens // 100), 100, d) for d in widths]
+    shapes = [(n, 64) for n in lengths] + [(100, d) for d in widths]
+    grid = [(f"{tokens:,} positions in rows of N = {n:,}, d = {d}", max(1, tokens // n), n, d) for n, d in shapes]
     grid += [(f"{b} rows of N = 100, d = 64", b, 100, 64) for b in batches]
     frames = []
     for case, rows, n, d_model in grid:
-        runs, items = {}, _histories(rows, n, 1000)
+        runs, items = {}, histories(rows, n, 1000)
         for name in SYSTEMS:
             if name == "smlp4rec" and 6 * n * n > WEIGHTS_UP_TO:  # its weights grow with N squared
                 continue
@@ -189,13 +171,12 @@ def benchmark_length(repeats: int = 3, lengths=(50, 200, 1000, 10_000), widths=(
 
 
 def ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each case sorted by seconds, ratio to GLINT-RU's."""
-    glint = frame[frame["name"] == "glint-ru"].set_index("case")["seconds"]
-    frame = frame.assign(ratio=frame["seconds"] / frame["case"].map(glint), order=pd.factorize(frame["case"])[0])
-    return frame.sort_values(["order", "seconds"]).drop(columns="order").reset_index(drop=True)
+    """A case sorted by seconds, with the ratio to GLINT-RU's."""
+    return frame.assign(ratio=frame["seconds"] / frame.set_index("name")["seconds"]["glint-ru"]).sort_values("seconds")
 
 
-def _histories(rows: int, n: int, n_items: int) -> torch.Tensor:
+def histories(rows: int, n: int, n_items: int) -> torch.Tensor:
+    """Rows of n items drawn at random [rows, n]."""
     return torch.randint(1, n_items + 1, (rows, n), generator=torch.Generator().manual_seed(0)).to(device())
 
 
@@ -203,8 +184,3 @@ def _histories(rows: int, n: int, n_items: int) -> torch.Tensor:
 def _infer(model, items) -> None:
     for rows in items.split(ROWS_AT_ONCE):
         model.last(rows)
-
-
-@torch.inference_mode()
-def _serve(model, state, items) -> None:
-    model.step(state, items)
