@@ -238,14 +238,13 @@ def _recommend(options) -> None:
 def _reproduce(options) -> None:
     if options.readme:
         return reproduce.write_readme(options.readme, options.out)
-    seeds = [int(seed) for seed in options.seeds.split(",")]
     if options.table == 1:
         return _show(reproduce.statistics_beside_paper(options.data_home), options)
     if options.table == 3:
         if options.budget != 0:
             reproduce.time_systems(options.out, options.typed)
         return _show(reproduce.efficiency_beside_paper(options.out), options)
-    todo = reproduce.units(options.table, options.figure, data=options.data, seeds=seeds)
+    todo = reproduce.units(options.table, options.figure, data=options.data, seeds=[int(seed) for seed in options.seeds.split(",")])
     reproduce.run(todo, options.out, command=options.typed, data_home=options.data_home, budget=options.budget, unit_budget=options.unit_budget,
                   say=lambda line: print(line, file=sys.stderr, flush=True))
     _show(reproduce.beside_paper(todo, options.out, options.table), options)

@@ -3,6 +3,7 @@
 B rows, N positions, d model width, L layers, V items. One multiply-add is two operations (FLOPs).
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -34,17 +35,13 @@ MULTIPLY_ADDS = {  # of one position of a row of N through the layers, by name: 
     "mamba4rec": lambda d, n, o: o["n_layers"] * (14 * d**2 + 2 * d * (2 * -(-d // 16) + 3 * o["d_state"] + o["kernel_size"])),
     "lrurec": lambda d, n, o: o["n_layers"] * 16 * d**2}
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's numbers for them
-
 
 def keep_memory() -> None:
     """Asks the C library to keep freed memory, as a long training run comes to do: getting it anew costs more than a scan. Only glibc knows how."""
-    try:
+    with contextlib.suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(MMAP_THRESHOLD, 2**25)  # the most it takes; larger blocks are given back at once
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, the most it takes; larger blocks are given back at once
 
 
 def take_turns(case: str, runs: dict[str, Callable], repeats: int, times: dict[str, float] | None = None) -> pd.DataFrame:

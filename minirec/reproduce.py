@@ -28,12 +28,12 @@ DATA = {"beauty": ("beauty", 64, 100, 0.5), "ml-1m": ("ml-1m-full", 128, 200, 0.
 ABLATIONS = {"default": {}, "without gated MLP": {"gated_mlp": False}, "without attention": {"attention": False}, "without GRU": {"gru": False},
              "without temporal conv": {"temporal_conv": False}}
 SIZES = ("d_model", "max_len", "dropout")
-KERNELS = (1, 3, 5, 7)
 RECBLR = {"ml-1m, 5-core": {"lr": 3e-3, "lr_schedule": "cosine", "batch_size": 4096, "epochs": 45, "patience": 25}, "beauty": {}}  # lesson 11's best on valid
 METRICS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 RESULTS = re.compile("(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
 PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}  # d and N
-TIMED = ("train", "inference", "memory")  # the benchmarks behind Table 3
+TIMED = {"train": ("epoch", "seconds", "epoch_s"), "inference": ("reading", "seconds", "inference_ms"),
+         "memory": ("training step, a sample", "mib", "memory_gib")}  # the benchmarks behind Table 3: the cases it has, our column and the paper's
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def units(table: int | None = None, figure: int | None = None, *, data=None, see
     elif table == 4:
         rows = [(row, "ml-1m", "glint-ru", options, {}) for row, options in ABLATIONS.items()]
     elif figure is not None:
-        rows = [(f"k = {k}", "beauty", "glint-ru", {"kernel_size": k}, {}) for k in KERNELS] + [("Mamba4Rec", "beauty", "mamba4rec", {}, {})]
+        rows = [(f"k = {k}", "beauty", "glint-ru", {"kernel_size": k}, {}) for k in (1, 3, 5, 7)] + [("Mamba4Rec", "beauty", "mamba4rec", {}, {})]
     else:
         rows = [("RecBLR", name, "recblr", {"d_model": 64, "dropout": 0.2}, {"select": "full"} | settings) for name, settings in RECBLR.items()]
     usual = {"select": "popular-100", "epochs": 200, "patience": 10}
@@ -98,7 +98,7 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
 
     for unit in todo:
         path, checkpoint = Path(out) / f"{unit.name}.json", Path(checkpoints) / f"{unit.name}.ckpt"
-        if len(find(_records(out), unit)):
+        if _found([unit], out):
             continue
         refuse_existing(path)
         if time.monotonic() - begin >= budget:
@@ -119,13 +119,9 @@ def run(todo: list[Unit], out, *, command: list[str], data_home=None, budget: fl
         say(f"{unit.name}: {record['ended']} after {len(history.epochs)} epochs, {record['seconds'] / 60:.1f} min, test NDCG@10 {figures['ndcg']:.4f}")
 
 
-def _records(out) -> pd.DataFrame:
-    """The records of a folder, which may have none yet."""
-    return load_records(out) if any(Path(out).glob("*.json")) else pd.DataFrame()
-
-
-def _found(todo: list[Unit], records: pd.DataFrame) -> list[tuple[Unit, dict]]:
-    """The units that have a record, each with its first."""
+def _found(todo: list[Unit], out) -> list[tuple[Unit, dict]]:
+    """The units that have a record in the folder `out`, each with its first."""
+    records = load_records(out) if any(Path(out).glob("*.json")) else pd.DataFrame()
     return [(unit, record) for unit in todo for record in find(records, unit).iloc[:1].to_dict("records")]
 
 
@@ -153,7 +149,7 @@ def beside_paper(todo: list[Unit], out, table: int | None = None) -> pd.DataFram
     keys, protocol = list(printed.columns[:2]), todo[0].settings["select"] if todo else "popular-100"
     figures = [*METRICS, "users"]
     found = [[unit.row, unit.paper_data, record["ended"], *(record[f"metrics.test.{protocol}.{each}"] for each in figures)]
-             for unit, record in _found(todo, _records(out))]
+             for unit, record in _found(todo, out)]
     runs = pd.DataFrame(found, columns=[*keys, "ended", *figures]).astype(dict.fromkeys(figures, float)).groupby(keys)
     ours = runs[figures].mean().assign(ended=runs["ended"].min(), n_seeds=runs.size(),
                                        interval=stats.t.ppf(0.975, runs.size() - 1) * runs["ndcg"].sem())
@@ -176,11 +172,9 @@ def statistics_beside_paper(data_home=None) -> pd.DataFrame:
 
 def efficiency_beside_paper(out) -> pd.DataFrame:
     """Table 3: what was measured here (seconds and MiB, and the ratio to GLINT-RU) beside the same ratio in the paper, whose machine is another."""
-    columns = {"train": ("epoch", "seconds", "epoch_s"), "inference": ("reading", "seconds", "inference_ms"),
-               "memory": ("training step, a sample", "mib", "memory_gib")}
     names, rows = {model: name for name, model in SYSTEMS.items()} | {"lrurec": "LRURec"}, []
     said = paper(3).set_index(["data", "system"])
-    for what, (case, value, printed) in columns.items():
+    for what, (case, value, printed) in TIMED.items():
         path = Path(out) / "benchmarks" / f"{what}.json"
         measured = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else [], columns=["case", "name", value])
         theirs = said[printed] / said[printed].xs("GLINT-RU", level="system")
@@ -193,7 +187,8 @@ def efficiency_beside_paper(out) -> pd.DataFrame:
 
 
 def results_section(out) -> str:
-    """The results that are recorded, as Markdown."""
+    """The results that are recorded, as Markdown. Raises ValueError where there is no record."""
+    load_records(out)
     frame = beside_paper(units(2, seeds=range(10)), out, 2)
     ran = frame[frame["n_seeds"] > 0].sort_values(["data", "ndcg"], ascending=[True, False])
     pairs = {title: ran[metric].map("{:.4f} / ".format) + ran[f"paper {metric}"].map("{:.4f}".format, na_action="ignore").fillna("-")
@@ -201,7 +196,7 @@ def results_section(out) -> str:
     table = ran[["data", "system"]].assign(**pairs, seeds=ran["n_seeds"], **{"ended by": ran["ended"]})
     missing = frame[frame["n_seeds"] == 0].groupby("data", sort=False)["system"].agg(", ".join)
     full = [[unit.paper_data, f"{unit.row}, chosen by {unit.settings['select']}", *(f"{record[f'metrics.test.full.{each}']:.4f}" for each in METRICS)]
-            for unit, record in _found([*units(2), *units()], load_records(out))]
+            for unit, record in _found([*units(2), *units()], out)]
     return "\n".join([
         "**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn by popularity; ours / the paper's):", "",
         *_markdown(table), "", "Not run: " + "; ".join(f"{names} on {data}" for data, names in missing.items()) + ".", "",

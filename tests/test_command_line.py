@@ -232,6 +232,8 @@ def test_reproduce_shows_the_papers_rows_and_what_was_not_run(capsys, tmp_path):
     assert rows["GLINT-RU"]["paper ndcg"] == 0.2964 and rows["GLINT-RU"]["n_seeds"] >= 1
     assert main(["reproduce", "--figure", "2", "--budget", "0", "--out", str(RECORDS)]) == 0
     assert "k = 7" in capsys.readouterr().out
+    assert main(["reproduce", "--recblr", "--data", "ml-1m-5core", "--budget", "0", "--out", str(RECORDS), "--json"]) == 0
+    assert [(row["data"], row["n_seeds"] >= 1) for row in json.loads(capsys.readouterr().out)] == [("ml-1m, 5-core", True)]
     with pytest.raises(SystemExit):
         main(["reproduce", "--table", "2", "--budget", "soon"])
     assert "'soon' is no duration; write 90s, 9m or 2h" in capsys.readouterr().err

@@ -97,6 +97,12 @@ def test_ours_stands_beside_the_papers_with_interval_and_sigmas(tmp_path):
     assert table.loc["SASRec", "ended"] == "not run" and table.loc["SASRec", "n_seeds"] == 0 and math.isnan(table.loc["SASRec", "ndcg"])
 
 
+def test_table_1_shows_data_that_the_paper_does_not_have(monkeypatch):
+    monkeypatch.setattr(reproduce, "DATA", {"beauty": ("planted", 8, 10, 0.1), "ml-1m, 5-core": ("planted", 8, 10, 0.1)})
+    table = reproduce.statistics_beside_paper().set_index("data")
+    assert table["users"].tolist() == [3000, 3000] and table.loc["beauty", "paper users"] == 22364 and math.isnan(table.loc["ml-1m, 5-core", "paper users"])
+
+
 def test_where_nothing_was_recorded_every_row_says_so(tmp_path):
     assert set(reproduce.beside_paper(reproduce.units(4), tmp_path / "nothing", 4)["ended"]) == {"not run"}
 

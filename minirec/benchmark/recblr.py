@@ -49,7 +49,8 @@ def _operator(shape, repeats) -> pd.DataFrame:
     """The BD-LRU from its gates to SiLU(z) h, forward and backward."""
     torch.manual_seed(0)
     rows, n, width = shape
-    gates, x, xz, Lambda = (torch.randn(size, device=device(), requires_grad=True) for size in ((rows, n, 2 * width), shape, (rows, n, 2 * width), (width,)))
+    sizes = (rows, n, 2 * width), shape, (rows, n, 2 * width), (width,)
+    gates, x, xz, Lambda = (torch.randn(size, device=device(), requires_grad=True) for size in sizes)
     grad = torch.randn_like(x)
 
     def both_ways(impl):

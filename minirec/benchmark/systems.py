@@ -69,15 +69,12 @@ class Side:
         items, targets = (torch.from_numpy(part).to(device()) for part in (batch.inputs, batch.targets))
         return pad(items, (0, self.max_len - items.shape[1])) if self.pad else items, targets
 
-    def represent(self, items, targets):
-        """The representation that goes with every target, and the targets; GLINT-RU's of prefixes by the model as written, not by its shortcut."""
-        if self.objective == "prefix" and self.model.name == "glint-ru":
-            return self.model(items)[torch.arange(len(items)), (items > 0).sum(1) - 1], targets
-        return represent(self.model, self.objective, items, targets)
-
     def loss(self, items, targets):
-        """The training loss; without `train` a sum that needs no item scores."""
-        representations, targets = self.represent(items, targets)
+        """The training loss, GLINT-RU's of prefixes by the model as written, not by its shortcut; without `train` a sum that needs no item scores."""
+        if self.objective == "prefix" and self.model.name == "glint-ru":
+            representations = self.model(items)[torch.arange(len(items)), (items > 0).sum(1) - 1]
+        else:
+            representations, targets = represent(self.model, self.objective, items, targets)
         return full_softmax_loss(representations, self.model.output_weights(), targets) if self.train else representations.sum()
 
     def run(self) -> None:
@@ -105,7 +102,7 @@ def epochs_in_turns(case: str, sides: dict[str, Side], repeats: int) -> pd.DataF
 
 
 def _sides(sizes, n_users: int | None, n: int, rows: int):
-    """(way, data and sizes in words, {system: its side}): each system's own objective, in one pass where it has one; then the same padded samples for all."""
+    """(way, data and sizes in words, {system: its side}): by each own objective, in one pass where it can; then by padded samples, the same for all."""
     for data, (d_model, max_len) in (sizes or SIZES).items():
         split, name = split_of(data, n_users)
         where = f"{name}, d = {d_model}, N = {max_len}"
@@ -131,8 +128,8 @@ def benchmark_memory(n_users: int | None = None, sizes=None, rows: int = 64) -> 
     for way, where, sides in _sides(sizes, n_users, 1, rows):
         found += [(f"training step, {way}, {where}", system, peak_memory(side.run)) for system, side in sides.items()]
         if way == AUGMENTED:  # inference does not depend on how a model was trained: once is enough
-            found += [(f"inference, {ROWS_AT_ONCE} rows, {where}", system,
-                       peak_memory(partial(_infer, side.model, histories(ROWS_AT_ONCE, side.max_len, side.model.n_items)))) for system, side in sides.items()]
+            runs = {system: partial(_infer, side.model, histories(ROWS_AT_ONCE, side.max_len, side.model.n_items)) for system, side in sides.items()}
+            found += [(f"inference, {ROWS_AT_ONCE} rows, {where}", system, peak_memory(run)) for system, run in runs.items()]
     return pd.DataFrame(found, columns=["case", "name", "mib"])
 
 
