@@ -181,7 +181,7 @@ def test_ctrl_c_leaves_a_record_only_of_whole_epochs(capsys, tmp_path, log_file,
     one_epoch = _Run.one_epoch
 
     def interrupted(self, bar):
-        if self.epoch == epochs:
+        if self.at.epoch == epochs:
             raise KeyboardInterrupt
         one_epoch(self, bar)
 
