@@ -160,13 +160,16 @@ def _train(options) -> None:
     if not history.epochs:
         raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
     minirec.save_model(out, model, data)
-    if options.record is not None:
-        save_record(options.record, record_run(model, split, history, options.typed))
-    test = minirec.evaluate(model, split)
+    if options.record is None:
+        test = _metrics(minirec.evaluate(model, split))
+    else:
+        record = record_run(model, split, history, options.typed)
+        save_record(options.record, record)
+        test = {"which": "test", "protocol": "full", "k": record["k"], **record["metrics"]["test"]["full"]}
     if options.json:
         epochs = [{key: None if value != value else value for key, value in entry.items()} for entry in history.epochs]  # JSON has no NaN
         print(json.dumps({"model": options.model, "options": model.options, "data": options.data, "saved": str(out), "seconds": time.perf_counter() - begin,
-                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": _metrics(test)}))
+                          "best_epoch": history.best_epoch, "stopped": history.stopped, "epochs": epochs, "test": test}))
         return
     print(f"trained   {len(history.epochs)} epochs in {_time(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
           f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}")
@@ -218,7 +221,7 @@ def _evaluate(options) -> None:
     model, data = minirec.load_model(options.model), _load(options)
     split = data.split(options.split or model.vocabulary.split.partition(" ")[0] or "leave-one-out")
     result = minirec.evaluate(model, split, which=options.which, protocol=options.protocol, k=options.k, exclude_seen=options.exclude_seen)
-    print(json.dumps(_metrics(result)) if options.json else _line(result))
+    print(json.dumps(_metrics(result)) if options.json else _line(_metrics(result)))
 
 
 def _recommend(options) -> None:
@@ -262,9 +265,9 @@ def _metrics(result) -> dict:
     return {"which": result.which, "protocol": result.protocol, "k": result.k, **result.figures}
 
 
-def _line(result) -> str:
-    figures = "   ".join(f"{name}@{result.k} {getattr(result, name.lower()):.4f}" for name in ("Recall", "MRR", "NDCG"))
-    return f"{result.which:<9} {figures}   ({result.protocol} ranking, {len(result.ranks):,} users)"
+def _line(test: dict) -> str:
+    figures = "   ".join(f"{name}@{test['k']} {test[name.lower()]:.4f}" for name in ("Recall", "MRR", "NDCG"))
+    return f"{test['which']:<9} {figures}   ({test['protocol']} ranking, {test['users']:,} users)"
 
 
 def _value(text: str):

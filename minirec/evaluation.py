@@ -55,15 +55,16 @@ def evaluate(model, split: Split, *, which: str = "test", protocol: str = "full"
     negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
     ranks = np.zeros(len(targets), dtype=np.int64)
     for rows, answers, scores in _scored(model, split, which):
-        candidates = torch.full_like(scores, negatives is None, dtype=torch.bool)
-        if negatives is not None:
-            candidates.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
-        if exclude_seen:  # the whole history, not only what the model was shown
-            row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
-            candidates[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
-        candidates.scatter_(1, answers[:, None], True)
+        if exclude_seen or negatives is not None:  # full ranking needs no mask, and no copy of the scores
+            candidates = torch.full_like(scores, negatives is None, dtype=torch.bool)
+            if negatives is not None:
+                candidates.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
+            if exclude_seen:  # the whole history, not only what the model was shown
+                row, at = flat_ranges(targets.starts[rows], targets.positions[rows] - targets.starts[rows])
+                candidates[torch.from_numpy(row), torch.from_numpy(split.interactions.items[at].astype(np.int64))] = False
+            scores = scores.masked_fill(~candidates.scatter_(1, answers[:, None], True), -math.inf)
         try:
-            ranks[rows] = metrics.target_ranks(scores.masked_fill(~candidates, -math.inf), answers).cpu().numpy()
+            ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()
         except ValueError as error:
             raise ValueError(f"{name_of(model)}: {error}") from None
     return Evaluation(name_of(model), which, protocol, k, targets.users, ranks, exclude_seen, None if negatives is None else seed)

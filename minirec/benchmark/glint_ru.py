@@ -26,8 +26,10 @@ def benchmark_glint_ru(n_users: int | None = None, repeats: int = 5) -> pd.DataF
     threads = torch.get_num_threads()
     frames = []
     for case, data in ((_epoch, "ml-1m"), (_encoder, "beauty"), (_parts, "beauty")):
-        frames.append(case(data, n_users, repeats))
-        torch.set_num_threads(threads)  # a side may have chosen fewer
+        try:
+            frames.append(case(data, n_users, repeats))
+        finally:
+            torch.set_num_threads(threads)  # a side may have chosen fewer
     return pd.concat(frames, ignore_index=True)
 
 

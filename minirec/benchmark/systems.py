@@ -4,7 +4,6 @@ B rows, N positions, d model width.
 """
 
 from functools import partial
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -89,8 +88,10 @@ class Side:
     def tune(self, batch_sizes, n: int) -> "Side":
         """Chooses batch size and threads by the time of an epoch, from a sample for each."""
         seconds, threads = {}, torch.get_num_threads()
-        for batch_size, self.threads in product(batch_sizes, {1, threads}):
-            seconds[batch_size, self.threads] = epochs_in_turns("", {"": self.sample(batch_size, max(1, n // 4))}, 1)["seconds"][0]
+        for batch_size in batch_sizes:
+            self.sample(batch_size, max(1, n // 4))
+            for self.threads in {1, threads}:
+                seconds[batch_size, self.threads] = epochs_in_turns("", {"": self}, 1)["seconds"][0]
         self.batch_size, self.threads = min(seconds, key=seconds.get)
         torch.set_num_threads(threads)
         return self.sample(self.batch_size, n)

@@ -83,7 +83,7 @@ class LinearAttention(nn.Module):
         """x: [B, N, d] -> [B, N, d]; at t what `forward` on x[:, :t + 1] gives there. The paper's length along the sequence becomes a running one."""
         q, k, v = self._project(x)
         if self.form == "paper":
-            q = q / k.square().cumsum(2).clamp_min(EPSILON**2).sqrt()  # where it is cut, the gradient is 0, not infinite
+            q = q / _length(k.square().cumsum(2))
         return _merge(running_linear_attention(q, k, v))
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
@@ -101,7 +101,7 @@ class LinearAttention(nn.Module):
         q, k, v = self._project(x[:, None])
         state = {"sums": state["sums"] + k.mT @ v, "squares": state["squares"] + k.square()}
         if self.form == "paper":
-            q = q / state["squares"].clamp_min(EPSILON**2).sqrt()
+            q = q / _length(state["squares"])
         return _merge(q @ state["sums"])[:, 0], state
 
     def _project(self, x: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,6 +119,11 @@ def _to_heads(x: Tensor, n_heads: int) -> Tensor:
 
 def _merge(heads: Tensor) -> Tensor:
     return heads.transpose(1, 2).flatten(2)
+
+
+def _length(squares: Tensor) -> Tensor:
+    """The square root, at least EPSILON; where it is cut the gradient is 0, not infinite."""
+    return squares.clamp_min(EPSILON**2).sqrt()
 
 
 def _projections(d_model: int, n_heads: int) -> tuple[nn.Linear, nn.Linear, nn.Linear]:

@@ -35,6 +35,7 @@ class Recommender(nn.Module):
         self.n_items = n_items
         self.options: dict = {}  # the keywords that build it again
 
+
 class NeuralRecommender(Recommender):
     """A recommender that represents a prefix as a vector and scores items by its inner products with their embeddings (GLINT-RU, Eqs. 3, 4 and 13, notebook 02).
 

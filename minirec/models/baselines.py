@@ -58,6 +58,10 @@ class LastItem(Recommender):
 
     def scores(self, items: Tensor) -> Tensor:
         """items [B, N] -> [B, V + 1]: transition count + popularity share."""
-        n, last = self.n_items + 1, items.gather(1, (items > 0).sum(1, keepdim=True) - 1)[:, 0]
-        transitions = torch.sparse_coo_tensor(torch.stack([self.pairs // n, self.pairs % n]), self.pair_counts, (n, n), check_invariants=True)
-        return without_padding(self.popularity + transitions.index_select(0, last).to_dense())
+        scores = self.popularity.repeat(len(items), 1)
+        last = items.gather(1, (items > 0).sum(1, keepdim=True) - 1)[:, 0] * (self.n_items + 1)
+        begin, end = torch.searchsorted(self.pairs, last), torch.searchsorted(self.pairs, last + self.n_items + 1)
+        rows = torch.repeat_interleave(torch.arange(len(items), device=items.device), end - begin)
+        at = torch.arange(len(rows), device=items.device) - torch.repeat_interleave((end - begin).cumsum(0) - end, end - begin)
+        scores[rows, self.pairs[at] - last[rows]] += self.pair_counts[at]
+        return without_padding(scores)
