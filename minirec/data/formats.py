@@ -163,8 +163,10 @@ def _positions(where: str, fields: list[str], columns: dict[str, str] | None) ->
 
 def _fast(rows: bytes, layout: Layout) -> Columns | None:
     """The fast way: None where the rows are not plain, as those with quotes, missing or surplus fields or blank lines are."""
-    rows = rows.replace(b"\r\n", b"\n")
-    rows = rows if rows.endswith(b"\n") else rows + b"\n"
+    if b"\r" in rows:
+        rows = rows.replace(b"\r\n", b"\n")
+    if not rows.endswith(b"\n"):
+        rows += b"\n"
     if b"\r" in rows or layout.quoted and b'"' in rows:
         return None
     if layout.repeats:
@@ -184,8 +186,8 @@ def _fast_sequences(lines: bytes) -> Columns | None:
     found = _parse(lines.translate(bytes.maketrans(b" \t", b"\n\n")), ",", [None])
     if not found:
         return None
-    words, marks = found[0], np.frombuffer(lines, dtype=np.uint8)
-    last = marks[marks <= ord(" ")] == ord("\n")  # whether a word ends its line: a word is digits, and one mark follows it
+    words, text = found[0], np.frombuffer(lines, dtype=np.uint8)
+    last = text[np.flatnonzero(text <= ord(" "))] == ord("\n")  # whether a word ends its line: a word is digits, and one mark follows it
     first = np.append(True, last[:-1])
     if (first & last).any():
         return None  # a user without an item

@@ -53,15 +53,17 @@ class Interactions:
             raise DataError(f"{source or 'the data'}: users, items and timestamps must be equally many.")
         users, user_ids = _dense(users)
         items, item_ids = _dense(items)
-        if timestamps is None:
-            order, n_duplicates = np.lexsort(_digits(users)), 0
-        else:
+        n_rows = len(users)
+        if timestamps is not None:
             timestamps = np.asarray(timestamps, dtype=np.int64)
             order = np.lexsort(_digits(timestamps) + _digits(users))
-            repeated = _repeats(users[order], timestamps[order], items[order])
-            order, n_duplicates = order[~repeated], int(repeated.sum())
-            timestamps = timestamps[order]
-        return cls((items[order] + 1).astype(np.int32), _offsets(users[order], len(user_ids)), item_ids, user_ids, timestamps, n_duplicates, source)
+            users, items, timestamps = users[order], items[order], timestamps[order]
+            kept = ~_repeats(users, timestamps, items)
+            users, items, timestamps = users[kept], items[kept], timestamps[kept]
+        elif (users[1:] < users[:-1]).any():
+            order = np.lexsort(_digits(users))
+            users, items = users[order], items[order]
+        return cls((items + 1).astype(np.int32), _offsets(users, len(user_ids)), item_ids, user_ids, timestamps, n_rows - len(users), source)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, *, user="user", item="item", timestamp="timestamp") -> "Interactions":
