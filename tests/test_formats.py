@@ -120,7 +120,7 @@ def test_ids_that_only_begin_as_integers_take_the_fast_way_too(tmp_path, monkeyp
 
 def test_plain_sequence_lines_take_the_fast_way(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "FAST_BYTES", 0)
-    monkeypatch.delattr(formats, "_sequences")
+    monkeypatch.delattr(formats, "_columns")
     users, items, _ = read_interactions_file(write(tmp_path / "log.txt", "1 2 3\r\n4 5\t6\n7 8"))
     assert (users.tolist(), items.tolist()) == ([1, 1, 4, 4, 7], [2, 3, 5, 6, 8])
 

@@ -43,15 +43,14 @@ Rows = Iterator[tuple]  # (line number, user, item and perhaps time, all but the
 
 
 class Layout(NamedTuple):
-    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time; whether it has a header, may
-    quote fields, and repeats the last field (`user item item ...`)."""
+    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time; whether it has a header and
+    may quote fields."""
 
     separator: str
     n_fields: int
     wanted: tuple[int, ...]
     has_header: bool = False
     quoted: bool = False
-    repeats: bool = False
 
 
 def read_interactions_file(path, columns: dict[str, str] | None = None) -> Columns:
@@ -75,10 +74,10 @@ def read_interactions_file(path, columns: dict[str, str] | None = None) -> Colum
         return _columns(name, _json_rows(name, _text(name, raw), columns))
     layout = _layout(f"{name}, line {top:,}", name.removesuffix(".gz"), first_line, columns)
     if len(raw) >= FAST_BYTES:
-        found = _fast(raw[raw.find(b"\n", first.end()) + 1 or len(raw):] if layout.has_header else raw, layout)
-        if found is not None:
+        start = raw.find(b"\n", first.end()) + 1 or len(raw) if layout and layout.has_header else 0
+        if found := _fast(raw[start:], layout):
             return found
-    return _sequences(name, _text(name, raw)) if layout.repeats else _columns(name, _split_rows(name, _text(name, raw), layout))
+    return _columns(name, _split_rows(name, _text(name, raw), layout) if layout else _sequence_rows(name, _text(name, raw)))
 
 
 def _content(path: Path) -> tuple[str, bytes]:
@@ -128,8 +127,8 @@ def _text(name: str, raw: bytes, first_line: int = 1) -> str:
         raise DataError(f"{name}, line {line:,}: the byte 0x{raw[error.start]:02x} is not UTF-8 text. Save the file as UTF-8 first.") from None
 
 
-def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | None) -> Layout:
-    """What the first line that is not blank says of the whole file."""
+def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | None) -> Layout | None:
+    """What the first line that is not blank says of the whole file; None if its lines are `user item item ...`."""
     if columns is None and (first_line.count("::") == 3 or name.endswith("ratings.dat")):
         return Layout("::", 4, (0, 1, 3))
     if columns is None and (U_DATA_LINE.fullmatch(first_line.strip()) or name.endswith("u.data")):
@@ -144,7 +143,7 @@ def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | No
             return Layout(separator, len(fields), wanted, has_header=True, quoted=not typed)
     if columns is not None or len(widest) > 1:
         _positions(where, widest, columns)  # raises, and says what is missing
-    return Layout(" ", 2, (0, 1), repeats=True)
+    return None
 
 
 def _positions(where: str, fields: list[str], columns: dict[str, str] | None) -> tuple[int, ...]:
@@ -161,18 +160,18 @@ def _positions(where: str, fields: list[str], columns: dict[str, str] | None) ->
     return tuple(position for position in found.values() if position is not None)
 
 
-def _fast(rows: bytes, layout: Layout) -> Columns | None:
+def _fast(rows: bytes, layout: Layout | None) -> Columns | None:
     """The fast way: None where the rows are not plain, as those with quotes, missing or surplus fields or blank lines are."""
     if b"\r" in rows:
         rows = rows.replace(b"\r\n", b"\n")
     if not rows.endswith(b"\n"):
         rows += b"\n"
-    if b"\r" in rows or layout.quoted and b'"' in rows:
+    if b"\r" in rows or layout and layout.quoted and b'"' in rows:
         return None
-    if layout.repeats:
+    if layout is None:
         return _fast_sequences(rows)
-    first = rows[:rows.index(b"\n")].decode(errors="replace").split(layout.separator)
-    kinds = [None if ORDINARY_INTEGER.fullmatch(text) else "category" if field in layout.wanted[:2] else str for field, text in enumerate(first)]
+    kinds = [None if ORDINARY_INTEGER.fullmatch(text) else "category" if field in layout.wanted[:2] else str
+             for field, text in enumerate(rows[:rows.index(b"\n")].decode(errors="replace").split(layout.separator))]
     as_texts = [kind if field in layout.wanted[2:] else str for field, kind in enumerate(kinds)]  # where the first row does not stand for all
     for kinds in (kinds, as_texts):
         if len(kinds) == layout.n_fields and (columns := _parse(rows, layout.separator, kinds)):
@@ -314,13 +313,10 @@ def _json_rows(name: str, text: str, columns: dict[str, str] | None) -> Rows:
         yield line, *(record[key] for key in keys)
 
 
-def _sequences(name: str, text: str) -> Columns:
+def _sequence_rows(name: str, text: str) -> Rows:
     """One user a line, oldest item first; a user's further lines continue the first."""
-    users, items = [], []
     for line, content in enumerate(io.StringIO(text, newline=""), 1):
-        words = [word for word in content.rstrip("\r\n").replace("\t", " ").split(" ") if word]
-        if len(words) == 1:
-            raise DataError(f"{name}, line {line:,}: the user {words[0]!r} has no item. A line is a user and at least one item, separated by blanks.")
-        users += words[:1] * (len(words) - 1)
-        items += words[1:]
-    return _typed([_categorical(np.array(words, dtype=object)) for words in (users, items)], where=str)
+        user, *items = content.rstrip("\r\n").replace("\t", " ").strip(" ").split(" ")
+        if user and not items:
+            raise DataError(f"{name}, line {line:,}: the user {user!r} has no item. A line is a user and at least one item, separated by blanks.")
+        yield from ((line, user, item) for item in items if item)

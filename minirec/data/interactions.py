@@ -83,13 +83,9 @@ class Interactions:
         frame = pd.DataFrame({"user": users, "item": self.item_ids[self.items - 1]})
         return frame if self.timestamps is None else frame.assign(timestamp=self.timestamps)
 
-    @cached_property
-    def _item_index(self) -> pd.Index:
-        return pd.Index(self.item_ids)
-
     def encode_items(self, raw) -> np.ndarray:
         """Raw item ids -> dense ids (int64), 0 where the id is unknown."""
-        return encode_items(raw, self._item_index)
+        return encode_items(raw, pd.Index(self.item_ids))
 
     def sequence(self, user: int) -> np.ndarray:
         """User's items, oldest first: a view, nothing is copied."""
