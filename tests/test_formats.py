@@ -132,7 +132,15 @@ def test_one_odd_row_far_down_makes_no_difference_between_the_ways(tmp_path, mon
     assert fast == careful
 
 
-@pytest.mark.parametrize("rows", ["1,2,3\n1,2,3,4\n5,6\n7,8,9\n", "a,b,3\nc,d\n\n", "a,b,3\nc,d\n\n\n", "a,b,c\nd,e,\nf,g,h,\n"])
+@pytest.mark.parametrize("text", ["1 2\r3 4\n", "1 2 \n", "1  2\n", " 1 2\n", "1 2\n3\n", "1 2\n\n3 4\n", "1 2\t\n", "1 02\n", "1 2,3\n", "1 2\v3\n",
+                                  "1 1e3\n 2\n", "1 2\n3 4 5"])
+def test_odd_sequence_lines_make_no_difference_between_the_ways(tmp_path, monkeypatch, text):
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.txt", text))
+    assert fast == careful
+
+
+@pytest.mark.parametrize("rows", ["1,2,3\n1,2,3,4\n5,6\n7,8,9\n", "a,b,3\nc,d\n\n", "a,b,3\nc,d\n\n\n", "a,b,c\nd,e,\nf,g,h,\n",
+                                  "1,1e3,5\n1,2,3\n\n1,2,3\n", "1,2,3\n1,2,1e3\n01,2,3\n"])
 def test_damages_that_even_out_are_noticed(tmp_path, monkeypatch, rows):
     for header in ("user,item,time", "user,item,note"):
         fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", f"{header}\n{rows}"))
