@@ -58,8 +58,8 @@ class Interactions:
             timestamps = np.asarray(timestamps, dtype=np.int64)
             order = np.lexsort(_digits(timestamps) + _digits(users))
             users, items, timestamps = users[order], items[order], timestamps[order]
-            kept = ~_repeats(users, timestamps, items)
-            users, items, timestamps = users[kept], items[kept], timestamps[kept]
+            if (repeated := _repeats(users, timestamps, items)).any():
+                users, items, timestamps = (column[~repeated] for column in (users, items, timestamps))
         elif (users[1:] < users[:-1]).any():
             order = np.lexsort(_digits(users))
             users, items = users[order], items[order]
@@ -262,7 +262,7 @@ def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
 
 def _digits(keys: np.ndarray) -> list[np.ndarray]:
     """The keys' digits to base 2^16 as np.lexsort takes them, the most significant last: it sorts uint16 by radix, far faster than int64."""
-    above = (keys.astype(np.int64) - keys.min(initial=0)).view(np.uint64)  # the difference of any two int64, taken modulo 2^64, fits
+    above = (keys.astype(np.int64) - keys.min(initial=0)).view(np.uint64)  # right even where the difference exceeds int64: both are modulo 2^64
     return [(above >> np.uint64(shift)).astype(np.uint16) for shift in range(0, max(1, int(above.max(initial=0)).bit_length()), 16)]
 
 
