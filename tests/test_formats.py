@@ -14,7 +14,7 @@ from minirec.data import formats
 from minirec.data.formats import read_interactions_file
 from minirec.data.interactions import DataError
 
-WAYS = {"fast": 0, "careful": 1 << 60}  # from how many bytes on the compiled scanner is tried
+WAYS = {"fast": 0, "careful": 1 << 60}  # from how many bytes on the fast way is tried
 numbers = st.integers(0, 10**9)
 words = st.text("abcXYZ019_-é水", min_size=1, max_size=6).filter(lambda word: not word.strip("-").isdecimal())
 seconds = st.integers(0, 2 * 10**9)
@@ -44,6 +44,7 @@ WRITERS = {
     "reviews.json": json_lines,
     "log.inter": lambda rows: "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + lines("{}\t{}\t4.0\t{}.0", rows),
     "log.csv": lambda rows: "timestamp,userId,movieId\n" + "".join(f"{time},{user},{item}\n" for user, item, time in rows),
+    "notes.csv": lambda rows: "item,user,timestamp,note\n" + "".join(f"{item},{user},{time},{'abc'[time % 3]}\n" for user, item, time in rows),
     "log.tsv": lambda rows: "user\ttitle\titem\ttime\n" + "".join(f'{user}\t"a ""b"""\t{item}\t{time}\n' for user, item, time in rows),
 }
 
@@ -73,26 +74,32 @@ def test_sequence_lines_give_an_interaction_for_each_item_in_file_order(tmp_path
     assert times is None
 
 
-DAMAGES = [b"", b"\n", b"\r\n", b"\r", b" ", b",", b"\t", b":", b'"', b"-", b"0", b".", b"x", b"\xe9"]
+DAMAGES = [b"", b"\n", b"\r\n", b"\r", b" ", b",", b"\t", b":", b'"', b"-", b"0", b".", b"x", b"\xe9", b"+", b"::", b",,", b"NA", b"nan", b"e3", b"5e2",
+           b"1_0", b"True", b"'", b"#", b"\\", b"\0", b"\v", b"\x1a", b"\xef\xbb\xbf", b"9" * 19, "٣".encode(), "\u2028".encode()]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(["ratings.dat", "u.data", "log.inter", "log.csv", "log.txt"]), rows=logs(numbers) | logs(words), data=st.data())
+def outcomes(monkeypatch, path):
+    """What each of the two ways finds in a file: types and values of its columns, or the words of its error."""
+    found = []
+    for least in WAYS.values():
+        monkeypatch.setattr(formats, "FAST_BYTES", least)
+        try:
+            found.append([None if column is None else (type(column), column.dtype.kind, column.tolist()) for column in read_interactions_file(path)])
+        except DataError as error:
+            found.append(str(error))
+    return found
+
+
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(["ratings.dat", "u.data", "log.inter", "log.csv", "notes.csv", "log.txt"]), rows=logs(numbers) | logs(words), data=st.data())
 def test_the_fast_way_reads_a_damaged_file_exactly_as_the_careful_way_does(tmp_path, monkeypatch, name, rows, data):
     text = lines("{} {} {}", rows) if name == "log.txt" else WRITERS[name](rows)
     damaged = bytearray(text.encode())
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(damaged)))
         damaged[at:at + data.draw(st.integers(0, 2))] = data.draw(st.sampled_from(DAMAGES))
-    outcomes = []
-    for least in WAYS.values():
-        monkeypatch.setattr(formats, "FAST_BYTES", least)
-        try:
-            found = read_interactions_file(write(tmp_path / name, bytes(damaged)))
-            outcomes.append([None if column is None else column.tolist() for column in found])
-        except DataError as error:
-            outcomes.append(str(error))
-    assert outcomes[0] == outcomes[1]
+    fast, careful = outcomes(monkeypatch, write(tmp_path / name, bytes(damaged)))
+    assert fast == careful
 
 
 @pytest.mark.parametrize("user, item", [(12, 34), ("ann", "tv-1"), (12, "tv-1")])
@@ -113,18 +120,31 @@ def test_ids_that_only_begin_as_integers_take_the_fast_way_too(tmp_path, monkeyp
 
 def test_plain_sequence_lines_take_the_fast_way(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "FAST_BYTES", 0)
-    monkeypatch.delattr(formats, "_ids")
-    users, items, _ = read_interactions_file(write(tmp_path / "log.txt", "1 2 3\r\n\n4 5"))
-    assert (users.tolist(), items.tolist()) == ([1, 1, 4], [2, 3, 5])
+    monkeypatch.delattr(formats, "_columns")
+    users, items, _ = read_interactions_file(write(tmp_path / "log.txt", "1 2 3\r\n4 5\t6\n7 8"))
+    assert (users.tolist(), items.tolist()) == ([1, 1, 4, 4, 7], [2, 3, 5, 6, 8])
 
 
-def test_the_fast_way_joins_the_pieces_it_cuts_a_file_into(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "FAST_BYTES", 0)
-    monkeypatch.setattr("minirec.data.compiled._processors", lambda: 7)
-    rows = [(user, user * user, 10**9 - user) for user in range(1_000)]
-    text = WRITERS["log.csv"](rows).replace("\n", "\n\n", 300)
-    users, items, times = read_interactions_file(write(tmp_path / "log.csv", text))
-    assert list(zip(users.tolist(), items.tolist(), times.tolist())) == rows
+@pytest.mark.parametrize("odd", ["7,8,9", "ann,8,9", "007,8,9", "7,8,9.5", "7,8,x", "7,,9", "7,8", "7,8,9,1", "7, 8,9", f"{2**63},8,9", "\n7,8,9", "7,8,"])
+@pytest.mark.parametrize("usual", ["1,2,3", "ann,tv-1,3"])
+def test_one_odd_row_far_down_makes_no_difference_between_the_ways(tmp_path, monkeypatch, usual, odd):
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", "user,item,time\n" + f"{usual}\n" * 200_000 + f"{odd}\n"))  # pandas reads in pieces
+    assert fast == careful
+
+
+@pytest.mark.parametrize("text", ["1 2\r3 4\n", "1 2 \n", "1  2\n", " 1 2\n", "1 2\n3\n", "1 2\n\n3 4\n", "1 2\t\n", "1 02\n", "1 2,3\n", "1 2\v3\n",
+                                  "1 1e3\n 2\n", "1 2\n3 4 5"])
+def test_odd_sequence_lines_make_no_difference_between_the_ways(tmp_path, monkeypatch, text):
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.txt", text))
+    assert fast == careful
+
+
+@pytest.mark.parametrize("rows", ["1,2,3\n1,2,3,4\n5,6\n7,8,9\n", "a,b,3\nc,d\n\n", "a,b,3\nc,d\n\n\n", "a,b,c\nd,e,\nf,g,h,\n",
+                                  "1,1e3,5\n1,2,3\n\n1,2,3\n", "1,2,3\n1,2,1e3\n01,2,3\n"])
+def test_damages_that_even_out_are_noticed(tmp_path, monkeypatch, rows):
+    for header in ("user,item,time", "user,item,note"):
+        fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", f"{header}\n{rows}"))
+        assert fast == careful
 
 
 @pytest.mark.parametrize("ids", [["007", "12"], ["1.0", "2"], ["+5", "6"], ["1e3", "4"], ["9223372036854775808", "1"], ["١٢", "3"], ["-0", "1"],

@@ -17,7 +17,7 @@ def benchmark_loading(n_rows: int = N_ROWS, repeats: int = 9) -> pd.DataFrame:
     """Files to `Interactions`: a ratings file of n_rows against pandas reading the same CSV, sequence lines against a Python loop.
 
     The ratings are made up, in MovieLens-1M's proportions: in the order of users, shuffled, and shuffled with words for ids. The sequence lines
-    are MovieLens-1M's own where they lie on this machine, else made from those ratings. The first load, which may compile, is not counted.
+    are MovieLens-1M's own where they lie on this machine, else made from those ratings.
     """
     with tempfile.TemporaryDirectory() as folder:
         by_user, shuffled, words, dat, sequences = _write_ratings(Path(folder), n_rows)

@@ -3,7 +3,8 @@
 Read are, plain or gzipped: MovieLens `ratings.dat` (user::item::rating::time) and `u.data` (the same, tab-separated), also inside their zip; Amazon
 5-core JSON lines; RecBole `.inter`; CSV or TSV with a header; and `user item item ...` lines, oldest first, without times. The content decides.
 
-Large files of plain rows take the fast way (compiled.py). All others, and every error, take the careful way: field by field, knowing the line.
+A large file takes the fast way, pandas' parser, if what that finds proves to be all that the file holds. All others, and every error, take the
+careful way: field by field, knowing the line.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import io
 import json
 import re
 import stat
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ import pandas as pd
 
 from minirec.data.interactions import DataError
 
-FAST_BYTES = 4 << 20  # below this, compiling would cost more than it saves
+FAST_BYTES = 1 << 20  # below this, the careful way is fast enough
 USUAL_NAMES = {"user": ("user", "userid", "reviewerid"), "item": ("item", "itemid", "movieid", "asin"),
                "timestamp": ("timestamp", "time", "unixreviewtime")}  # compared without case and underscores
 SEPARATORS = (",", "\t", ";", "|", " ")
@@ -41,15 +43,14 @@ Rows = Iterator[tuple]  # (line number, user, item and perhaps time, all but the
 
 
 class Layout(NamedTuple):
-    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time; whether it has a header, may
-    quote fields, and repeats the last field (`user item item ...`)."""
+    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time; whether it has a header and
+    may quote fields."""
 
     separator: str
     n_fields: int
     wanted: tuple[int, ...]
     has_header: bool = False
     quoted: bool = False
-    repeats: bool = False
 
 
 def read_interactions_file(path, columns: dict[str, str] | None = None) -> Columns:
@@ -72,9 +73,10 @@ def read_interactions_file(path, columns: dict[str, str] | None = None) -> Colum
     if first_line.lstrip()[0] in "{[":
         return _columns(name, _json_rows(name, _text(name, raw), columns))
     layout = _layout(f"{name}, line {top:,}", name.removesuffix(".gz"), first_line, columns)
-    if len(raw) >= FAST_BYTES and (found := _scan(raw, (raw.find(b"\n", first.end()) + 1 or len(raw)) if layout.has_header else 0, layout)):
-        return found
-    return _sequences(name, _text(name, raw)) if layout.repeats else _columns(name, _split_rows(name, _text(name, raw), layout))
+    if len(raw) >= FAST_BYTES and raw.startswith((b"\n", b"\r\n"), first.end()):  # a lone return ends a line too, but not of a plain file
+        if found := _fast(raw[raw.index(b"\n", first.end()) + 1:] if layout and layout.has_header else raw, layout):
+            return found
+    return _columns(name, _split_rows(name, _text(name, raw), layout) if layout else _sequence_rows(name, _text(name, raw)))
 
 
 def _content(path: Path) -> tuple[str, bytes]:
@@ -124,8 +126,8 @@ def _text(name: str, raw: bytes, first_line: int = 1) -> str:
         raise DataError(f"{name}, line {line:,}: the byte 0x{raw[error.start]:02x} is not UTF-8 text. Save the file as UTF-8 first.") from None
 
 
-def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | None) -> Layout:
-    """What the first line that is not blank says of the whole file."""
+def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | None) -> Layout | None:
+    """What the first line that is not blank says of the whole file; None if its lines are `user item item ...`."""
     if columns is None and (first_line.count("::") == 3 or name.endswith("ratings.dat")):
         return Layout("::", 4, (0, 1, 3))
     if columns is None and (U_DATA_LINE.fullmatch(first_line.strip()) or name.endswith("u.data")):
@@ -140,7 +142,7 @@ def _layout(where: str, name: str, first_line: str, columns: dict[str, str] | No
             return Layout(separator, len(fields), wanted, has_header=True, quoted=not typed)
     if columns is not None or len(widest) > 1:
         _positions(where, widest, columns)  # raises, and says what is missing
-    return Layout(" ", 2, (0, 1), repeats=True)
+    return None
 
 
 def _positions(where: str, fields: list[str], columns: dict[str, str] | None) -> tuple[int, ...]:
@@ -157,14 +159,65 @@ def _positions(where: str, fields: list[str], columns: dict[str, str] | None) ->
     return tuple(position for position in found.values() if position is not None)
 
 
-def _scan(raw: bytes, start: int, layout: Layout) -> Columns | None:
-    """The fast way, for ids that are all integers or else all texts; None where the file is not plain enough for it."""
-    from minirec.data.compiled import INTEGER, SECONDS, TEXT, scan_rows  # brings numba, which small files can do without
-    for kind in (INTEGER,) if layout.repeats else (INTEGER, TEXT):
-        if found := scan_rows(raw, start, layout, (kind, kind, SECONDS)[:len(layout.wanted)]):
-            users, items = found[:2] if kind == INTEGER else (_spread(*column) for column in found[:2])
-            return users, items, found[2] if len(found) == 3 else None
+def _fast(rows: bytes, layout: Layout | None) -> Columns | None:
+    """The fast way: None where the rows are not plain, as those with quotes, missing or surplus fields or blank lines are."""
+    if b"\r" in rows:
+        rows = rows.replace(b"\r\n", b"\n")
+    if not rows.endswith(b"\n"):
+        rows += b"\n"
+    if b"\r" in rows or layout and layout.quoted and b'"' in rows:
+        return None
+    if layout is None:
+        return _fast_sequences(rows)
+    kinds = [None if ORDINARY_INTEGER.fullmatch(text) else "category" if field in layout.wanted[:2] else str
+             for field, text in enumerate(rows[:rows.index(b"\n")].decode(errors="replace").split(layout.separator))]
+    as_texts = [kind if field in layout.wanted[2:] else str for field, kind in enumerate(kinds)]  # where the first row does not stand for all
+    for kinds in (kinds, as_texts):
+        if len(kinds) == layout.n_fields and (columns := _parse(rows, layout.separator, kinds)):
+            with contextlib.suppress(DataError):  # the careful way will say where
+                return _typed([columns[field] for field in layout.wanted], where=str)
     return None
+
+
+def _fast_sequences(lines: bytes) -> Columns | None:
+    """The fast way through `user item item ...` lines of integers, which are read as one column, a word a row."""
+    found = _parse(lines.translate(bytes.maketrans(b" \t", b"\n\n")), ",", [None])
+    if not found:
+        return None
+    words, text = found[0], np.frombuffer(lines, dtype=np.uint8)
+    last = text[np.flatnonzero(text <= ord(" "))] == ord("\n")  # whether a word ends its line: a word is digits, and one mark follows it
+    first = np.append(True, last[:-1])
+    if (first & last).any():
+        return None  # a user without an item
+    return np.repeat(words[first], np.diff(np.flatnonzero(last), prepend=-1) - 1), words[~first], None
+
+
+def _parse(rows: bytes, separator: str, kinds: list) -> list | None:
+    """The columns by pandas: int64 where the kind is None, a Categorical where it is "category" or str. None unless the columns, written out again,
+    take as many bytes as `rows`: nothing is read longer than it is written, so then no zero, sign or blank, no field and no line was dropped."""
+    step = len(separator)  # pandas knows separators of one character: between the two of '::' lies an empty field
+    dtypes = {step * field: kind for field, kind in enumerate(kinds)}
+    width = step * (len(kinds) - 1) + 1
+    with warnings.catch_warnings(action="ignore"):  # of integers further up and texts further down
+        try:
+            frame = pd.read_csv(io.BytesIO(rows), sep=separator[0], header=None, names=range(width), usecols=list(dtypes), index_col=False,
+                                dtype={at: kind for at, kind in dtypes.items() if kind}, na_filter=False, quoting=csv.QUOTE_NONE)
+        except ValueError:
+            return None
+    columns = [_categorical(frame[at]) if kind is str else frame[at].array if kind else frame[at].to_numpy() for at, kind in dtypes.items()]
+    return columns if sum(map(_written_bytes, columns)) + width * len(frame) == len(rows) else None
+
+
+def _written_bytes(column: np.ndarray | pd.Categorical) -> float:
+    """The bytes of a column's texts, or of its integers as one ordinarily writes them; NaN where that would prove nothing."""
+    if isinstance(column, pd.Categorical):  # pandas may have made numbers of texts: an integer is never longer than what it was made of
+        lengths = np.array([len(str(text).encode()) for text in column.categories])
+        proves = column.categories.inferred_type in ("string", "integer") and lengths.all()  # an empty text may be a field that a row lacks
+        return lengths[column.codes].sum() if proves else np.nan
+    if column.dtype != np.int64 or len(column) == 0 or column.min() < 0:
+        return np.nan
+    fewest, most = len(str(column.min())), len(str(column.max()))
+    return len(column) * fewest + sum(np.count_nonzero(column >= 10**digits) for digits in range(fewest, most))
 
 
 def _split_rows(name: str, text: str, layout: Layout) -> Rows:
@@ -191,8 +244,18 @@ def _columns(name: str, rows: Rows) -> Columns:
     rows = list(rows)
     if not rows:
         raise DataError(f"{name} is empty below its header: there is nothing to read.")
-    lines, users, items, *times = zip(*rows)
-    where = lambda row: f"{name}, line {lines[row]:,}"  # noqa: E731
+    lines, *columns = zip(*rows)
+    return _typed([_categorical(np.array(texts, dtype=object)) for texts in columns], lambda row: f"{name}, line {lines[row]:,}")
+
+
+def _categorical(texts) -> pd.Categorical:
+    codes, distinct = pd.factorize(texts)
+    return pd.Categorical.from_codes(codes, pd.Index(distinct, dtype=object), validate=False)
+
+
+def _typed(columns: list, where) -> Columns:
+    """Users, items and perhaps times, as int64 or as they were written; where(row) names a row's line, for errors."""
+    users, items, *times = columns
     ids = _ids(users), _ids(items)
     for role, column in zip(("user", "item"), ids):
         if isinstance(column, pd.Categorical) and "" in column.categories:
@@ -200,34 +263,33 @@ def _columns(name: str, rows: Rows) -> Columns:
     return *ids, _seconds(times[0], where) if times else None
 
 
-def _ids(texts) -> Ids:
-    return _spread(*pd.factorize(np.array(texts, dtype=object)))
-
-
-def _spread(codes: np.ndarray, distinct) -> Ids:
-    """A column of ids: int64 if all are integers written the ordinary way, else strings without the blanks around them, each kept once."""
-    distinct = [text.strip(" \t") for text in distinct]
+def _ids(column) -> Ids:
+    """int64 if all ids are integers written the ordinary way, else strings without the blanks around them, each kept once."""
+    if not isinstance(column, pd.Categorical):
+        return column
+    distinct = [str(text).strip(" \t") for text in column.categories]
     if all(ORDINARY_INTEGER.fullmatch(text) and -2**63 <= int(text) < 2**63 for text in distinct):
-        return np.array([int(text) for text in distinct], dtype=np.int64)[codes]
-    numbers, distinct = pd.factorize(np.array(distinct, dtype=object))  # blanks may have been all that told some apart
-    return pd.Categorical.from_codes(numbers[codes], pd.Index(distinct, dtype=object), validate=False)
+        return np.array([int(text) for text in distinct], dtype=np.int64)[column.codes]
+    merged = _categorical(np.array(distinct, dtype=object))  # blanks may have been all that told some apart
+    return pd.Categorical.from_codes(merged.codes[column.codes], merged.categories, validate=False)
 
 
-def _seconds(texts, where) -> np.ndarray:
+def _seconds(column, where) -> np.ndarray:
     """Whole seconds, exact at any size: nothing goes through a float. where(row) names a row's line."""
-    seconds = np.empty(len(texts), dtype=np.int64)
-    for row, text in enumerate(texts):
-        if len(text) > 18 or not (text.isascii() and text.isdecimal()):
-            text = text.strip()
-            if not NUMBER.fullmatch(text):
-                what = f"the timestamp {text!r} is not a number" if text else "the timestamp is missing"
-                raise DataError(f"{where(row)}: {what}. Timestamps must be integers or decimals (seconds since 1970). Drop the row; for dates, read the file "
-                                "with pandas.read_csv(parse_dates=...) and use Interactions.from_frame; without the column, rows keep the order of the file.")
-            if not -2**63 <= Decimal(text) < 2**63:
-                raise DataError(f"{where(row)}: the timestamp {text[:40]} is too large; it should be seconds since 1970.")
-            text = Decimal(text).to_integral_value(ROUND_FLOOR)
-        seconds[row] = int(text)
-    return seconds
+    if not isinstance(column, pd.Categorical):
+        return column
+    seconds = np.empty(len(column.categories), dtype=np.int64)
+    for code, text in enumerate(column.categories):
+        text = text.strip()
+        if not NUMBER.fullmatch(text):
+            what = f"the timestamp {text!r} is not a number" if text else "the timestamp is missing"
+            raise DataError(f"{where(np.argmax(column.codes == code))}: {what}. Timestamps must be integers or decimals (seconds since 1970). Drop the row; "
+                            "for dates, read the file with pandas.read_csv(parse_dates=...) and use Interactions.from_frame; without the column, rows "
+                            "keep the order of the file.")
+        if not -2**63 <= Decimal(text) < 2**63:
+            raise DataError(f"{where(np.argmax(column.codes == code))}: the timestamp {text[:40]} is too large; it should be seconds since 1970.")
+        seconds[code] = int(text) if text.isdecimal() else int(Decimal(text).to_integral_value(ROUND_FLOOR))
+    return seconds[column.codes]
 
 
 def _json_rows(name: str, text: str, columns: dict[str, str] | None) -> Rows:
@@ -250,13 +312,10 @@ def _json_rows(name: str, text: str, columns: dict[str, str] | None) -> Rows:
         yield line, *(record[key] for key in keys)
 
 
-def _sequences(name: str, text: str) -> Columns:
+def _sequence_rows(name: str, text: str) -> Rows:
     """One user a line, oldest item first; a user's further lines continue the first."""
-    users, items = [], []
     for line, content in enumerate(io.StringIO(text, newline=""), 1):
-        words = [word for word in content.rstrip("\r\n").replace("\t", " ").split(" ") if word]
-        if len(words) == 1:
-            raise DataError(f"{name}, line {line:,}: the user {words[0]!r} has no item. A line is a user and at least one item, separated by blanks.")
-        users += words[:1] * (len(words) - 1)
-        items += words[1:]
-    return _ids(users), _ids(items), None
+        user, *items = content.rstrip("\r\n").replace("\t", " ").strip(" ").split(" ")
+        if user and not items:
+            raise DataError(f"{name}, line {line:,}: the user {user!r} has no item. A line is a user and at least one item, separated by blanks.")
+        yield from ((line, user, item) for item in items if item)

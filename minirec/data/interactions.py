@@ -11,8 +11,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-FAST_ROWS = 500_000  # below this, compiling the ordering of rows would cost more than it saves
-
 
 class DataError(ValueError):
     """Something is wrong with the data, not with the program; the message says what, where, and what to do."""
@@ -55,12 +53,17 @@ class Interactions:
             raise DataError(f"{source or 'the data'}: users, items and timestamps must be equally many.")
         users, user_ids = _dense(users)
         items, item_ids = _dense(items)
-        found = None
-        if timestamps is not None and len(users) >= FAST_ROWS:
-            from minirec.data.compiled import order_rows  # brings numba, which small logs can do without
-            found = order_rows(users, items, timestamps, len(user_ids), len(item_ids))
-        items, offsets, timestamps, n_duplicates = found or _order_rows(users, items, timestamps, len(user_ids))
-        return cls(items, offsets, item_ids, user_ids, timestamps, n_duplicates, source)
+        n_rows = len(users)
+        if timestamps is not None:
+            timestamps = np.asarray(timestamps, dtype=np.int64)
+            order = np.lexsort(_digits(timestamps) + _digits(users))
+            users, items, timestamps = users[order], items[order], timestamps[order]
+            if (repeated := _repeats(users, timestamps, items)).any():
+                users, items, timestamps = (column[~repeated] for column in (users, items, timestamps))
+        elif (users[1:] < users[:-1]).any():
+            order = np.lexsort(_digits(users))
+            users, items = users[order], items[order]
+        return cls((items + 1).astype(np.int32), _offsets(users, len(user_ids)), item_ids, user_ids, timestamps, n_rows - len(users), source)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, *, user="user", item="item", timestamp="timestamp") -> "Interactions":
@@ -80,13 +83,9 @@ class Interactions:
         frame = pd.DataFrame({"user": users, "item": self.item_ids[self.items - 1]})
         return frame if self.timestamps is None else frame.assign(timestamp=self.timestamps)
 
-    @cached_property
-    def _item_index(self) -> pd.Index:
-        return pd.Index(self.item_ids)
-
     def encode_items(self, raw) -> np.ndarray:
         """Raw item ids -> dense ids (int64), 0 where the id is unknown."""
-        return encode_items(raw, self._item_index)
+        return encode_items(raw, pd.Index(self.item_ids))
 
     def sequence(self, user: int) -> np.ndarray:
         """User's items, oldest first: a view, nothing is copied."""
@@ -261,16 +260,18 @@ def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))]).astype(np.int64)
 
 
-def _order_rows(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray | None, n_users: int) -> tuple:
-    """What compiled.order_rows gives, of any log; without timestamps, in file order, and no row is a repeat."""
-    if timestamps is None:
-        order, n_repeats = slice(None) if (users[1:] >= users[:-1]).all() else np.argsort(users, kind="stable"), 0
-    else:
-        timestamps, order = np.asarray(timestamps, dtype=np.int64), np.lexsort((timestamps, users))
-        repeated = pd.DataFrame({"user": users, "item": items, "time": timestamps}).duplicated().to_numpy()
-        order = order[~repeated[order]]
-        timestamps, n_repeats = timestamps[order], int(repeated.sum())
-    return (items[order] + 1).astype(np.int32), _offsets(users[order], n_users), timestamps, n_repeats
+def _digits(keys: np.ndarray) -> list[np.ndarray]:
+    """The keys' digits to base 2^16 as np.lexsort takes them, the most significant last: it sorts uint16 by radix, far faster than int64."""
+    above = (keys.astype(np.int64) - keys.min(initial=0)).view(np.uint64)  # right even where the difference exceeds int64: both are modulo 2^64
+    return [(above >> np.uint64(shift)).astype(np.uint16) for shift in range(0, max(1, int(above.max(initial=0)).bit_length()), 16)]
+
+
+def _repeats(users: np.ndarray, timestamps: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Of rows in the order of (user, timestamp): bool[M], whether an earlier row is the same."""
+    as_before = np.append(False, (users[1:] == users[:-1]) & (timestamps[1:] == timestamps[:-1]))
+    tied, repeated = as_before | np.append(as_before[1:], False), np.zeros(len(users), dtype=bool)
+    repeated[tied] = pd.DataFrame({"moment": np.cumsum(~as_before)[tied], "item": items[tied]}).duplicated()
+    return repeated
 
 
 def _integer_seconds(times: pd.Series) -> np.ndarray:
