@@ -1,6 +1,9 @@
 """The Triton kernels against float64 loops and autograd: on a GPU where there is one, else, on small tensors, in Triton's interpreter."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -248,3 +251,12 @@ def test_the_number_of_chunks():
     like = torch.empty(1, 10, 1, device=DEVICE)
     for asked, wanted in ((1, (1, 10)), (3, (3, 4)), (4, (4, 3)), (6, (5, 2)), (99, (10, 1)), (0, (1, 10))):
         assert gpu.chunks(like, asked) == wanted  # none is empty
+
+
+def test_every_kernel_compiles_for_a_gpu_that_need_not_be_there(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
+    program = Path(__file__).with_name("compile_kernels.py")
+    done = subprocess.run([sys.executable, program, "90", "float32", "bfloat16"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    sizes = [line.split() for line in done.stdout.splitlines()]
+    assert {name for name, _ in sizes} == {"_walk", "_walk_back", "_chunk_ends"} and all(int(size) > 0 for _, size in sizes)
