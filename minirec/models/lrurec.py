@@ -1,7 +1,8 @@
 """LRURec (Yue et al., 2024): a complex-valued linear recurrent unit and a feed-forward.
 
-Where others differ: the released code trains the input's scale gamma by itself, has biases in the recurrence and one for each item's score, and pads rows
-on the left to a power of two for its scan. Ours ties gamma to the eigenvalues, adds a skip D x (`layers.linear_rnn.LRU`), and needs no padding.
+Where others differ: the released code trains the input's scale gamma by itself, has biases in the recurrence and one for each item's score, draws all
+weights but the eigenvalues with deviation 0.02, and pads rows on the left to a power of two for its scan. Ours ties gamma to the eigenvalues, adds a
+skip D x (`layers.linear_rnn.LRU`), keeps its and PyTorch's own start but for the embeddings, and needs no padding.
 """
 
 import torch

@@ -1,7 +1,8 @@
 """Mamba4Rec (Liu et al., 2024): a Mamba block and a feed-forward.
 
-Where others differ: the released code draws all linear maps of the block anew, with deviation 0.02, and sets the time step's bias to 0, so that every
-channel starts with steps of about softplus(0) = 0.69; ours keeps the block's own start. As released, a single layer has no residual around its block.
+Where others differ: the released code draws all linear maps anew, the block's too, with deviation 0.02, and sets the time step's bias to 0, so that every
+channel starts with steps of about softplus(0) = 0.69; ours keeps the block's own start, and PyTorch's of the feed-forward. As released, a single layer
+has no residual around its block.
 """
 
 from torch import nn
