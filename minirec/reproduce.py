@@ -126,8 +126,8 @@ def _found(todo: list[Unit], out) -> list[tuple[Unit, dict]]:
 
 
 def time_systems(out, command: list[str], say=print) -> None:
-    """Runs the benchmarks behind Table 3 that have no record in out/benchmarks, and leaves their records there."""
-    for what in TIMED:
+    """Runs the benchmarks behind Table 3, and how times grow with length, width and batch, where out/benchmarks has no record; leaves records there."""
+    for what in (*TIMED, "length"):
         path = Path(out) / "benchmarks" / f"{what}.json"
         if not path.exists():
             save_record(path, {**provenance(choose_device("auto"), command), "rows": BENCHMARKS[what]().to_dict("records")})

@@ -24,7 +24,7 @@ SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRec
 AUGMENTED = "a sample a prefix, padded"  # the one way to train that all of them share: the papers'
 ROWS_AT_ONCE = 256  # of inference, whichever the model
 N_USERS = 6_000  # of planted data
-TOKENS = 2**14  # positions at a time while N, d or the batch grows
+TOKENS = 20_000  # positions at a time while N, d or the batch grows: whole rows of every length
 WEIGHTS_UP_TO = 2**27  # a system that needs more at some N is left out there
 
 
