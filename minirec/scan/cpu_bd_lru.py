@@ -72,7 +72,7 @@ def _backward(gates, x, z, h, grad_y, decay, h0, carry, to_gates, to_x, to_z, to
             before = line(h, row, n - 1, first, last) if n else h0[row, first:last]
             to_r, to_i = to_gates[row, n, first:last], to_gates[row, n, n_channels + first:n_channels + last]
             to_x_n, to_z_n = to_x[row, n, first:last], to_z[row, n, first:last]
-            for c in range(len(g_next)):
+            for c in range(len(g_next) - 1, -1, -1):  # downwards, as n goes: see cpu._walk_back
                 (s_r, r_shut), (s_i, i_shut), (s_z, z_shut) = _sigmoids(r[c]), _sigmoids(i[c]), _sigmoids(z_n[c])
                 t = decay[c] * s_r
                 alpha, minus_one = _exps(-t)
