@@ -104,8 +104,7 @@ def compare(a: Evaluation, b: Evaluation, *, metric: str = "ndcg", n_bootstrap: 
     test = stats.ttest_1samp(difference, 0.0)
     values, counts = np.unique(difference, return_counts=True)  # resampling users is drawing how often each value occurs
     rng, n = np.random.default_rng(seed), len(difference)
-    means = [rng.multinomial(n, counts / n) @ values / n for _ in range(n_bootstrap)]
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile(rng.multinomial(n, counts / n, n_bootstrap) @ values / n, [0.025, 0.975])
     return pd.Series({"difference": difference.mean(), "t": test.statistic, "p": test.pvalue, "low": low, "high": high}, name=metric)
 
 
