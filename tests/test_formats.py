@@ -102,6 +102,16 @@ def test_the_fast_way_reads_a_damaged_file_exactly_as_the_careful_way_does(tmp_p
     assert fast == careful
 
 
+@pytest.mark.parametrize("text, wanted", [
+    ("\t\nuser\titem\n1\t2\n", [1]), ("  \nuser item\n1 2\n", [1]), ("\t\nuser:token\titem:token\n1\t2\n", [1]),  # separators alone above the header
+    (f"user,item\n1,{'a' * 131_072}\n", [1]), (f"user,item\n1,{'a' * 131_073}\n", "too long"), (f"user,item,note\n1,2,{'a' * 131_073}\n", "too long"),
+    ("\u00a0\n1 2\n", "has no item"), (f"user,item,timestamp\n1,2,{'0' * 4301}\n", [1])])
+def test_both_ways_agree_about_odd_lines(tmp_path, monkeypatch, text, wanted):
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", text))
+    assert fast == careful
+    assert wanted in careful if isinstance(wanted, str) else careful[0][2] == wanted
+
+
 @pytest.mark.parametrize("user, item", [(12, 34), ("ann", "tv-1"), (12, "tv-1")])
 @pytest.mark.parametrize("name", ["ratings.dat", "u.data", "log.inter", "log.csv"])
 def test_a_plain_file_takes_the_fast_way(tmp_path, monkeypatch, name, user, item):

@@ -179,7 +179,8 @@ BAD_FRAMES = {
     "a missing date": (GOOD | {"timestamp": [pd.NaT, pd.Timestamp(0)]}, {}, "missing value at row 0"),
     "time in words": (GOOD | {"timestamp": ["noon", "dusk"]}, {}, "not numeric"), "an infinite time": (GOOD | {"timestamp": [1, np.inf]}, {}, "row 1"),
     "a time beyond 64 bits": (GOOD | {"timestamp": [1e30, 0]}, {}, "row 0"), "no such clock": (GOOD, {"timestamp": "when"}, "no column 'when'"),
-    "no rows": ({"user": [], "item": []}, {}, "no rows at all")}
+    "no rows": ({"user": [], "item": []}, {}, "no rows at all"),
+    "no rows, with times": ({"user": [], "item": [], "timestamp": []}, {}, "no rows at all")}
 
 
 @pytest.mark.parametrize("content, options, message", BAD_FRAMES.values(), ids=BAD_FRAMES)

@@ -70,7 +70,7 @@ def read_interactions_file(path, columns: dict[str, str] | None = None) -> Colum
         raise DataError(f"{name} is empty: there is nothing to read.")
     top = raw.count(b"\n", 0, first.start()) + 1
     first_line = _text(name, first.group(), top)
-    if first_line.lstrip()[0] in "{[":
+    if first_line.lstrip().startswith(("{", "[")):
         return _columns(name, _json_rows(name, _text(name, raw), columns))
     layout = _layout(f"{name}, line {top:,}", name.removesuffix(".gz"), first_line, columns)
     if len(raw) >= FAST_BYTES and raw.startswith((b"\n", b"\r\n"), first.end()):  # a lone return ends a line too, but not of a plain file
@@ -213,6 +213,7 @@ def _written_bytes(column: np.ndarray | pd.Categorical) -> float:
     if isinstance(column, pd.Categorical):  # pandas may have made numbers of texts: an integer is never longer than what it was made of
         lengths = np.array([len(str(text).encode()) for text in column.categories])
         proves = column.categories.inferred_type in ("string", "integer") and lengths.all()  # an empty text may be a field that a row lacks
+        proves &= lengths.max(initial=0) <= csv.field_size_limit()  # beyond it the careful way refuses
         return lengths[column.codes].sum() if proves else np.nan
     if column.dtype != np.int64 or len(column) == 0 or column.min() < 0:
         return np.nan
@@ -227,7 +228,7 @@ def _split_rows(name: str, text: str, layout: Layout) -> Rows:
     try:
         for fields in rows:
             top, line = line + 1, rows.line_num if layout.quoted else line + 1  # a quoted field may span lines
-            if len(fields) < 2 and not "".join(fields).strip():
+            if (header_next or len(fields) < 2) and not "".join(fields).strip():  # below the header, separators alone are empty fields
                 continue
             if header_next:
                 header_next = False
@@ -236,7 +237,7 @@ def _split_rows(name: str, text: str, layout: Layout) -> Rows:
             else:
                 raise DataError(f"{name}, line {top:,}: {len(fields)} fields where there should be {layout.n_fields}. Complete the line or drop it.")
     except csv.Error as error:
-        raise DataError(f"{name}, line {line + 1:,}: the quotes do not match up ({error}). Close or double them.") from None
+        raise DataError(f"{name}, line {line + 1:,}: the quotes do not match up, or a field is too long ({error}). Close or double the quotes, or shorten it.") from None
 
 
 def _columns(name: str, rows: Rows) -> Columns:
@@ -288,7 +289,7 @@ def _seconds(column, where) -> np.ndarray:
                             "keep the order of the file.")
         if not -2**63 <= Decimal(text) < 2**63:
             raise DataError(f"{where(np.argmax(column.codes == code))}: the timestamp {text[:40]} is too large; it should be seconds since 1970.")
-        seconds[code] = int(text) if text.isdecimal() else int(Decimal(text).to_integral_value(ROUND_FLOOR))
+        seconds[code] = int(text) if text.isdecimal() and len(text) < 20 else int(Decimal(text).to_integral_value(ROUND_FLOOR))
     return seconds[column.codes]
 
 

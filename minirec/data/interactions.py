@@ -54,7 +54,7 @@ class Interactions:
         users, user_ids = _dense(users)
         items, item_ids = _dense(items)
         n_rows = len(users)
-        if timestamps is not None:
+        if timestamps is not None and n_rows:
             timestamps = np.asarray(timestamps, dtype=np.int64)
             order = np.lexsort(_digits(timestamps) + _digits(users))
             users, items, timestamps = users[order], items[order], timestamps[order]
