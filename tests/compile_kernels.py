@@ -1,6 +1,6 @@
 """Compiles every Triton kernel for a GPU, down to its machine code, where there need not be one: python compile_kernels.py ARCHITECTURE DTYPE ...
 
-The interpreter, in which the other tests run the kernels, takes types that the compiler refuses. Prints a line a kernel: name, bytes of machine code.
+The interpreter, in which the other tests run the kernels, takes types that the compiler refuses. Prints a line a launch: module and name of the kernel, bytes of machine code.
 """
 
 import sys
@@ -27,7 +27,7 @@ class Compiled:
             signature = {parameter.name: _type(parameter, given[parameter.name]) for parameter in self.kernel.params}
             fixed = {(self.kernel.arg_names.index(name),): given[name] for name, kind in signature.items() if kind == "constexpr"}
             made = triton.compile(ASTSource(self.kernel, signature, fixed), target=self.target, options={"num_warps": num_warps})
-            print(self.kernel.fn.__name__, len(made.asm["cubin"]))
+            print(f"{self.kernel.fn.__module__}.{self.kernel.fn.__name__}", len(made.asm["cubin"]))
 
         return launch
 

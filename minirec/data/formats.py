@@ -237,7 +237,8 @@ def _split_rows(name: str, text: str, layout: Layout) -> Rows:
             else:
                 raise DataError(f"{name}, line {top:,}: {len(fields)} fields where there should be {layout.n_fields}. Complete the line or drop it.")
     except csv.Error as error:
-        raise DataError(f"{name}, line {line + 1:,}: the quotes do not match up, or a field is too long ({error}). Close or double the quotes, or shorten it.") from None
+        raise DataError(f"{name}, line {line + 1:,}: the quotes do not match up, or a field is too long ({error}). Close or double the quotes, or "
+                        "shorten the field.") from None
 
 
 def _columns(name: str, rows: Rows) -> Columns:

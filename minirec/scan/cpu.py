@@ -54,7 +54,7 @@ def _walk_back(a, h, grad, h0, carry, grad_a, grad_b, first_row, last_row, first
             a_t, grad_t = line(a, row, t, first, last), line(grad, row, t, first, last)
             before = line(h, row, t - 1, first, last) if t else h0[row, first:last]
             to_a, to_b = grad_a[row, t, first:last], grad_b[row, t, first:last]
-            for c in range(len(g_next) - 1, -1, -1):  # downwards, as t goes: memory is fetched ahead along one direction only
+            for c in range(len(g_next) - 1, -1, -1):  # downwards, as t goes, so that addresses only fall (notebook 10)
                 g = grad_t[c] + g_next[c]
                 to_b[c] = g
                 to_a[c] = g * before[c]
