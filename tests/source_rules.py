@@ -9,8 +9,6 @@ import re
 
 import notebook_rules
 
-MAX_FILE, MAX_FUNCTION, MAX_PACKAGE = 350, 40, 5000
-
 # Rooms that know little: what each may import of minirec besides itself. The other rooms only must not import in a circle.
 MAY_IMPORT = {"files": set(), "metrics": set(), "data": {"files"}, "scan": set(), "layers": {"scan"}, "models": {"layers", "scan"}}
 KNOW_ONLY_THE_CONTRACT = {"training", "evaluation"}  # of minirec.models, these may import minirec.models.base
@@ -67,14 +65,6 @@ def dangling_references(name: str, source: str, lessons: dict[str, list[str]]) -
         if named <= set(lessons) and named:
             complaints += [f"{name}, line {line}: no section of notebook {' or '.join(sorted(named))} mentions Eq. {n}"
                            for n in sorted(equations(text) - derived)]
-    return complaints
-
-
-def lengths(name: str, source: str) -> list[str]:
-    complaints = [f"{name}: {len(source.splitlines())} lines, {MAX_FILE} at most"] * (len(source.splitlines()) > MAX_FILE)
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno - node.lineno + 1 > MAX_FUNCTION:
-            complaints.append(f"{name}: {node.name} has {node.end_lineno - node.lineno + 1} lines, {MAX_FUNCTION} at most")
     return complaints
 
 
