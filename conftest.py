@@ -17,7 +17,9 @@ os.environ.pop("MINIREC_FULL", None)
 os.environ.pop("MPLBACKEND", None)
 
 matplotlib.use("Agg")  # in this process only: a unit test opens no window
-settings.register_profile("minirec", deadline=None)  # how long an example takes says nothing on a busy machine
+settings.register_profile(
+    "minirec", deadline=None
+)  # how long an example takes says nothing on a busy machine
 settings.load_profile("minirec")
 
 

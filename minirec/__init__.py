@@ -9,5 +9,22 @@ from minirec.serving import load_model, recommend, save_model
 from minirec.training import History, fit
 
 __version__ = "0.1.0"
-__all__ = ["DataError", "Evaluation", "History", "Interactions", "Split", "available_datasets", "available_models", "build_model", "compare", "evaluate",
-           "expected_metrics", "fit", "linear_recurrence", "load_dataset", "load_model", "recommend", "save_model"]
+__all__ = [
+    "DataError",
+    "Evaluation",
+    "History",
+    "Interactions",
+    "Split",
+    "available_datasets",
+    "available_models",
+    "build_model",
+    "compare",
+    "evaluate",
+    "expected_metrics",
+    "fit",
+    "linear_recurrence",
+    "load_dataset",
+    "load_model",
+    "recommend",
+    "save_model",
+]

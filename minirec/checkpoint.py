@@ -22,7 +22,10 @@ def save(path, state: dict) -> None:
 
 def read(path) -> dict:
     """What `save` has written to a file; nothing in it is executed. Raises ValueError for any other file or format."""
-    with open(path, "rb") as file, contextlib.suppress(Exception):  # whatever a damaged or foreign file does to the unpickler
+    with (
+        open(path, "rb") as file,
+        contextlib.suppress(Exception),
+    ):  # whatever a damaged or foreign file does to the unpickler
         state = torch.load(file, map_location="cpu", weights_only=True)
         if state["format"] == FORMAT:
             return state
@@ -42,9 +45,16 @@ def load(path, identity: dict) -> dict | None:
         state = read(path)
         stored = state["identity"]
     except (ValueError, KeyError):
-        raise CheckpointError(f"{path} is not a training checkpoint of this version of minirec. Delete it, or give another path.") from None
-    differences = [f"{key} is {stored.get(key)!r} in the checkpoint and {identity.get(key)!r} now"
-                   for key in sorted({*stored, *identity}) if stored.get(key) != identity.get(key)]
+        raise CheckpointError(
+            f"{path} is not a training checkpoint of this version of minirec. Delete it, or give another path."
+        ) from None
+    differences = [
+        f"{key} is {stored.get(key)!r} in the checkpoint and {identity.get(key)!r} now"
+        for key in sorted({*stored, *identity})
+        if stored.get(key) != identity.get(key)
+    ]
     if differences:
-        raise CheckpointError(f"{path} belongs to another run: {'; '.join(differences)}. Continue with the same settings, or give another path.")
+        raise CheckpointError(
+            f"{path} belongs to another run: {'; '.join(differences)}. Continue with the same settings, or give another path."
+        )
     return state

@@ -22,7 +22,9 @@ def atomic_write(path: str | os.PathLike):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        if os.name == "posix":  # makes the new name itself durable; Windows does that without being asked
+        if (
+            os.name == "posix"
+        ):  # makes the new name itself durable; Windows does that without being asked
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)

@@ -6,7 +6,10 @@ T targets, d model width, V items.
 import torch
 from torch import Tensor
 
-SCORES_PER_CHUNK = {"cpu": 2**20, "cuda": 2**24}  # scores at a time, whatever T and V: 4 MiB of float32 stay in a CPU's cache; a GPU wants more at once
+SCORES_PER_CHUNK = {
+    "cpu": 2**20,
+    "cuda": 2**24,
+}  # scores at a time, whatever T and V: 4 MiB of float32 stay in a CPU's cache; a GPU wants more at once
 
 
 def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
@@ -30,8 +33,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, representations, embeddings, targets):
         columns = embeddings.T.contiguous()  # products with long rows of V are the fast ones
-        grad_representations, grad_columns = torch.empty_like(representations), torch.zeros_like(columns)
-        loss = torch.zeros((), dtype=torch.promote_types(representations.dtype, torch.float32), device=representations.device)
+        grad_representations, grad_columns = (
+            torch.empty_like(representations),
+            torch.zeros_like(columns),
+        )
+        loss = torch.zeros(
+            (),
+            dtype=torch.promote_types(representations.dtype, torch.float32),
+            device=representations.device,
+        )
         chunk = max(1, SCORES_PER_CHUNK[representations.device.type] // len(embeddings))
         for at in range(0, len(targets), chunk):
             rows = slice(at, at + chunk)
@@ -51,7 +61,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         if torch.is_grad_enabled():  # the saved gradients are constants here, so a second derivative would silently lack their part
-            raise RuntimeError("full_softmax_loss can be differentiated once only; leave create_graph out.")
+            raise RuntimeError(
+                "full_softmax_loss can be differentiated once only; leave create_graph out."
+            )
         grad_representations, grad_embeddings = ctx.saved_tensors
         scale = grad / ctx.n_targets
-        return grad_representations * scale.to(grad_representations.dtype), grad_embeddings * scale, None
+        return (
+            grad_representations * scale.to(grad_representations.dtype),
+            grad_embeddings * scale,
+            None,
+        )

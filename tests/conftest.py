@@ -7,7 +7,9 @@ import torch
 from hypothesis import settings
 
 if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run without a GPU then; it is read when they are first imported
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # Triton's kernels run without a GPU then; it is read when they are first imported
 
 settings.register_profile("tests", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("tests")

@@ -18,7 +18,11 @@ CLOSE = {"rtol": 0, "atol": 1e-10}
 
 def variants(more: dict[str, list[dict]], *objectives: str) -> list[tuple[str, dict]]:
     """(name, options) of every registered neural model with one of these objectives: as it is by default, and with each of more[name]."""
-    names = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender) and model.objective in objectives]
+    names = [
+        name
+        for name, model in MODELS.items()
+        if issubclass(model, NeuralRecommender) and model.objective in objectives
+    ]
     return [(name, options) for name in names for options in [{}, *more.get(name, [])]]
 
 
@@ -45,7 +49,9 @@ def position_t_is_the_prefix_up_to_t(model, items):
     together = model.encode(items)
     for row in range(len(items)):
         for t in range(int((items[row] > 0).sum())):
-            torch.testing.assert_close(together[row, t], model.last(items[row:row + 1, :t + 1])[0], **CLOSE)
+            torch.testing.assert_close(
+                together[row, t], model.last(items[row : row + 1, : t + 1])[0], **CLOSE
+            )
 
 
 @torch.no_grad()
@@ -58,8 +64,12 @@ def padding_changes_nothing(model, items):
 
 @torch.no_grad()
 def other_rows_change_nothing(model, items):
-    others = items.flip(0).where(items.flip(0) == 0, items.flip(0) % N_ITEMS + 1)  # as padded as before, other films
-    torch.testing.assert_close(model.last(torch.cat([others, items]))[len(items):], model.last(items), **CLOSE)
+    others = items.flip(0).where(
+        items.flip(0) == 0, items.flip(0) % N_ITEMS + 1
+    )  # as padded as before, other films
+    torch.testing.assert_close(
+        model.last(torch.cat([others, items]))[len(items) :], model.last(items), **CLOSE
+    )
 
 
 @torch.no_grad()
@@ -68,7 +78,9 @@ def scores_are_inner_products_without_padding(model, items):
     assert scores.shape == (len(items), N_ITEMS + 1)
     assert (scores[:, 0] == -math.inf).all()
     for item in range(1, N_ITEMS + 1):
-        torch.testing.assert_close(scores[:, item], (last * model.output_weights()[item]).sum(-1), **CLOSE)
+        torch.testing.assert_close(
+            scores[:, item], (last * model.output_weights()[item]).sum(-1), **CLOSE
+        )
 
 
 @torch.no_grad()
@@ -81,7 +93,10 @@ def stepping_equals_encoding(model, items):
 
 @torch.no_grad()
 def stepping_with_0_leaves_a_row_as_it_was(model, items):
-    state, rest = model.init_state(len(items)), (items[:, 0] % 2 == 0).long()  # some rows pause, some go on
+    state, rest = (
+        model.init_state(len(items)),
+        (items[:, 0] % 2 == 0).long(),
+    )  # some rows pause, some go on
     for column in items[:, :2].T:
         _, state = model.step(state, column)
     _, paused = model.step(state, items[:, 0] * rest)
@@ -100,5 +115,13 @@ def the_state_does_not_grow(model, items):
 
 
 NEXT_ITEM = [position_t_is_the_prefix_up_to_t]
-ANY_OBJECTIVE = [padding_changes_nothing, other_rows_change_nothing, scores_are_inner_products_without_padding]
-STREAMING = [stepping_equals_encoding, stepping_with_0_leaves_a_row_as_it_was, the_state_does_not_grow]
+ANY_OBJECTIVE = [
+    padding_changes_nothing,
+    other_rows_change_nothing,
+    scores_are_inner_products_without_padding,
+]
+STREAMING = [
+    stepping_equals_encoding,
+    stepping_with_0_leaves_a_row_as_it_was,
+    the_state_does_not_grow,
+]

@@ -31,7 +31,9 @@ class WholeMean(RunningMean):
         raise AssertionError("a prefix model is only asked for `last`")
 
     def last(self, items):
-        return self.map(self.dropout(self.item_embedding(items).sum(1) / (items > 0).sum(1, keepdim=True)))
+        return self.map(
+            self.dropout(self.item_embedding(items).sum(1) / (items > 0).sum(1, keepdim=True))
+        )
 
 
 class ClozeMean(RunningMean):
@@ -41,7 +43,9 @@ class ClozeMean(RunningMean):
 
     def encode(self, items):
         x = self.item_embedding(items)
-        return self.map(self.dropout(x + x.sum(1, keepdim=True) / (items > 0).sum(1)[:, None, None]))
+        return self.map(
+            self.dropout(x + x.sum(1, keepdim=True) / (items > 0).sum(1)[:, None, None])
+        )
 
     def last(self, items):
         end = (items > 0).sum(1)

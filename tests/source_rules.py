@@ -10,12 +10,27 @@ import re
 import notebook_rules
 
 # Rooms that know little: what each may import of minirec besides itself. The other rooms only must not import in a circle.
-MAY_IMPORT = {"files": set(), "metrics": set(), "data": {"files"}, "scan": set(), "layers": {"scan"}, "models": {"layers", "scan"}}
-KNOW_ONLY_THE_CONTRACT = {"training", "evaluation"}  # of minirec.models, these may import minirec.models.base
+MAY_IMPORT = {
+    "files": set(),
+    "metrics": set(),
+    "data": {"files"},
+    "scan": set(),
+    "layers": {"scan"},
+    "models": {"layers", "scan"},
+}
+KNOW_ONLY_THE_CONTRACT = {
+    "training",
+    "evaluation",
+}  # of minirec.models, these may import minirec.models.base
 KNOWN_BY_NOBODY = {"__main__", "exercises", "notebooks", "tests", "conftest"}
 
-EQUATION = re.compile(r"\b(?:Eq\.|Equation)\s+\(?(\d+)|\b(?:Eqs\.|Equations)\s+(\(?\d+\)?(?:(?:,\s*and|,|and|to|[-–\s])+\(?\d+\)?)*)")
-LESSON = re.compile(r"\b(?:notebook|lesson)\s+(\d\d)\b|\b(?:notebooks|lessons)[\s/]+(\d\d(?:(?:,\s*and|,|and|to|[-–\s])+\d\d\b)*)", re.I)
+EQUATION = re.compile(
+    r"\b(?:Eq\.|Equation)\s+\(?(\d+)|\b(?:Eqs\.|Equations)\s+(\(?\d+\)?(?:(?:,\s*and|,|and|to|[-–\s])+\(?\d+\)?)*)"
+)
+LESSON = re.compile(
+    r"\b(?:notebook|lesson)\s+(\d\d)\b|\b(?:notebooks|lessons)[\s/]+(\d\d(?:(?:,\s*and|,|and|to|[-–\s])+\d\d\b)*)",
+    re.I,
+)
 
 
 def equations(text: str) -> set[int]:
@@ -43,7 +58,9 @@ def docstrings(source: str) -> list[tuple[int, str, set[str]]]:
     found = []
 
     def visit(node, inherited):
-        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        documented = isinstance(
+            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        )
         text = ast.get_docstring(node) if documented else None
         if text:
             inherited = lessons_named(text) or inherited
@@ -57,20 +74,34 @@ def docstrings(source: str) -> list[tuple[int, str, set[str]]]:
 
 def dangling_references(name: str, source: str, lessons: dict[str, list[str]]) -> list[str]:
     """Lessons that do not exist, and equations of docstrings that no section of the lesson named beside them mentions."""
-    complaints = [f"{name}: there is no lesson {number}" for number in sorted(lessons_named(source) - set(lessons))]
+    complaints = [
+        f"{name}: there is no lesson {number}"
+        for number in sorted(lessons_named(source) - set(lessons))
+    ]
     for line, text, named in docstrings(source):
         if equations(text) and not named:
-            complaints.append(f"{name}, line {line}: gives an equation number but no notebook that derives it")
-        derived = {n for number in named for section in lessons.get(number, []) for n in equations(section)}
+            complaints.append(
+                f"{name}, line {line}: gives an equation number but no notebook that derives it"
+            )
+        derived = {
+            n for number in named for section in lessons.get(number, []) for n in equations(section)
+        }
         if named <= set(lessons) and named:
-            complaints += [f"{name}, line {line}: no section of notebook {' or '.join(sorted(named))} mentions Eq. {n}"
-                           for n in sorted(equations(text) - derived)]
+            complaints += [
+                f"{name}, line {line}: no section of notebook {' or '.join(sorted(named))} mentions Eq. {n}"
+                for n in sorted(equations(text) - derived)
+            ]
     return complaints
 
 
 def missing_docstrings(name: str, source: str) -> list[str]:
-    return [f"{name}: the public name {node.name} has no docstring" for node in ast.parse(source).body
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_") and not ast.get_docstring(node)]
+    return [
+        f"{name}: the public name {node.name} has no docstring"
+        for node in ast.parse(source).body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
 
 
 def imports(name: str, source: str, modules: set[str], is_package: bool = False) -> set[str]:
@@ -80,14 +111,21 @@ def imports(name: str, source: str, modules: set[str], is_package: bool = False)
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            up = name.split(".")[: len(name.split(".")) - node.level + is_package] if node.level else []
+            up = (
+                name.split(".")[: len(name.split(".")) - node.level + is_package]
+                if node.level
+                else []
+            )
             base = ".".join([*up, *filter(None, [node.module])])
-            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules else base for alias in node.names}
+            found |= {
+                f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules else base
+                for alias in node.names
+            }
     return found
 
 
 def room(module: str) -> str:
-    """"data" for minirec.data.planted; "minirec" for the package itself; what is not minirec's, by its first name."""
+    """ "data" for minirec.data.planted; "minirec" for the package itself; what is not minirec's, by its first name."""
     parts = module.split(".")
     return parts[1] if parts[0] == "minirec" and len(parts) > 1 else parts[0]
 
@@ -105,8 +143,17 @@ def upward_imports(imported: dict[str, set[str]]) -> list[str]:
                 continue
             rooms.setdefault(here, set()).add(there)
             allowed = MAY_IMPORT.get(here)
-            contract = here in KNOW_ONLY_THE_CONTRACT and there == "models" and target != "minirec.models.base"
-            if there in KNOWN_BY_NOBODY or target == "minirec" or contract or (allowed is not None and there not in allowed):
+            contract = (
+                here in KNOW_ONLY_THE_CONTRACT
+                and there == "models"
+                and target != "minirec.models.base"
+            )
+            if (
+                there in KNOWN_BY_NOBODY
+                or target == "minirec"
+                or contract
+                or (allowed is not None and there not in allowed)
+            ):
                 complaints.append(f"{name} imports {target}, which it must not know")
     try:
         graphlib.TopologicalSorter(rooms).prepare()

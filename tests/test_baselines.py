@@ -51,7 +51,9 @@ def test_last_item_orders_by_transition_count_then_popularity(seed, kind):
 
 
 def test_ties_between_large_counts_are_decided_by_popularity():
-    rows = [[1, 2] * 3000 + [1, 3] * 3000 + [3, 5, 5, 4, 4]]  # 2 and 3 follow 1 equally often, 3 occurs once more
+    rows = [
+        [1, 2] * 3000 + [1, 3] * 3000 + [3, 5, 5, 4, 4]
+    ]  # 2 and 3 follow 1 equally often, 3 occurs once more
     scores = LastItem(5).count(log(rows).split()).scores(torch.tensor([[1]]))
     assert scores[0, 3] > scores[0, 2]
 
@@ -60,7 +62,10 @@ def test_ties_between_large_counts_are_decided_by_popularity():
 def test_last_item_reads_only_the_last_item(seed):
     split = random_split(seed, "leave-one-out")
     model = LastItem(12).count(split)
-    assert torch.equal(model.scores(torch.tensor([[4, 7, 0, 0], [1, 2, 3, 7]])), model.scores(torch.tensor([[7], [7]])))
+    assert torch.equal(
+        model.scores(torch.tensor([[4, 7, 0, 0], [1, 2, 3, 7]])),
+        model.scores(torch.tensor([[7], [7]])),
+    )
 
 
 def test_an_item_never_followed_falls_back_to_popularity():

@@ -20,7 +20,9 @@ def epoch_of(lengths, objective, max_len, batch_size, seed=0, epoch=0):
     return split, [batches[i] for i in range(len(batches))]
 
 
-lengths_with_a_judged_user = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(lambda lengths: lengths + [4])
+lengths_with_a_judged_user = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(
+    lambda lengths: lengths + [4]
+)
 
 
 @given(lengths_with_a_judged_user, st.integers(1, 15), st.integers(1, 60))
@@ -49,17 +51,29 @@ def test_a_target_has_half_a_window_of_context_once_that_many_items_exist(length
             assert column + 1 >= min(exist, max_len / 2)
 
 
-@given(lengths_with_a_judged_user, st.integers(1, 15), st.sampled_from(["next-item", "prefix", "cloze"]))
-def test_rows_are_consecutive_items_of_one_user_padded_on_the_right_and_trimmed(lengths, max_len, objective):
+@given(
+    lengths_with_a_judged_user,
+    st.integers(1, 15),
+    st.sampled_from(["next-item", "prefix", "cloze"]),
+)
+def test_rows_are_consecutive_items_of_one_user_padded_on_the_right_and_trimmed(
+    lengths, max_len, objective
+):
     split, batches = epoch_of(lengths, objective, max_len, 30)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     for batch in batches:
         assert (batch.inputs[:, -1] > 0).any() and batch.inputs.shape[1] <= max_len
         for row, targets in zip(batch.inputs, batch.targets):
-            items = np.where(row == split.interactions.n_items + 1, targets, row) if objective == "cloze" else row
+            items = (
+                np.where(row == split.interactions.n_items + 1, targets, row)
+                if objective == "cloze"
+                else row
+            )
             real = items[items > 0]
-            assert len(real) > 0 and not items[len(real):].any() and np.all(np.diff(real) == 1)
-            assert len(set(owner[real - 1])) == 1 and real[-1] <= split.train_ends[owner[real[0] - 1]]
+            assert len(real) > 0 and not items[len(real) :].any() and np.all(np.diff(real) == 1)
+            assert (
+                len(set(owner[real - 1])) == 1 and real[-1] <= split.train_ends[owner[real[0] - 1]]
+            )
 
 
 def test_a_prefix_epoch_samples_each_user_without_repeats_and_anew_every_epoch():
@@ -69,7 +83,9 @@ def test_a_prefix_epoch_samples_each_user_without_repeats_and_anew_every_epoch()
     owner = np.repeat(np.arange(3), lengths)
     assert len(set(targets.tolist())) == len(targets)
     assert np.bincount(owner[targets - 1]).tolist() == [PREFIXES_PER_USER, 2, PREFIXES_PER_USER]
-    again = np.concatenate([batch.targets for batch in epoch_of(lengths, "prefix", 50, 7, epoch=1)[1]])
+    again = np.concatenate(
+        [batch.targets for batch in epoch_of(lengths, "prefix", 50, 7, epoch=1)[1]]
+    )
     assert sorted(again) != sorted(targets)
 
 
@@ -85,17 +101,27 @@ def test_cloze_hides_the_share_it_says_and_at_least_one_item_a_window():
     visible = sum((batch.inputs > 0).sum() for batch in batches)
     assert all((batch.targets > 0).any(1).all() for batch in batches)
     n = 200 * 38  # training items, each countable in one window
-    assert abs(hidden - MASK_SHARE * n) < 5 * np.sqrt(n * MASK_SHARE * (1 - MASK_SHARE)) + 10 and visible > hidden
+    assert (
+        abs(hidden - MASK_SHARE * n) < 5 * np.sqrt(n * MASK_SHARE * (1 - MASK_SHARE)) + 10
+        and visible > hidden
+    )
 
 
 @given(st.integers(0, 100), st.integers(0, 3))
 def test_an_epoch_follows_from_its_seed_and_number(seed, epoch):
     first, second = (epoch_of([9, 20, 4], "next-item", 6, 5, seed, epoch)[1] for _ in range(2))
-    assert all(np.array_equal(a.inputs, b.inputs) and np.array_equal(a.targets, b.targets) for a, b in zip(first, second, strict=True))
+    assert all(
+        np.array_equal(a.inputs, b.inputs) and np.array_equal(a.targets, b.targets)
+        for a, b in zip(first, second, strict=True)
+    )
 
 
 def test_epochs_and_seeds_differ_in_order():
-    orders = {tuple(batch.inputs[0, 0] for batch in epoch_of([5] * 50, "next-item", 6, 5, seed, epoch)[1]) for seed in range(2) for epoch in range(2)}
+    orders = {
+        tuple(batch.inputs[0, 0] for batch in epoch_of([5] * 50, "next-item", 6, 5, seed, epoch)[1])
+        for seed in range(2)
+        for epoch in range(2)
+    }
     assert len(orders) == 4
 
 
@@ -103,11 +129,19 @@ def test_epochs_and_seeds_differ_in_order():
 def test_windows_count_every_position_once(lengths, max_len):
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
     begins, widths, counts = windows(starts, np.array(lengths), max_len)
-    counted = [p for start, n, last in zip(begins, widths, counts) for p in range(start + n - last, start + n)]
+    counted = [
+        p
+        for start, n, last in zip(begins, widths, counts)
+        for p in range(start + n - last, start + n)
+    ]
     assert sorted(counted) == list(range(sum(lengths))) and np.all(widths <= max_len)
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 100), st.integers(0, 1000))
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=200),
+    st.integers(1, 100),
+    st.integers(0, 1000),
+)
 def test_bucketed_batches_hold_every_row_once(lengths, batch_size, seed):
     lengths = np.array(lengths)
     batches = bucketed(lengths, lengths, batch_size, np.random.default_rng(seed))
@@ -120,7 +154,9 @@ def test_padding_is_under_a_tenth_on_beauty(real_data):
     batches = TrainingBatches(split, "next-item", 100, 2048, 0)
     for epoch in range(3):
         inputs = [batch.inputs for batch in batches.epoch(epoch)]
-        assert sum((items == 0).sum() for items in inputs) < 0.1 * sum(items.size for items in inputs)
+        assert sum((items == 0).sum() for items in inputs) < 0.1 * sum(
+            items.size for items in inputs
+        )
 
 
 def test_wrong_objective_batch_size_and_an_empty_training_part_are_refused():

@@ -40,7 +40,14 @@ torch.save({{"weights": model.state_dict(), "history": entries, "best": history.
 
 
 def start(name, options, path, out, pause):
-    code = TRAIN.format(tests=str(Path(__file__).parent), name=name, options=options, path=str(path), out=str(out), pause=pause)
+    code = TRAIN.format(
+        tests=str(Path(__file__).parent),
+        name=name,
+        options=options,
+        path=str(path),
+        out=str(out),
+        pause=pause,
+    )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
@@ -59,8 +66,15 @@ def same(a, b):
     return a == b
 
 
-@pytest.mark.parametrize("name, options", [("gru4rec", {}), ("prefix", {}), ("cloze", {}),
-                                           ("gru4rec", {"objective": "prefix", "prefixes_per_user": 20, "lr_schedule": "cosine"})])
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("gru4rec", {}),
+        ("prefix", {}),
+        ("cloze", {}),
+        ("gru4rec", {"objective": "prefix", "prefixes_per_user": 20, "lr_schedule": "cosine"}),
+    ],
+)
 def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name, options):
     finish(start(name, options, tmp_path / "whole.ckpt", tmp_path / "whole.pt", pause=0.0))
     path, out, kills = tmp_path / "killed.ckpt", tmp_path / "killed.pt", 0
@@ -68,7 +82,9 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name, opt
     for wait in waits.tolist():
         process = start(name, options, path, out, pause=0.1)
         written = path.stat().st_mtime_ns if path.exists() else 0
-        while process.poll() is None and (path.stat().st_mtime_ns if path.exists() else 0) == written:
+        while (
+            process.poll() is None and (path.stat().st_mtime_ns if path.exists() else 0) == written
+        ):
             time.sleep(0.01)  # until it trains
         time.sleep(wait)
         process.send_signal(signal.SIGKILL) if hasattr(signal, "SIGKILL") else process.kill()
@@ -76,9 +92,13 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name, opt
         process.stderr.close()
     assert kills == len(waits) and not out.exists()  # it was killed every time, never done
     finish(start(name, options, path, out, pause=0.0))
-    whole, killed = (torch.load(tmp_path / f"{which}.pt", weights_only=True) for which in ("whole", "killed"))
+    whole, killed = (
+        torch.load(tmp_path / f"{which}.pt", weights_only=True) for which in ("whole", "killed")
+    )
     assert same(whole, killed)
-    states = [torch.load(tmp_path / f"{which}.ckpt", weights_only=True) for which in ("whole", "killed")]
+    states = [
+        torch.load(tmp_path / f"{which}.ckpt", weights_only=True) for which in ("whole", "killed")
+    ]
     for state in states:  # times are the one thing that may differ
         state["seconds"] = None
         state["epochs"] = [{**entry, "seconds": None} for entry in state["epochs"]]
@@ -97,23 +117,41 @@ def run(split, path, model=RunningMean, epochs=1, **options):
 
 
 def test_a_finished_run_comes_back_at_once_with_its_best_weights(split, tmp_path):
-    (first, one), (second, two) = run(split, tmp_path / "run.ckpt", epochs=3), run(split, tmp_path / "run.ckpt", epochs=3)
+    (first, one), (second, two) = (
+        run(split, tmp_path / "run.ckpt", epochs=3),
+        run(split, tmp_path / "run.ckpt", epochs=3),
+    )
     assert one.epochs == two.epochs  # seconds included: nothing was run again
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
 
 
 def test_more_epochs_continue_a_finished_run(split, tmp_path):
     run(split, tmp_path / "run.ckpt", epochs=2)
-    (_, more), (_, straight) = run(split, tmp_path / "run.ckpt", epochs=4), run(split, None, epochs=4)
+    (_, more), (_, straight) = (
+        run(split, tmp_path / "run.ckpt", epochs=4),
+        run(split, None, epochs=4),
+    )
     assert [e["loss"] for e in more.epochs] == [e["loss"] for e in straight.epochs]
 
 
-@pytest.mark.parametrize("other, named", [({"lr": 0.5}, "lr is 0.001 in the checkpoint and 0.5 now"), ({"seed": 1}, "seed is 0"), ({"batch_size": 9}, "batch_size"),
-                                          ({"objective": "prefix"}, "objective is 'next-item' in the checkpoint and 'prefix' now"),
-                                          ({"lr_schedule": "cosine"}, "lr_schedule is 'constant' in the checkpoint and 'cosine' now"),
-                                          ({"model": WholeMean}, "model is 'running-mean' in the checkpoint and 'whole-mean' now"),
-                                          ({"model": lambda n: RunningMean(n, d_model=8)}, "option d_model is 16 in the checkpoint and 8 now")])
-def test_a_checkpoint_of_another_run_is_refused_with_the_difference_named(split, tmp_path, other, named):
+@pytest.mark.parametrize(
+    "other, named",
+    [
+        ({"lr": 0.5}, "lr is 0.001 in the checkpoint and 0.5 now"),
+        ({"seed": 1}, "seed is 0"),
+        ({"batch_size": 9}, "batch_size"),
+        ({"objective": "prefix"}, "objective is 'next-item' in the checkpoint and 'prefix' now"),
+        ({"lr_schedule": "cosine"}, "lr_schedule is 'constant' in the checkpoint and 'cosine' now"),
+        ({"model": WholeMean}, "model is 'running-mean' in the checkpoint and 'whole-mean' now"),
+        (
+            {"model": lambda n: RunningMean(n, d_model=8)},
+            "option d_model is 16 in the checkpoint and 8 now",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_with_the_difference_named(
+    split, tmp_path, other, named
+):
     run(split, tmp_path / "run.ckpt")
     before = (tmp_path / "run.ckpt").read_bytes()
     with pytest.raises(CheckpointError, match=named):

@@ -13,12 +13,18 @@ from logs import log
 from minirec import Evaluation, compare, evaluate
 from minirec.models.baselines import Popularity
 
-GAINS = {"recall": lambda rank: 1.0, "mrr": lambda rank: 1 / rank, "ndcg": lambda rank: math.log(2) / math.log(rank + 1)}
+GAINS = {
+    "recall": lambda rank: 1.0,
+    "mrr": lambda rank: 1 / rank,
+    "ndcg": lambda rank: math.log(2) / math.log(rank + 1),
+}
 
 
 def evaluation(ranks, **changes):
     ranks = np.asarray(ranks)
-    return dataclasses.replace(Evaluation("some model", "test", "full", 10, np.arange(len(ranks)), ranks), **changes)
+    return dataclasses.replace(
+        Evaluation("some model", "test", "full", 10, np.arange(len(ranks)), ranks), **changes
+    )
 
 
 def random_pair(seed, n=80):
@@ -33,9 +39,14 @@ def gains(e, metric):
 @given(seed=integers(0, 10**6), metric=sampled_from(list(GAINS)), k=integers(2, 20))
 def test_the_t_test_is_scipys_paired_one(seed, metric, k):
     a, b = (dataclasses.replace(e, k=k) for e in random_pair(seed))
-    ours, theirs = compare(a, b, metric=metric, n_bootstrap=10), ttest_rel(gains(a, metric), gains(b, metric))
+    ours, theirs = (
+        compare(a, b, metric=metric, n_bootstrap=10),
+        ttest_rel(gains(a, metric), gains(b, metric)),
+    )
     assert (ours.t, ours.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-9)
-    assert ours.difference == pytest.approx(gains(a, metric).mean() - gains(b, metric).mean(), abs=1e-12)
+    assert ours.difference == pytest.approx(
+        gains(a, metric).mean() - gains(b, metric).mean(), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("metric", GAINS)
@@ -44,12 +55,16 @@ def test_the_interval_is_that_of_resampled_users(metric):
     difference, rng = gains(a, metric) - gains(b, metric), np.random.default_rng(1)
     means = [difference[rng.integers(0, 200, 200)].mean() for _ in range(20_000)]
     ours, one_step = compare(a, b, metric=metric, n_bootstrap=20_000), np.std(means)
-    assert (ours.low, ours.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.08 * one_step)
+    assert (ours.low, ours.high) == pytest.approx(
+        tuple(np.quantile(means, [0.025, 0.975])), abs=0.08 * one_step
+    )
 
 
 def test_the_interval_is_the_same_for_the_same_seed_only():
     a, b = random_pair(5)
-    intervals = [(c.low, c.high) for c in (compare(a, b, n_bootstrap=200, seed=seed) for seed in (0, 0, 1))]
+    intervals = [
+        (c.low, c.high) for c in (compare(a, b, n_bootstrap=200, seed=seed) for seed in (0, 0, 1))
+    ]
     assert intervals[0] == intervals[1] != intervals[2]
 
 
@@ -62,7 +77,11 @@ def test_exchanging_the_two_turns_the_sign():
 def test_nothing_is_tested_where_nothing_varies():
     a = evaluation([1, 3, 20])
     same, constant = compare(a, a), compare(evaluation([1, 1]), evaluation([3, 3]))
-    assert (same.difference, same.low, same.high) == (0, 0, 0) and math.isnan(same.p) and math.isnan(constant.p)
+    assert (
+        (same.difference, same.low, same.high) == (0, 0, 0)
+        and math.isnan(same.p)
+        and math.isnan(constant.p)
+    )
     assert constant.low == constant.high == constant.difference == pytest.approx(0.5)
 
 
@@ -72,8 +91,18 @@ def test_an_evaluation_against_itself_over_again_differs_by_nothing():
     assert compare(evaluate(model, split), evaluate(model, split)).difference == 0
 
 
-@pytest.mark.parametrize("change", [{"users": np.array([0, 1, 3])}, {"which": "valid"}, {"protocol": "uniform-100"}, {"k": 5}, {"exclude_seen": True}, {"seed": 1}],
-                         ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"users": np.array([0, 1, 3])},
+        {"which": "valid"},
+        {"protocol": "uniform-100"},
+        {"k": 5},
+        {"exclude_seen": True},
+        {"seed": 1},
+    ],
+    ids=lambda change: next(iter(change)),
+)
 def test_evaluations_that_are_no_pairs_are_refused(change):
     a = evaluation([1, 2, 3])
     with pytest.raises(ValueError, match="can be paired"):
@@ -85,7 +114,9 @@ def test_evaluations_of_different_numbers_of_users_are_refused():
         compare(evaluation([1, 2, 3]), evaluation([1, 2]))
 
 
-@pytest.mark.parametrize("options", [{"exclude_seen": True}, {"protocol": "uniform-100", "seed": 1}])
+@pytest.mark.parametrize(
+    "options", [{"exclude_seen": True}, {"protocol": "uniform-100", "seed": 1}]
+)
 def test_evaluate_notes_what_compare_needs_to_tell_settings_apart(options):
     split = log([[1, 2, 3, 1], [2, 2, 1]], 9).split()
     model = Popularity(9).count(split)

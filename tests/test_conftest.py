@@ -30,19 +30,37 @@ def test_grumble():
 def report(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("suite")
     gpu_cell = v4.new_code_cell("1 / 0", execution_count=2, metadata={"tags": ["gpu"]})
-    cells = [v4.new_code_cell(PRINTS_ENVIRONMENT, execution_count=1, outputs=[v4.new_output("stream", name="stdout", text="None True\n")]), gpu_cell,
-             v4.new_code_cell("1 / 0", execution_count=3)]
+    cells = [
+        v4.new_code_cell(
+            PRINTS_ENVIRONMENT,
+            execution_count=1,
+            outputs=[v4.new_output("stream", name="stdout", text="None True\n")],
+        ),
+        gpu_cell,
+        v4.new_code_cell("1 / 0", execution_count=3),
+    ]
     for room in ("notebooks/solutions", "tests", "minirec"):
         (folder / room).mkdir(parents=True)
-    notebook = v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    notebook = v4.new_notebook(
+        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
     nbformat.write(notebook, folder / "notebooks/solutions/small.ipynb")
-    (folder / "minirec/__init__.py").write_text("import warnings\n\ndef grumble():\n    warnings.warn('old')\n")
+    (folder / "minirec/__init__.py").write_text(
+        "import warnings\n\ndef grumble():\n    warnings.warn('old')\n"
+    )
     (folder / "tests/test_small.py").write_text(SMALL_TESTS)
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "MINIREC_FULL": "1", "MPLBACKEND": "Agg"}
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "MINIREC_FULL": "1",
+        "MPLBACKEND": "Agg",
+    }
     command = [sys.executable, "-m", "pytest", "--nbval", "-v", "-p", "no:cacheprovider"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).stdout
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True
+    ).stdout
 
 
 def test_a_cell_tagged_gpu_is_skipped(report):

@@ -9,9 +9,20 @@ import contract
 from minirec.models import MODELS
 from small_models import RunningMean
 
-MORE = {"gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],
-        "recblr": [{"n_layers": 1, "kernel_size": 1}, {"temporal_conv": False}, {"behaviour_gates": False}, {"feed_forward": False}],
-        "glint-ru": [{"form": "paper"}, {"kernel_size": 7, "n_heads": 2}, {"temporal_conv": False, "n_heads": 1}]}  # options worth a run of their own
+MORE = {
+    "gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],
+    "recblr": [
+        {"n_layers": 1, "kernel_size": 1},
+        {"temporal_conv": False},
+        {"behaviour_gates": False},
+        {"feed_forward": False},
+    ],
+    "glint-ru": [
+        {"form": "paper"},
+        {"kernel_size": 7, "n_heads": 2},
+        {"temporal_conv": False, "n_heads": 1},
+    ],
+}  # options worth a run of their own
 
 histories = {"seed": integers(0, 10**6), "lengths": lists(integers(1, 12), min_size=1, max_size=4)}
 
@@ -19,7 +30,10 @@ histories = {"seed": integers(0, 10**6), "lengths": lists(integers(1, 12), min_s
 def hold(models, promises):
     """Parameters: every promise for every (name, options)."""
     cases = [(name, options, promise) for name, options in models for promise in promises]
-    ids = [f"{name}{''.join(f'-{key}={value}' for key, value in options.items())}-{promise.__name__}" for name, options, promise in cases]
+    ids = [
+        f"{name}{''.join(f'-{key}={value}' for key, value in options.items())}-{promise.__name__}"
+        for name, options, promise in cases
+    ]
     return pytest.mark.parametrize(("name", "options", "promise"), cases, ids=ids)
 
 
@@ -37,17 +51,31 @@ def test_whatever_the_objective(name, options, promise, seed, lengths):
     promise(contract.random_model(name, options, seed), contract.random_items(seed, lengths))
 
 
-@hold([(name, options) for name, options in contract.variants(MORE, "next-item") if hasattr(MODELS[name], "step")], contract.STREAMING)
+@hold(
+    [
+        (name, options)
+        for name, options in contract.variants(MORE, "next-item")
+        if hasattr(MODELS[name], "step")
+    ],
+    contract.STREAMING,
+)
 @given(**histories)
 @settings(max_examples=15)
 def test_recurrent_models_stream(name, options, promise, seed, lengths):
     promise(contract.random_model(name, options, seed), contract.random_items(seed, lengths))
 
 
-@pytest.mark.parametrize("name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")])
+@pytest.mark.parametrize(
+    "name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")]
+)
 def test_dropout_acts_in_training_only(name):
-    model, items = contract.random_model(name, {"dropout": 0.5}, seed=0), contract.random_items(0, [6])
-    for represent in (model.last, model.encode) if model.objective == "next-item" else (model.last,):
+    model, items = (
+        contract.random_model(name, {"dropout": 0.5}, seed=0),
+        contract.random_items(0, [6]),
+    )
+    for represent in (
+        (model.last, model.encode) if model.objective == "next-item" else (model.last,)
+    ):
         assert torch.equal(represent(items), represent(items))
         model.train()
         assert not torch.equal(represent(items), represent(items))
@@ -112,25 +140,47 @@ def small(model):
     return model(contract.N_ITEMS).double().eval()
 
 
-@pytest.mark.parametrize(("model", "promise"), [
-    (LooksAhead, contract.position_t_is_the_prefix_up_to_t), (ReadsPadding, contract.padding_changes_nothing),
-    (ReadsOtherRows, contract.other_rows_change_nothing), (ScoresPadding, contract.scores_are_inner_products_without_padding),
-    (Averages, contract.stepping_equals_encoding), (Averages, contract.stepping_with_0_leaves_a_row_as_it_was),
-    (KeepsEverything, contract.the_state_does_not_grow)], ids=lambda value: value.__name__)
+@pytest.mark.parametrize(
+    ("model", "promise"),
+    [
+        (LooksAhead, contract.position_t_is_the_prefix_up_to_t),
+        (ReadsPadding, contract.padding_changes_nothing),
+        (ReadsOtherRows, contract.other_rows_change_nothing),
+        (ScoresPadding, contract.scores_are_inner_products_without_padding),
+        (Averages, contract.stepping_equals_encoding),
+        (Averages, contract.stepping_with_0_leaves_a_row_as_it_was),
+        (KeepsEverything, contract.the_state_does_not_grow),
+    ],
+    ids=lambda value: value.__name__,
+)
 def test_a_broken_promise_is_noticed(model, promise):
     items = contract.random_items(0, [6, 1, 4, 6])
     with pytest.raises(AssertionError):
         promise(small(model), items)
 
 
-@pytest.mark.parametrize("promise", contract.NEXT_ITEM + contract.ANY_OBJECTIVE + contract.STREAMING, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize(
+    "promise",
+    contract.NEXT_ITEM + contract.ANY_OBJECTIVE + contract.STREAMING,
+    ids=lambda promise: promise.__name__,
+)
 def test_a_model_that_keeps_its_promises_passes(promise):
     promise(small(Sums), contract.random_items(0, [6, 1, 4, 6]))
 
 
-@pytest.mark.parametrize("items, message", [([[31]], "1..30"), ([[-1]], "1..30"), ([[0, 3]], "row 0 starts with padding"), ([[3, 0, 3]], "0 inside"),
-                                            ([[]], "no items at all")])
-@pytest.mark.parametrize("name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")])
+@pytest.mark.parametrize(
+    "items, message",
+    [
+        ([[31]], "1..30"),
+        ([[-1]], "1..30"),
+        ([[0, 3]], "row 0 starts with padding"),
+        ([[3, 0, 3]], "0 inside"),
+        ([[]], "no items at all"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")]
+)
 def test_scores_refuse_items_that_cannot_be(name, items, message):
     with pytest.raises(ValueError, match=message):
         contract.random_model(name, {}, 0).scores(torch.tensor(items, dtype=torch.long))

@@ -23,7 +23,9 @@ from minirec import DataError, load_dataset
 from minirec.data import datasets
 from minirec.files import atomic_write
 
-LINES = "".join(f"{user}::{item}::5::{10**9 + user * item}\n" for user in range(1, 41) for item in range(1, 31))
+LINES = "".join(
+    f"{user}::{item}::5::{10**9 + user * item}\n" for user in range(1, 41) for item in range(1, 31)
+)
 COUNTS = (40, 30, 1_200)
 
 
@@ -36,7 +38,12 @@ def movielens_zip():
 
 def amazon_json():
     rows = (line.split("::") for line in LINES.split())
-    return gzip.compress("".join(json.dumps({"reviewerID": u, "asin": i, "unixReviewTime": int(t)}) + "\n" for u, i, _, t in rows).encode())
+    return gzip.compress(
+        "".join(
+            json.dumps({"reviewerID": u, "asin": i, "unixReviewTime": int(t)}) + "\n"
+            for u, i, _, t in rows
+        ).encode()
+    )
 
 
 class Server(ThreadingHTTPServer):
@@ -47,7 +54,13 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, content, name):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.conduct, self.requests, self.halfway, self.done = content, ["well"], 0, threading.Event(), threading.Event()
+        self.content, self.conduct, self.requests, self.halfway, self.done = (
+            content,
+            ["well"],
+            0,
+            threading.Event(),
+            threading.Event(),
+        )
         self.url = f"http://127.0.0.1:{self.server_address[1]}/{name}"
 
     def handle_error(self, request, client_address):
@@ -59,15 +72,24 @@ class Handler(BaseHTTPRequestHandler):
         server, content = self.server, self.server.content
         server.requests += 1
         conduct = server.conduct.pop(0) if len(server.conduct) > 1 else server.conduct[0]
-        half, middle = content[:len(content) // 2], len(content) // 2
+        half, middle = content[: len(content) // 2], len(content) // 2
         if conduct in ("404", "500"):
             return self.send_error(int(conduct))
         if conduct == "hangs up at once":
             return self.hang_up()
-        length = {"announces too much": len(content) + 1_000, "announces too little": len(half)}.get(conduct, len(content))
-        body = {"sends half": half, "hangs up halfway": half, "stalls": half, "half of unknown length": half, "sends nothing": b"",
-                "sends a web page": b"<html>Please log in</html>".ljust(len(content)),
-                "flips a byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]}.get(conduct, content)
+        length = {
+            "announces too much": len(content) + 1_000,
+            "announces too little": len(half),
+        }.get(conduct, len(content))
+        body = {
+            "sends half": half,
+            "hangs up halfway": half,
+            "stalls": half,
+            "half of unknown length": half,
+            "sends nothing": b"",
+            "sends a web page": b"<html>Please log in</html>".ljust(len(content)),
+            "flips a byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        }.get(conduct, content)
         self.send_response(200)
         if conduct not in ("half of unknown length", "well, of unknown length"):
             self.send_header("Content-Length", str(length))
@@ -99,7 +121,9 @@ def named(request, monkeypatch, tmp_path):
     content = movielens_zip() if name == "ml-1m" else amazon_json()
     with Server(content, Path(known.url).name) as server:
         md5 = hashlib.md5(content).hexdigest() if known.md5 else None
-        monkeypatch.setitem(datasets.NAMED_SETS, name, replace(known, url=server.url, md5=md5, counts=COUNTS))
+        monkeypatch.setitem(
+            datasets.NAMED_SETS, name, replace(known, url=server.url, md5=md5, counts=COUNTS)
+        )
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield name, tmp_path / "data" / Path(known.url).name, server
@@ -108,14 +132,26 @@ def named(request, monkeypatch, tmp_path):
         thread.join()
 
 
-FAILURES = {"404": "HTTP Error 404", "500": "HTTP Error 500", "hangs up at once": "", "hangs up halfway": "", "stalls": "timed out",
-            "sends half": "the connection ended after", "sends nothing": "the connection ended after 0 of",
-            "announces too much": "the connection ended after", "announces too little": "", "half of unknown length": "",
-            "flips a byte": "", "sends a web page": ""}
+FAILURES = {
+    "404": "HTTP Error 404",
+    "500": "HTTP Error 500",
+    "hangs up at once": "",
+    "hangs up halfway": "",
+    "stalls": "timed out",
+    "sends half": "the connection ended after",
+    "sends nothing": "the connection ended after 0 of",
+    "announces too much": "the connection ended after",
+    "announces too little": "",
+    "half of unknown length": "",
+    "flips a byte": "",
+    "sends a web page": "",
+}
 
 
 @pytest.mark.parametrize("conduct, reason", FAILURES.items(), ids=FAILURES.keys())
-def test_after_a_failed_download_nothing_is_left_and_the_next_attempt_succeeds(named, conduct, reason):
+def test_after_a_failed_download_nothing_is_left_and_the_next_attempt_succeeds(
+    named, conduct, reason
+):
     name, file, server = named
     server.conduct = [conduct, "well"]
     with pytest.raises(DataError) as caught:
@@ -209,7 +245,9 @@ def test_a_download_that_holds_other_data_than_announced_is_not_kept(named, monk
     known = datasets.NAMED_SETS[name]
     other = replace(known, md5=known.md5 and "0" * 32, counts=(1, 2, 3))
     monkeypatch.setitem(datasets.NAMED_SETS, name, other)
-    with pytest.raises(DataError, match="md5|it holds 40 users, 30 items and 1,200 interactions, not 1, 2 and 3"):
+    with pytest.raises(
+        DataError, match="md5|it holds 40 users, 30 items and 1,200 interactions, not 1, 2 and 3"
+    ):
         load_dataset(name)
     assert list(file.parent.iterdir()) == []
 
@@ -219,10 +257,15 @@ def test_a_download_that_holds_other_data_than_announced_is_not_kept(named, monk
 def test_a_process_killed_while_downloading_leaves_nothing_under_the_final_name(named):
     name, file, server = named
     server.conduct = ["stalls", "well"]
-    program = ("import sys; from dataclasses import replace; from minirec.data import datasets; name, url, home = sys.argv[1:]; "
-               "known = datasets.NAMED_SETS[name]; datasets.NAMED_SETS[name] = replace(known, url=url); "
-               "datasets.load_dataset(name, data_home=home)")
-    process = subprocess.Popen([sys.executable, "-c", program, name, server.url, str(file.parent)], stdout=subprocess.DEVNULL)
+    program = (
+        "import sys; from dataclasses import replace; from minirec.data import datasets; name, url, home = sys.argv[1:]; "
+        "known = datasets.NAMED_SETS[name]; datasets.NAMED_SETS[name] = replace(known, url=url); "
+        "datasets.load_dataset(name, data_home=home)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, name, server.url, str(file.parent)],
+        stdout=subprocess.DEVNULL,
+    )
     assert server.halfway.wait(30)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -239,4 +282,6 @@ def test_a_file_is_replaced_only_once_it_is_whole(tmp_path):
         file.flush()
         assert path.read_bytes() == b"first"
         raise KeyboardInterrupt
-    assert [(entry.name, entry.read_bytes()) for entry in path.parent.iterdir()] == [("model.pt", b"first")]
+    assert [(entry.name, entry.read_bytes()) for entry in path.parent.iterdir()] == [
+        ("model.pt", b"first")
+    ]

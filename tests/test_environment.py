@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]]]
-PINNED_LINES = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+PINNED_LINES = [
+    line
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
 PINS = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in PINNED_LINES}
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]
@@ -26,7 +30,11 @@ WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jo
 
 def makefile(*arguments: str) -> str:
     """The Makefile's lines that contain all of the arguments."""
-    return "\n".join(line for line in (ROOT / "Makefile").read_text().splitlines() if all(argument in line for argument in arguments))
+    return "\n".join(
+        line
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if all(argument in line for argument in arguments)
+    )
 
 
 def test_constraints_are_exact_public_versions_each_named_once():
@@ -41,21 +49,34 @@ def test_every_dependency_has_a_pin_within_its_range(requirement):
 
 @pytest.mark.parametrize("requirement", DIRECT, ids=lambda requirement: requirement.name)
 def test_the_installed_version_is_the_pinned_one(requirement):
-    assert Version(version(requirement.name)).public == PINS[canonicalize_name(requirement.name)]  # torch may be 2.x.y+cpu
+    assert (
+        Version(version(requirement.name)).public == PINS[canonicalize_name(requirement.name)]
+    )  # torch may be 2.x.y+cpu
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the pins were made on Linux; other systems need a few packages more")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="the pins were made on Linux; other systems need a few packages more",
+)
 def test_everything_the_install_brings_is_pinned():
     todo, seen = [(requirement, "") for requirement in DIRECT], set()
     while todo:
         requirement, asked_by = todo.pop()
         name = canonicalize_name(requirement.name)
-        applies = requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in [asked_by, ""])
+        applies = requirement.marker is None or any(
+            requirement.marker.evaluate({"extra": extra}) for extra in [asked_by, ""]
+        )
         if not applies or (name, *requirement.extras) in seen:
             continue
         seen.add((name, *requirement.extras))
-        todo += [(Requirement(line), extra) for line in requires_of(name) for extra in requirement.extras or [""]]
-    cuda = {name for name, *_ in seen if name.startswith(("nvidia-", "cuda-"))}  # the ordinary Linux torch pins these itself
+        todo += [
+            (Requirement(line), extra)
+            for line in requires_of(name)
+            for extra in requirement.extras or [""]
+        ]
+    cuda = {
+        name for name, *_ in seen if name.startswith(("nvidia-", "cuda-"))
+    }  # the ordinary Linux torch pins these itself
     assert {name for name, *_ in seen} - cuda - set(PINS) == set()
 
 
@@ -78,7 +99,9 @@ def test_the_package_imports_only_what_the_project_declares():
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             imported |= {name.split(".")[0] for name in names}
     declared = {Requirement(line).name for line in PROJECT["dependencies"]}
-    assert imported - set(sys.stdlib_module_names) - declared - {"minirec", "triton"} == set()  # triton, where there is one, comes with torch
+    assert (
+        imported - set(sys.stdlib_module_names) - declared - {"minirec", "triton"} == set()
+    )  # triton, where there is one, comes with torch
 
 
 def test_conda_installs_the_same_extras_with_the_same_constraints_as_make():
@@ -88,13 +111,18 @@ def test_conda_installs_the_same_extras_with_the_same_constraints_as_make():
 
 
 def test_conda_takes_everything_but_python_and_pip_from_pip():
-    assert sorted(re.split("[<>=]", entry)[0] for entry in CONDA if isinstance(entry, str)) == ["pip", "python"]
+    assert sorted(re.split("[<>=]", entry)[0] for entry in CONDA if isinstance(entry, str)) == [
+        "pip",
+        "python",
+    ]
 
 
 def test_conda_and_make_ask_for_the_python_of_pyproject():
     wanted = PROJECT["requires-python"]
     assert f"python{wanted}" in CONDA
-    assert f"version_info {wanted.replace('>=3.', '>= (3, ')})" in makefile("version_info", "sys.exit")
+    assert f"version_info {wanted.replace('>=3.', '>= (3, ')})" in makefile(
+        "version_info", "sys.exit"
+    )
 
 
 def test_the_workflow_tests_pythons_that_the_project_allows_the_oldest_among_them():

@@ -10,7 +10,9 @@ from minirec import exercises as course
 from minirec.exercises import Exercise, check, difference, exercises, judge
 
 EXERCISES = exercises()
-MISTAKES = [(number, i) for number, exercise in EXERCISES.items() for i in range(len(exercise.mistakes))]
+MISTAKES = [
+    (number, i) for number, exercise in EXERCISES.items() for i in range(len(exercise.mistakes))
+]
 
 
 @pytest.fixture(params=EXERCISES)
@@ -45,7 +47,9 @@ def test_an_answer_that_raises_is_told_so(exercise):
 
 
 def test_an_answer_of_no_known_kind_is_shown_what_it_should_give(exercise):
-    assert judge(exercise, lambda *arguments: "something else").startswith("not yet. For the input ")
+    assert judge(exercise, lambda *arguments: "something else").startswith(
+        "not yet. For the input "
+    )
 
 
 def test_a_solution_is_still_right_after_an_answer_that_spoils_its_inputs(exercise):
@@ -61,18 +65,38 @@ def test_a_solution_is_still_right_after_an_answer_that_spoils_its_inputs(exerci
     assert judge(exercise, exercise.solution) == "right!"
 
 
-DOUBLE = Exercise(lambda x: 2 * x, ((torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)),
-                  ((lambda x: x**2, "twice, not squared"), (lambda x: x, "it is the input")))
+DOUBLE = Exercise(
+    lambda x: 2 * x,
+    ((torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)),
+    ((lambda x: x**2, "twice, not squared"), (lambda x: x, "it is the input")),
+)
 
 
-@pytest.mark.parametrize("answer, verdict", [
-    (lambda x: ..., "not attempted. Replace the ... and run the cell again."), (lambda x: x + x, "right!"),
-    (lambda x: x * x, "not yet. Hint: twice, not squared"),
-    (lambda x: x.clone(), "not yet. Hint: it is the input"), (lambda x: 2 * x + (len(x) == 1), "not yet. For the input [3.0] it should give [6.0]; yours gives [7.0]"),
-    (lambda x: x / "2", "not yet. It raises TypeError"), (lambda: 1, "not yet. It raises TypeError"), (..., "not yet. It raises TypeError"),
-    (lambda x: None, "not yet. For the input [1.0, 2.0] it should give [2.0, 4.0]; yours gives None"),
-    (lambda x: torch.full_like(x, math.nan), "not yet. For the input [1.0, 2.0]"), (lambda x: (2 * x).tolist(), "right!"), (lambda x: 2 * x.numpy(), "right!"),
-    (lambda x: (2 * x).mul_(1).requires_grad_(), "right!"), (lambda x: 2 * x[None], "not yet. For the input")])
+@pytest.mark.parametrize(
+    "answer, verdict",
+    [
+        (lambda x: ..., "not attempted. Replace the ... and run the cell again."),
+        (lambda x: x + x, "right!"),
+        (lambda x: x * x, "not yet. Hint: twice, not squared"),
+        (lambda x: x.clone(), "not yet. Hint: it is the input"),
+        (
+            lambda x: 2 * x + (len(x) == 1),
+            "not yet. For the input [3.0] it should give [6.0]; yours gives [7.0]",
+        ),
+        (lambda x: x / "2", "not yet. It raises TypeError"),
+        (lambda: 1, "not yet. It raises TypeError"),
+        (..., "not yet. It raises TypeError"),
+        (
+            lambda x: None,
+            "not yet. For the input [1.0, 2.0] it should give [2.0, 4.0]; yours gives None",
+        ),
+        (lambda x: torch.full_like(x, math.nan), "not yet. For the input [1.0, 2.0]"),
+        (lambda x: (2 * x).tolist(), "right!"),
+        (lambda x: 2 * x.numpy(), "right!"),
+        (lambda x: (2 * x).mul_(1).requires_grad_(), "right!"),
+        (lambda x: 2 * x[None], "not yet. For the input"),
+    ],
+)
 def test_the_verdict_fits_the_answer(answer, verdict):
     assert judge(DOUBLE, answer).startswith(verdict)
 
@@ -94,19 +118,39 @@ def test_an_exercise_that_does_not_exist_is_an_error_not_a_verdict(one_exercise,
     assert capsys.readouterr().out == ""
 
 
-AGREE = {"tensors": (torch.ones(3), torch.ones(3)), "nested lists": ([[1, 2], [3, 4]], torch.tensor([[1, 2], [3, 4]])), "rounding": (1.0, 1.0 + 1e-12),
-         "float32 rounding": (torch.tensor([1e3, 1.0]), torch.tensor([1e3, 1.0 + 5e-3])), "infinities": ([-math.inf, 1.0], np.array([-math.inf, 1.0])),
-         "truth": (True, np.True_), "names": (["a", "b"], np.array(["a", "b"], dtype=object)), "a name": ("a", np.str_("a")), "nothing": (None, None),
-         "unequal rows": ([[1], [2, 3]], [[1], [2, 3]]), "tuples": ((1, [2.0]), (1, torch.tensor([2.0]))), "dicts": ({"a": 1.0}, {"a": torch.tensor(1.0)}),
-         "sets": ({1, 2}, {2, 1}), "a list of tensors": ([torch.ones(2), torch.ones(2)], torch.ones(2, 2))}
-DIFFER = {"values": ([1.0, 2.0], [1.0, 2.1], "largest difference 0.1"), "float64 beyond rounding": (1.0, 1.0 + 1e-7, "largest difference 1e-07"),
-          "integers": ([10**6], [10**6 + 1], "largest difference 1"), "shapes": (torch.ones(2, 1), torch.ones(2), r"shapes \[2, 1\] and \[2\]"),
-          "opposite infinities": ([math.inf], [-math.inf], "largest difference"), "a nan": ([1.0], [math.nan], "largest difference inf"),
-          "truth": (True, False, "largest difference 1"), "names": (["a", "b"], ["a", "c"], "'b' and 'c'"), "nothing and zero": (None, 0, "None and 0"),
-          "unequal rows": ([[1], [2, 3]], [[1, 2], [3]], "1 and 2 values|shapes"), "tuples of other lengths": ((1, 2), (1, 2, 3), "2 and 3 values"),
-          "keys": ({"a": 1}, {"b": 1}, r"keys \['a'\] and \['b'\]"),
-          "a number and a name": (1, "1", "1 and '1'"), "one and true": (1, True, "a bool where int was expected"),
-          "an object": (1, object(), "object where int was expected")}
+AGREE = {
+    "tensors": (torch.ones(3), torch.ones(3)),
+    "nested lists": ([[1, 2], [3, 4]], torch.tensor([[1, 2], [3, 4]])),
+    "rounding": (1.0, 1.0 + 1e-12),
+    "float32 rounding": (torch.tensor([1e3, 1.0]), torch.tensor([1e3, 1.0 + 5e-3])),
+    "infinities": ([-math.inf, 1.0], np.array([-math.inf, 1.0])),
+    "truth": (True, np.True_),
+    "names": (["a", "b"], np.array(["a", "b"], dtype=object)),
+    "a name": ("a", np.str_("a")),
+    "nothing": (None, None),
+    "unequal rows": ([[1], [2, 3]], [[1], [2, 3]]),
+    "tuples": ((1, [2.0]), (1, torch.tensor([2.0]))),
+    "dicts": ({"a": 1.0}, {"a": torch.tensor(1.0)}),
+    "sets": ({1, 2}, {2, 1}),
+    "a list of tensors": ([torch.ones(2), torch.ones(2)], torch.ones(2, 2)),
+}
+DIFFER = {
+    "values": ([1.0, 2.0], [1.0, 2.1], "largest difference 0.1"),
+    "float64 beyond rounding": (1.0, 1.0 + 1e-7, "largest difference 1e-07"),
+    "integers": ([10**6], [10**6 + 1], "largest difference 1"),
+    "shapes": (torch.ones(2, 1), torch.ones(2), r"shapes \[2, 1\] and \[2\]"),
+    "opposite infinities": ([math.inf], [-math.inf], "largest difference"),
+    "a nan": ([1.0], [math.nan], "largest difference inf"),
+    "truth": (True, False, "largest difference 1"),
+    "names": (["a", "b"], ["a", "c"], "'b' and 'c'"),
+    "nothing and zero": (None, 0, "None and 0"),
+    "unequal rows": ([[1], [2, 3]], [[1, 2], [3]], "1 and 2 values|shapes"),
+    "tuples of other lengths": ((1, 2), (1, 2, 3), "2 and 3 values"),
+    "keys": ({"a": 1}, {"b": 1}, r"keys \['a'\] and \['b'\]"),
+    "a number and a name": (1, "1", "1 and '1'"),
+    "one and true": (1, True, "a bool where int was expected"),
+    "an object": (1, object(), "object where int was expected"),
+}
 
 
 @pytest.mark.parametrize("a, b", AGREE.values(), ids=AGREE)
@@ -122,9 +166,15 @@ def test_check_raises_and_says_what_differs(a, b, problem, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("make", [float, lambda x: (x, x), lambda x: {"a": x}, lambda x: [[x], [x, x]]], ids=["number", "tuple", "dict", "unequal rows"])
+@pytest.mark.parametrize(
+    "make",
+    [float, lambda x: (x, x), lambda x: {"a": x}, lambda x: [[x], [x, x]]],
+    ids=["number", "tuple", "dict", "unequal rows"],
+)
 def test_a_tolerance_reaches_every_entry(make):
-    assert not difference(make(1.0), make(1.05), tolerance=0.1) and difference(make(1.0), make(1.2), tolerance=0.1)
+    assert not difference(make(1.0), make(1.05), tolerance=0.1) and difference(
+        make(1.0), make(1.2), tolerance=0.1
+    )
 
 
 def test_check_of_one_value_wants_it_true(capsys):

@@ -30,13 +30,20 @@ def printed_mlp(mlp: GatedMLP, form: str, z: list[float]) -> list[float]:
     return affine(mlp.output, [g * v for g, v in zip(gate, value, strict=True)])
 
 
-@given(shape=lists(integers(1, 3), max_size=3), d_model=integers(1, 6), form=sampled_from(FORMS), seed=integers(0, 10**6))
+@given(
+    shape=lists(integers(1, 3), max_size=3),
+    d_model=integers(1, 6),
+    form=sampled_from(FORMS),
+    seed=integers(0, 10**6),
+)
 def test_it_is_equation_12(shape, d_model, form, seed):
     mlp = random_mlp(d_model, form, seed)
     z = torch.randn(*shape, d_model).double()
     out = mlp(z)
     assert out.shape == z.shape
-    for z_n, out_n in zip(z.reshape(-1, d_model).tolist(), out.reshape(-1, d_model).tolist(), strict=True):
+    for z_n, out_n in zip(
+        z.reshape(-1, d_model).tolist(), out.reshape(-1, d_model).tolist(), strict=True
+    ):
         torch.testing.assert_close(out_n, printed_mlp(mlp, form, z_n), **CLOSE)
 
 
@@ -56,14 +63,19 @@ class Composed(nn.Module):
 @given(d_model=integers(1, 8), form=sampled_from(FORMS), seed=integers(0, 10**6))
 def test_it_is_what_torch_nn_composes(d_model, form, seed):
     mlp, theirs = random_mlp(d_model, form, seed), Composed(d_model, form == "released").double()
-    theirs.load_state_dict({name.replace("gate.", "gated.0."): value for name, value in mlp.state_dict().items()})
+    theirs.load_state_dict(
+        {name.replace("gate.", "gated.0."): value for name, value in mlp.state_dict().items()}
+    )
     z = torch.randn(3, 5, d_model).double()
     torch.testing.assert_close(mlp(z), theirs(z), **CLOSE)
 
 
 def test_the_two_forms_agree_where_the_second_map_is_the_identity_and_differ_elsewhere():
     paper, released = random_mlp(4, "paper"), random_mlp(4, "released", seed=1)
-    released.load_state_dict(paper.state_dict() | {"value.weight": torch.eye(4).double(), "value.bias": torch.zeros(4).double()})
+    released.load_state_dict(
+        paper.state_dict()
+        | {"value.weight": torch.eye(4).double(), "value.bias": torch.zeros(4).double()}
+    )
     z = torch.randn(6, 4).double()
     torch.testing.assert_close(paper(z), released(z), **CLOSE)
     nn.init.normal_(released.value.weight)
@@ -95,7 +107,9 @@ def test_gradients_are_those_of_the_function(form):
     mlp, z = random_mlp(3, form), torch.randn(4, 3).double()
     names, weights = zip(*mlp.named_parameters())
     values = lambda z, *weights: torch.func.functional_call(mlp, dict(zip(names, weights)), (z,))  # noqa: E731
-    assert torch.autograd.gradcheck(values, [value.detach().requires_grad_() for value in (z, *weights)])
+    assert torch.autograd.gradcheck(
+        values, [value.detach().requires_grad_() for value in (z, *weights)]
+    )
 
 
 @pytest.mark.parametrize("form", ["keras", "", None])

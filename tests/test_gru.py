@@ -11,7 +11,13 @@ from torch import nn
 from minirec.layers.gru import GRU, GRUCell
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
-shapes = {"batch": integers(1, 4), "length": integers(1, 9), "d_input": integers(1, 5), "d_state": integers(1, 6), "seed": integers(0, 10**6)}
+shapes = {
+    "batch": integers(1, 4),
+    "length": integers(1, 9),
+    "d_input": integers(1, 5),
+    "d_state": integers(1, 6),
+    "seed": integers(0, 10**6),
+}
 
 
 def random_gru(d_input, d_state, bias, form, seed) -> GRU:
@@ -26,7 +32,9 @@ def pytorch_gru(gru: GRU, d_input, d_state, bias) -> nn.GRU:
     """PyTorch's GRU with the weights of ours."""
     theirs, cell = nn.GRU(d_input, d_state, bias=bias, batch_first=True).double(), gru.cell
     weights = {"weight_ih_l0": cell.weight_x, "weight_hh_l0": cell.weight_h}
-    theirs.load_state_dict(weights | ({"bias_ih_l0": cell.bias_x, "bias_hh_l0": cell.bias_h} if bias else {}))
+    theirs.load_state_dict(
+        weights | ({"bias_ih_l0": cell.bias_x, "bias_hh_l0": cell.bias_h} if bias else {})
+    )
     return theirs
 
 
@@ -34,7 +42,9 @@ def printed_step(x: list[float], h: list[float], cell: GRUCell) -> list[float]:
     """Eq. 1 letter by letter, in Python floats: each matrix meets the concatenation [h, x]."""
     n = len(h)
     biases = cell.bias_x.tolist() if cell.bias_x is not None else [0.0] * 3 * n
-    rows = [u + w + [b] for u, w, b in zip(cell.weight_h.tolist(), cell.weight_x.tolist(), biases)]  # meets [h, x, 1]
+    rows = [
+        u + w + [b] for u, w, b in zip(cell.weight_h.tolist(), cell.weight_x.tolist(), biases)
+    ]  # meets [h, x, 1]
     meet = lambda row, vector: math.fsum(a * b for a, b in zip(row, vector, strict=True))  # noqa: E731
     sigmoid = lambda a: 1 / (1 + math.exp(-a))  # noqa: E731
     r = [sigmoid(meet(rows[i], h + x + [1.0])) for i in range(n)]
@@ -48,17 +58,25 @@ def printed_step(x: list[float], h: list[float], cell: GRUCell) -> list[float]:
 def test_torch_form_is_pytorchs_gru(batch, length, d_input, d_state, seed, bias):
     gru = random_gru(d_input, d_state, bias, "torch", seed)
     x, h = torch.randn(batch, length, d_input).double(), torch.randn(batch, d_state).double()
-    torch.testing.assert_close(gru(x, h), pytorch_gru(gru, d_input, d_state, bias)(x, h[None])[0], **CLOSE)
+    torch.testing.assert_close(
+        gru(x, h), pytorch_gru(gru, d_input, d_state, bias)(x, h[None])[0], **CLOSE
+    )
 
 
 @given(bias=booleans(), **shapes)
 def test_torch_form_cell_by_cell_is_pytorchs_gru(batch, length, d_input, d_state, seed, bias):
     gru = random_gru(d_input, d_state, bias, "torch", seed)
-    x, h, states = torch.randn(batch, length, d_input).double(), torch.zeros(batch, d_state).double(), []
+    x, h, states = (
+        torch.randn(batch, length, d_input).double(),
+        torch.zeros(batch, d_state).double(),
+        [],
+    )
     for t in range(length):
         h = gru.cell(x[:, t], h)
         states.append(h)
-    torch.testing.assert_close(torch.stack(states, 1), pytorch_gru(gru, d_input, d_state, bias)(x)[0], **CLOSE)
+    torch.testing.assert_close(
+        torch.stack(states, 1), pytorch_gru(gru, d_input, d_state, bias)(x)[0], **CLOSE
+    )
 
 
 @given(bias=booleans(), **shapes)
@@ -70,7 +88,9 @@ def test_paper_form_is_equation_1_as_printed(batch, length, d_input, d_state, se
         state = h[row].tolist()
         for t in range(length):
             state = printed_step(x[row, t].tolist(), state, gru.cell)
-            torch.testing.assert_close(states[row, t], torch.tensor(state, dtype=torch.float64), **CLOSE)
+            torch.testing.assert_close(
+                states[row, t], torch.tensor(state, dtype=torch.float64), **CLOSE
+            )
 
 
 @pytest.mark.parametrize("form", ["paper", "torch"])
@@ -82,10 +102,18 @@ def test_without_a_state_it_starts_from_zero(form):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("form", ["paper", "torch"])
 def test_gradients_are_those_of_the_function(form, bias):
-    gru, x, h = random_gru(2, 3, bias, form, seed=0), torch.randn(2, 3, 2).double(), torch.randn(2, 3).double()
+    gru, x, h = (
+        random_gru(2, 3, bias, form, seed=0),
+        torch.randn(2, 3, 2).double(),
+        torch.randn(2, 3).double(),
+    )
     names, weights = zip(*gru.named_parameters())
-    states = lambda x, h, *weights: torch.func.functional_call(gru, dict(zip(names, weights)), (x, h))  # noqa: E731
-    assert torch.autograd.gradcheck(states, [value.detach().requires_grad_() for value in (x, h, *weights)])
+    states = lambda x, h, *weights: torch.func.functional_call(
+        gru, dict(zip(names, weights)), (x, h)
+    )  # noqa: E731
+    assert torch.autograd.gradcheck(
+        states, [value.detach().requires_grad_() for value in (x, h, *weights)]
+    )
 
 
 def both_forms(seed) -> tuple[GRU, GRU]:
@@ -126,9 +154,14 @@ def test_the_two_forms_agree_where_all_units_share_one_reset_gate(seed):
     torch.testing.assert_close(paper(x), torchs(x), **CLOSE)
 
 
-@pytest.mark.parametrize(("form", "bias", "n_biases"), [("paper", True, 3), ("torch", True, 6), ("paper", False, 0), ("torch", False, 0)])
+@pytest.mark.parametrize(
+    ("form", "bias", "n_biases"),
+    [("paper", True, 3), ("torch", True, 6), ("paper", False, 0), ("torch", False, 0)],
+)
 def test_the_paper_has_one_bias_where_pytorch_has_two(form, bias, n_biases):
-    assert sum(p.numel() for p in GRU(2, 5, bias, form).parameters()) == 3 * 5 * (2 + 5) + n_biases * 5
+    assert (
+        sum(p.numel() for p in GRU(2, 5, bias, form).parameters()) == 3 * 5 * (2 + 5) + n_biases * 5
+    )
 
 
 def test_an_unknown_form_is_refused_by_name():

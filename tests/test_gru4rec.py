@@ -13,25 +13,43 @@ from minirec.models.gru4rec import GRU4Rec
 CLOSE = {"rtol": 0, "atol": 1e-10}
 
 
-@given(n_layers=integers(1, 3), d_state=sampled_from([None, 3, 8]), length=integers(1, 9), seed=integers(0, 10**6))
+@given(
+    n_layers=integers(1, 3),
+    d_state=sampled_from([None, 3, 8]),
+    length=integers(1, 9),
+    seed=integers(0, 10**6),
+)
 def test_it_embeds_runs_pytorchs_gru_and_maps_back(n_layers, d_state, length, seed):
     model = contract.random_model("gru4rec", {"n_layers": n_layers, "d_state": d_state}, seed)
     items = contract.random_items(seed, [length, length])
     theirs = nn.GRU(8, d_state or 16, n_layers, bias=False, batch_first=True).double()
     names = {"weight_ih": "weight_x", "weight_hh": "weight_h"}
-    theirs.load_state_dict({f"{their}_l{i}": getattr(layer.cell, our) for i, layer in enumerate(model.layers) for their, our in names.items()})
+    theirs.load_state_dict(
+        {
+            f"{their}_l{i}": getattr(layer.cell, our)
+            for i, layer in enumerate(model.layers)
+            for their, our in names.items()
+        }
+    )
     states, _ = theirs(model.item_embedding.weight[items])
-    torch.testing.assert_close(model.encode(items), states @ model.output.weight.T + model.output.bias, **CLOSE)
+    torch.testing.assert_close(
+        model.encode(items), states @ model.output.weight.T + model.output.bias, **CLOSE
+    )
 
 
 @pytest.mark.parametrize("form", ["paper", "torch"])
 def test_the_form_reaches_every_layer(form):
-    assert [layer.cell.form for layer in GRU4Rec(5, d_model=2, n_layers=2, form=form).layers] == [form, form]
+    assert [layer.cell.form for layer in GRU4Rec(5, d_model=2, n_layers=2, form=form).layers] == [
+        form,
+        form,
+    ]
 
 
 def test_the_forms_score_differently():
     items = contract.random_items(0, [6, 6])
-    torchs, paper = (contract.random_model("gru4rec", {"form": form}, seed=0) for form in ("torch", "paper"))
+    torchs, paper = (
+        contract.random_model("gru4rec", {"form": form}, seed=0) for form in ("torch", "paper")
+    )
     paper.load_state_dict(torchs.state_dict())
     assert (torchs.encode(items) - paper.encode(items)).abs().max() > 1e-3
 
@@ -44,21 +62,30 @@ def test_the_state_is_twice_as_wide_as_the_embeddings_unless_given():
 def test_padding_has_no_embedding_to_learn():
     model, items = contract.random_model("gru4rec", {}, seed=0), contract.random_items(0, [6, 2])
     model.encode(items).sum().backward()
-    assert (model.item_embedding.weight.grad[0] == 0).all() and (model.item_embedding.weight.grad[items[0]] != 0).any()
+    assert (model.item_embedding.weight.grad[0] == 0).all() and (
+        model.item_embedding.weight.grad[items[0]] != 0
+    ).any()
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"n_layers": 0}, "n_layers and d_state must be at least 1; got 0"), ({"d_state": 0}, "d_state must be at least 1; got 1 and 0"),
-    ({"d_model": 0}, "d_model and max_len must be at least 1; got 0 and 200"),
-    ({"max_len": -1}, "d_model and max_len must be at least 1; got 64 and -1"),
-    ({"form": "minimal"}, "form must be 'paper' or 'torch'; got 'minimal'")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_layers": 0}, "n_layers and d_state must be at least 1; got 0"),
+        ({"d_state": 0}, "d_state must be at least 1; got 1 and 0"),
+        ({"d_model": 0}, "d_model and max_len must be at least 1; got 0 and 200"),
+        ({"max_len": -1}, "d_model and max_len must be at least 1; got 64 and -1"),
+        ({"form": "minimal"}, "form must be 'paper' or 'torch'; got 'minimal'"),
+    ],
+)
 def test_a_wrong_option_is_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
         build_model("gru4rec", 10, **options)
 
 
 def test_a_misspelt_option_is_refused_with_the_nearest_one():
-    with pytest.raises(TypeError, match="gru4rec has no option 'd_models'; did you mean 'd_model'?"):
+    with pytest.raises(
+        TypeError, match="gru4rec has no option 'd_models'; did you mean 'd_model'?"
+    ):
         build_model("gru4rec", 10, d_models=8)
 
 

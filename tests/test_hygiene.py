@@ -9,7 +9,9 @@ import notebook_rules
 import source_rules
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+NOTEBOOKS = sorted(
+    path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+)
 LESSONS = [path for path in NOTEBOOKS if path.parent == ROOT / "notebooks"]
 PAGES = sorted(ROOT.glob("*.md")) + NOTEBOOKS
 
@@ -48,13 +50,21 @@ def test_lesson(path, rule):
 
 @pytest.mark.parametrize("path", PAGES, ids=short)
 def test_links_lead_to_files(path):
-    text = notebook_rules.markdown(notebook_rules.read(path)) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    text = (
+        notebook_rules.markdown(notebook_rules.read(path))
+        if path.suffix == ".ipynb"
+        else path.read_text(encoding="utf-8")
+    )
     expect_none(notebook_rules.dead_links(text, path.parent))
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_equations_and_lessons_named_in_the_source_exist(name):
-    lessons = {path.name[:2]: source_rules.sections(notebook_rules.read(path)) for path in LESSONS if re.match(r"\d\d_", path.name)}
+    lessons = {
+        path.name[:2]: source_rules.sections(notebook_rules.read(path))
+        for path in LESSONS
+        if re.match(r"\d\d_", path.name)
+    }
     expect_none(source_rules.dangling_references(name, TEXTS[name], lessons))
 
 
@@ -64,5 +74,8 @@ def test_public_names_have_docstrings(name):
 
 
 def test_imports_run_downward_only():
-    imported = {name: source_rules.imports(name, text, set(SOURCES), SOURCES[name].name == "__init__.py") for name, text in TEXTS.items()}
+    imported = {
+        name: source_rules.imports(name, text, set(SOURCES), SOURCES[name].name == "__init__.py")
+        for name, text in TEXTS.items()
+    }
     expect_none(source_rules.upward_imports(imported))

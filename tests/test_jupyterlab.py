@@ -28,7 +28,9 @@ class Lab:
 
     def ask(self, method: str, path: str, **options) -> requests.Response:
         reply = self.session.request(method, self.address + path, timeout=PATIENCE, **options)
-        assert reply.ok, f"{method} {path} gave {reply.status_code}: {reply.text[:500]}\n{self.said()}"
+        assert reply.ok, (
+            f"{method} {path} gave {reply.status_code}: {reply.text[:500]}\n{self.said()}"
+        )
         return reply
 
     def said(self) -> str:
@@ -38,18 +40,38 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
-    own = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("RUNTIME", "CONFIG", "DATA")}
+    own = {
+        f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("RUNTIME", "CONFIG", "DATA")
+    }
     token, log = secrets.token_hex(16), folder / "log.txt"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0",
-               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={ROOT}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        "--port=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={ROOT}",
+    ]
     environment = {**os.environ, **own, "IPYTHONDIR": str(folder / "ipython")}
     with open(log, "w") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
     try:
         server = Lab(process, log, address(process, folder / "runtime", log), token)
         yield server
         server.ask("POST", "api/shutdown")
-        assert process.wait(PATIENCE) == 0, f"the server did not shut down cleanly.\n{server.said()}"
+        assert process.wait(PATIENCE) == 0, (
+            f"the server did not shut down cleanly.\n{server.said()}"
+        )
     finally:
         process.kill()
         process.wait()
@@ -65,17 +87,45 @@ def address(process: subprocess.Popen, runtime: Path, log: Path) -> str:
             except json.JSONDecodeError:  # half written; look again
                 pass
         time.sleep(0.1)
-    pytest.fail(f"JupyterLab did not start (exit status {process.poll()}).\nIts log:\n{log.read_text()}")
+    pytest.fail(
+        f"JupyterLab did not start (exit status {process.poll()}).\nIts log:\n{log.read_text()}"
+    )
 
 
 def run_cell(lab: Lab, kernel: str, source: str) -> str:
     """What the cell prints. Fails on an error in the cell."""
     url = f"{lab.address.replace('http', 'ws', 1)}api/kernels/{kernel}/channels?token={lab.token}"
-    channel = websocket.create_connection(url, timeout=PATIENCE, http_no_proxy=["127.0.0.1", "localhost"])
+    channel = websocket.create_connection(
+        url, timeout=PATIENCE, http_no_proxy=["127.0.0.1", "localhost"]
+    )
     try:
-        header = {"msg_id": uuid.uuid4().hex, "session": uuid.uuid4().hex, "username": "", "msg_type": "execute_request", "version": "5.3"}
-        content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True}
-        channel.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}))
+        header = {
+            "msg_id": uuid.uuid4().hex,
+            "session": uuid.uuid4().hex,
+            "username": "",
+            "msg_type": "execute_request",
+            "version": "5.3",
+        }
+        content = {
+            "code": source,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        channel.send(
+            json.dumps(
+                {
+                    "header": header,
+                    "parent_header": {},
+                    "metadata": {},
+                    "content": content,
+                    "channel": "shell",
+                    "buffers": [],
+                }
+            )
+        )
         printed = []
         while True:
             message = json.loads(channel.recv())
@@ -98,11 +148,15 @@ def test_it_serves_its_page_for_the_first_lesson(lab):
 
 def test_it_lists_the_first_lesson(lab):
     listed = lab.ask("GET", "api/contents/notebooks").json()["content"]
-    assert "notebooks/00_start_here.ipynb" in [entry["path"] for entry in listed if entry["type"] == "notebook"]
+    assert "notebooks/00_start_here.ipynb" in [
+        entry["path"] for entry in listed if entry["type"] == "notebook"
+    ]
 
 
 def test_a_cell_imports_minirec(lab):
-    kernel = lab.ask("POST", "api/kernels", json={"name": "python3", "path": "notebooks/00_start_here.ipynb"}).json()["id"]
+    kernel = lab.ask(
+        "POST", "api/kernels", json={"name": "python3", "path": "notebooks/00_start_here.ipynb"}
+    ).json()["id"]
     try:
         assert run_cell(lab, kernel, "import minirec; print(minirec.__name__)") == "minirec\n"
     finally:

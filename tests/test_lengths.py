@@ -8,7 +8,11 @@ import pytest
 
 import minirec
 
-RECORD = json.loads((Path(__file__).resolve().parent.parent / "data" / "results" / "lengths" / "histograms.json").read_text(encoding="utf-8"))
+RECORD = json.loads(
+    (
+        Path(__file__).resolve().parent.parent / "data" / "results" / "lengths" / "histograms.json"
+    ).read_text(encoding="utf-8")
+)
 
 
 @pytest.mark.parametrize("name", ["ml-1m", "beauty", "video-games"])
@@ -24,4 +28,7 @@ def test_nothing_is_stored_but_counts():
     assert set(RECORD["data"]) == {"ml-1m", "beauty", "video-games"}
     for stored in RECORD["data"].values():
         assert set(stored) == {"fingerprint", "users_by_length"}
-        assert all(length.isdecimal() and type(users) is int and users > 0 for length, users in stored["users_by_length"].items())
+        assert all(
+            length.isdecimal() and type(users) is int and users > 0
+            for length, users in stored["users_by_length"].items()
+        )

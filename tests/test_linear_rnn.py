@@ -13,7 +13,13 @@ from minirec.layers.gru import GRUCell
 from minirec.layers.linear_rnn import LRU, MinGRU
 
 CLOSE = {"rtol": 0, "atol": 1e-11}
-shapes = {"batch": integers(1, 4), "length": integers(1, 9), "d_input": integers(1, 5), "d_state": integers(1, 6), "seed": integers(0, 10**6)}
+shapes = {
+    "batch": integers(1, 4),
+    "length": integers(1, 9),
+    "d_input": integers(1, 5),
+    "d_state": integers(1, 6),
+    "seed": integers(0, 10**6),
+}
 
 
 def random_layer(kind, d_input, d_state, seed):
@@ -43,27 +49,44 @@ def min_gru_by_definition(layer: MinGRU, x: list[list[float]]) -> list[list[floa
 
 def lru_by_definition(layer: LRU, x: list[list[float]]) -> list[list[float]]:
     """One row, in Python's complex numbers."""
-    eigenvalues = [cmath.exp(complex(-math.exp(nu), math.exp(theta))) for nu, theta in zip(layer.nu.tolist(), layer.theta.tolist())]
+    eigenvalues = [
+        cmath.exp(complex(-math.exp(nu), math.exp(theta)))
+        for nu, theta in zip(layer.nu.tolist(), layer.theta.tolist())
+    ]
     B, C, D = torch.complex(*layer.B).tolist(), torch.complex(*layer.C).tolist(), layer.D.tolist()
     h, outputs = [0j] * len(eigenvalues), []
     for x_t in x:
-        h = [lam * h_c + math.sqrt(1 - abs(lam) ** 2) * sum(b * v for b, v in zip(row, x_t)) for lam, h_c, row in zip(eigenvalues, h, B)]
-        outputs.append([sum(c * h_c for c, h_c in zip(row, h)).real + d * v for row, d, v in zip(C, D, x_t)])
+        h = [
+            lam * h_c + math.sqrt(1 - abs(lam) ** 2) * sum(b * v for b, v in zip(row, x_t))
+            for lam, h_c, row in zip(eigenvalues, h, B)
+        ]
+        outputs.append(
+            [sum(c * h_c for c, h_c in zip(row, h)).real + d * v for row, d, v in zip(C, D, x_t)]
+        )
     return outputs
 
 
-@pytest.mark.parametrize("kind, by_definition", [(MinGRU, min_gru_by_definition), (LRU, lru_by_definition)])
+@pytest.mark.parametrize(
+    "kind, by_definition", [(MinGRU, min_gru_by_definition), (LRU, lru_by_definition)]
+)
 @given(**shapes)
 def test_it_is_its_definition(kind, by_definition, batch, length, d_input, d_state, seed):
     layer = random_layer(kind, d_input, d_state, seed)
     x = torch.randn(batch, length, d_input).double()
-    torch.testing.assert_close(layer(x), torch.tensor([by_definition(layer, row) for row in x.tolist()], dtype=torch.float64), **CLOSE)
+    torch.testing.assert_close(
+        layer(x),
+        torch.tensor([by_definition(layer, row) for row in x.tolist()], dtype=torch.float64),
+        **CLOSE,
+    )
 
 
 @given(**shapes)
 def test_steps_of_the_lru_give_what_forward_gives(batch, length, d_input, d_state, seed):
     layer = random_layer(LRU, d_input, d_state, seed)
-    x, h = torch.randn(batch, length, d_input).double(), torch.zeros(batch, d_state, dtype=torch.complex128)
+    x, h = (
+        torch.randn(batch, length, d_input).double(),
+        torch.zeros(batch, d_state, dtype=torch.complex128),
+    )
     for t in range(length):
         y, h = layer.step(h, x[:, t])
         torch.testing.assert_close(y, layer(x)[:, t], **CLOSE)
@@ -73,7 +96,10 @@ def test_steps_of_the_lru_give_what_forward_gives(batch, length, d_input, d_stat
 def test_gradients_of_every_parameter_and_of_the_input_are_right(kind):
     layer, x = random_layer(kind, 2, 3, seed=5), torch.randn(2, 4, 2).double().requires_grad_()
     names, values = zip(*layer.named_parameters())
-    assert torch.autograd.gradcheck(lambda x, *values: torch.func.functional_call(layer, dict(zip(names, values)), x), (x, *values))
+    assert torch.autograd.gradcheck(
+        lambda x, *values: torch.func.functional_call(layer, dict(zip(names, values)), x),
+        (x, *values),
+    )
 
 
 @torch.no_grad()
@@ -81,7 +107,9 @@ def test_an_update_gate_far_open_leaves_no_trace_of_the_past_and_far_shut_keeps_
     layer = MinGRU(2, 1)
     layer.project.bias.zero_()
     for gate, after in ((200.0, 3.0), (-200.0, 7.0)):
-        layer.project.weight.copy_(torch.tensor([[200.0, gate], [7.0, 3.0]]))  # the first item sets the state to 7, the second offers 3
+        layer.project.weight.copy_(
+            torch.tensor([[200.0, gate], [7.0, 3.0]])
+        )  # the first item sets the state to 7, the second offers 3
         assert layer(torch.eye(2)[None])[0].flatten().tolist() == [7, after]
 
 
@@ -114,8 +142,15 @@ def test_the_ring_is_filled_evenly_at_the_start():
     torch.manual_seed(0)
     eigenvalues = LRU(1, 20_000, ring=(0.5, 0.9), max_angle=2.0).eigenvalues()
     radius, angle = eigenvalues.abs(), eigenvalues.angle()
-    assert radius.min() >= 0.5 - 1e-6 and radius.max() <= 0.9 + 1e-6 and angle.min() > 0 and angle.max() <= 2.0
-    assert abs((radius < math.sqrt((0.25 + 0.81) / 2)).double().mean() - 0.5) < 0.02  # half of the ring's area on either side
+    assert (
+        radius.min() >= 0.5 - 1e-6
+        and radius.max() <= 0.9 + 1e-6
+        and angle.min() > 0
+        and angle.max() <= 2.0
+    )
+    assert (
+        abs((radius < math.sqrt((0.25 + 0.81) / 2)).double().mean() - 0.5) < 0.02
+    )  # half of the ring's area on either side
     assert abs((angle < 1).double().mean() - 0.5) < 0.02
 
 
@@ -149,7 +184,17 @@ def test_an_empty_sequence_gives_an_empty_sequence(kind):
     assert kind(3, 3)(torch.zeros(2, 0, 3)).shape == (2, 0, 3)
 
 
-@pytest.mark.parametrize("options", [{"ring": (0.9, 0.9)}, {"ring": (0.9, 0.5)}, {"ring": (-0.1, 0.5)}, {"ring": (0.5, 1.1)}, {"max_angle": 0}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ring": (0.9, 0.9)},
+        {"ring": (0.9, 0.5)},
+        {"ring": (-0.1, 0.5)},
+        {"ring": (0.5, 1.1)},
+        {"max_angle": 0},
+    ],
+    ids=str,
+)
 def test_a_ring_that_is_none_is_refused(options):
     with pytest.raises(ValueError, match="ring must be two radii"):
         LRU(2, 2, **options)

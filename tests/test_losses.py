@@ -15,7 +15,10 @@ from minirec.losses import full_softmax_loss
 def random_case(seed: int, n_targets: int, n_items: int, d: int, dtype=torch.float64):
     """(representations [T, d], embeddings [V + 1, d], targets [T])"""
     generator = torch.Generator().manual_seed(seed)
-    x, e = (torch.randn(n, d, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for n in (n_targets, n_items + 1))
+    x, e = (
+        torch.randn(n, d, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+        for n in (n_targets, n_items + 1)
+    )
     return x, e, torch.randint(1, n_items + 1, (n_targets,), generator=generator)
 
 
@@ -28,13 +31,20 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": 64})
 
 
-@given(seed=integers(0, 10**6), n_targets=integers(1, 23), n_items=integers(1, 40), per_chunk=integers(1, 300))
+@given(
+    seed=integers(0, 10**6),
+    n_targets=integers(1, 23),
+    n_items=integers(1, 40),
+    per_chunk=integers(1, 300),
+)
 def test_value_and_gradients_are_those_of_the_whole_matrix(seed, n_targets, n_items, per_chunk):
     x, e, targets = random_case(seed, n_targets, n_items, d=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": per_chunk})
         ours = full_softmax_loss(x, e, targets)
-        gradients = torch.autograd.grad(ours * 3, (x, e))  # scaled, so that the incoming gradient matters
+        gradients = torch.autograd.grad(
+            ours * 3, (x, e)
+        )  # scaled, so that the incoming gradient matters
     theirs = whole_loss(x, e, targets)
     assert_close(ours, theirs, rtol=0, atol=1e-12)
     assert_close(gradients, torch.autograd.grad(theirs * 3, (x, e)), rtol=0, atol=1e-12)
@@ -81,7 +91,9 @@ def largest(loss, n_targets, n_items, d):
 
 def test_no_tensor_is_larger_than_a_chunk_an_input_or_a_gradient(small_chunks):
     for n_targets, n_items, d in ((400, 30, 2), (50, 500, 3)):
-        assert largest(full_softmax_loss, n_targets, n_items, d) <= max(64, n_items + 1, n_targets * d, (n_items + 1) * d)
+        assert largest(full_softmax_loss, n_targets, n_items, d) <= max(
+            64, n_items + 1, n_targets * d, (n_items + 1) * d
+        )
 
 
 def test_the_whole_matrix_would_have_been_noticed():
@@ -109,7 +121,11 @@ def test_bfloat16_representations_get_bfloat16_gradients_of_a_float32_loss():
     with torch.autocast("cpu", torch.bfloat16):
         loss = full_softmax_loss(half, e, targets)
         loss.backward()
-    assert (loss.dtype, half.grad.dtype, e.grad.dtype) == (torch.float32, torch.bfloat16, torch.float32)
+    assert (loss.dtype, half.grad.dtype, e.grad.dtype) == (
+        torch.float32,
+        torch.bfloat16,
+        torch.float32,
+    )
 
 
 def test_second_derivatives_are_refused():

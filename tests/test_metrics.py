@@ -48,17 +48,33 @@ def test_a_rank_is_one_plus_the_higher_plus_half_the_equal_rounded_up(case):
 @given(scored_targets())
 def test_column_0_is_never_a_candidate(case):
     scores, targets = torch.tensor(case[0], dtype=torch.float64), torch.tensor(case[1])
-    anything = [torch.cat([torch.full_like(scores[:, :1], value), scores[:, 1:]], 1) for value in (nan, inf, -inf, 0.5)]
-    assert all(torch.equal(target_ranks(changed, targets), target_ranks(scores, targets)) for changed in anything)
+    anything = [
+        torch.cat([torch.full_like(scores[:, :1], value), scores[:, 1:]], 1)
+        for value in (nan, inf, -inf, 0.5)
+    ]
+    assert all(
+        torch.equal(target_ranks(changed, targets), target_ranks(scores, targets))
+        for changed in anything
+    )
 
 
 @pytest.mark.parametrize("n_items", [1, 2, 3, 10, 11])
 def test_a_constant_score_earns_the_middle_rank(n_items):
-    assert target_ranks(torch.zeros(1, n_items + 1), torch.tensor([1])).item() == math.ceil((n_items + 1) / 2)
+    assert target_ranks(torch.zeros(1, n_items + 1), torch.tensor([1])).item() == math.ceil(
+        (n_items + 1) / 2
+    )
 
 
-@pytest.mark.parametrize("row, target, message", [([0, 1, nan], 1, "1 of 2 rows of scores contain NaN"), ([0, nan, 1], 1, "NaN"),
-                                                  ([0, -inf, 1], 1, r"row 1 \(item 1\)"), ([0, 1, 2], 0, r"1\.\.2"), ([0, 1, 2], 3, r"1\.\.2")])
+@pytest.mark.parametrize(
+    "row, target, message",
+    [
+        ([0, 1, nan], 1, "1 of 2 rows of scores contain NaN"),
+        ([0, nan, 1], 1, "NaN"),
+        ([0, -inf, 1], 1, r"row 1 \(item 1\)"),
+        ([0, 1, 2], 0, r"1\.\.2"),
+        ([0, 1, 2], 3, r"1\.\.2"),
+    ],
+)
 def test_what_has_no_rank_is_an_error(row, target, message):
     with pytest.raises(ValueError, match=message):
         target_ranks(torch.tensor([[0.0, 1.0, 2.0], row]), torch.tensor([1, target]))
@@ -80,21 +96,27 @@ def ranks_of(scores, targets):
 @given(untied())
 def test_recall_is_sklearns_top_k_accuracy(case):
     scores, targets, k = case
-    assert recall(ranks_of(scores, targets), k) == pytest.approx(top_k_accuracy_score(targets, scores, k=k, labels=range(scores.shape[1])), abs=1e-12)
+    assert recall(ranks_of(scores, targets), k) == pytest.approx(
+        top_k_accuracy_score(targets, scores, k=k, labels=range(scores.shape[1])), abs=1e-12
+    )
 
 
 @given(untied())
 def test_ndcg_is_sklearns(case):
     scores, targets, k = case
     relevance = np.eye(scores.shape[1])[targets]
-    assert ndcg(ranks_of(scores, targets), k) == pytest.approx(ndcg_score(relevance, scores, k=k), abs=1e-12)
+    assert ndcg(ranks_of(scores, targets), k) == pytest.approx(
+        ndcg_score(relevance, scores, k=k), abs=1e-12
+    )
 
 
 @given(untied())
 def test_untruncated_mrr_is_sklearns_label_ranking_average_precision(case):
     scores, targets, _ = case
     relevance = np.eye(scores.shape[1], dtype=int)[targets]
-    assert mrr(ranks_of(scores, targets), scores.shape[1]) == pytest.approx(label_ranking_average_precision_score(relevance, scores), abs=1e-12)
+    assert mrr(ranks_of(scores, targets), scores.shape[1]) == pytest.approx(
+        label_ranking_average_precision_score(relevance, scores), abs=1e-12
+    )
 
 
 @given(ranks=lists(integers(1, 40), min_size=1, max_size=20), k=integers(1, 45))
@@ -106,7 +128,9 @@ def test_metrics_are_means_of_gains_that_end_after_rank_k(ranks, k):
 
 
 @pytest.mark.parametrize("metric", [recall, mrr, ndcg])
-@pytest.mark.parametrize("ranks, k", [([], 10), ([0], 10), ([1], 0)], ids=["no ranks", "a rank of 0", "k of 0"])
+@pytest.mark.parametrize(
+    "ranks, k", [([], 10), ([0], 10), ([1], 0)], ids=["no ranks", "a rank of 0", "k of 0"]
+)
 def test_metrics_of_nonsense_are_errors(metric, ranks, k):
     with pytest.raises(ValueError, match="ranks from 1 up"):
         metric(ranks, k)

@@ -17,13 +17,22 @@ from minirec.evaluation import sample_negatives
 PROTOCOLS = ["uniform-100", "popular-100"]
 
 
-@given(seed=integers(0, 10**6), which=sampled_from(["valid", "test"]), kind=sampled_from(["leave-one-out", "temporal"]), protocol=sampled_from(PROTOCOLS))
+@given(
+    seed=integers(0, 10**6),
+    which=sampled_from(["valid", "test"]),
+    kind=sampled_from(["leave-one-out", "temporal"]),
+    protocol=sampled_from(PROTOCOLS),
+)
 def test_a_negative_is_an_item_that_is_no_target_of_its_user_so_far(seed, which, kind, protocol):
     split = random_log(seed, n_items=40, latest=60).split(kind)
-    negatives, rows, t = sample_negatives(split, which, protocol, seed=seed), rows_of(split.interactions), split.targets(which)
+    negatives, rows, t = (
+        sample_negatives(split, which, protocol, seed=seed),
+        rows_of(split.interactions),
+        split.targets(which),
+    )
     assert negatives.shape == (len(t), 100) and negatives.min() >= 1 and negatives.max() <= 40
     for drawn, user, start, at in zip(negatives.tolist(), t.users, t.starts, t.positions):
-        assert not set(drawn) & set(rows[user][1:at - start + 1])
+        assert not set(drawn) & set(rows[user][1 : at - start + 1])
 
 
 def drawn_for_the_only_user(which, protocol):
@@ -70,7 +79,9 @@ def test_uniform_negatives_are_drawn_alike(skewed):
 
 
 def test_popular_negatives_are_drawn_in_proportion_to_all_occurrences(skewed):
-    occurrences = np.bincount([item for row in rows_of(skewed.interactions) for item in row], minlength=61)
+    occurrences = np.bincount(
+        [item for row in rows_of(skewed.interactions) for item in row], minlength=61
+    )
     assert 1e-4 < z_of_chi_square(skewed, "popular-100", occurrences) < 1 - 1e-4
 
 
@@ -78,18 +89,30 @@ def test_the_chi_square_notices_the_other_protocol(skewed):
     assert z_of_chi_square(skewed, "popular-100", np.ones(61)) < 1e-9
 
 
-@given(seed=integers(0, 10**6), which=sampled_from(["valid", "test"]), protocol=sampled_from(PROTOCOLS))
+@given(
+    seed=integers(0, 10**6), which=sampled_from(["valid", "test"]), protocol=sampled_from(PROTOCOLS)
+)
 def test_a_users_negatives_do_not_depend_on_who_else_is_judged(seed, which, protocol):
     split = random_log(seed, n_items=40).split()
     chosen = np.random.default_rng(seed).permutation(len(split.targets(which)))[:5]
-    fewer = dataclasses.replace(split, **{which: Targets(*(values[chosen] for values in vars(split.targets(which)).values()))})
-    assert np.array_equal(sample_negatives(fewer, which, protocol, seed=seed), sample_negatives(split, which, protocol, seed=seed)[chosen])
+    fewer = dataclasses.replace(
+        split,
+        **{which: Targets(*(values[chosen] for values in vars(split.targets(which)).values()))},
+    )
+    assert np.array_equal(
+        sample_negatives(fewer, which, protocol, seed=seed),
+        sample_negatives(split, which, protocol, seed=seed)[chosen],
+    )
 
 
 def test_seed_phase_and_user_change_the_negatives():
     rows = [[1, 2, 2, 2, 2]] * 2  # what may be drawn is the same for both users and phases
     split = log(rows, 1000).split()
-    draws = [sample_negatives(split, which, "uniform-100", seed=seed) for which in ("valid", "test") for seed in (0, 1, 2**40)]
+    draws = [
+        sample_negatives(split, which, "uniform-100", seed=seed)
+        for which in ("valid", "test")
+        for seed in (0, 1, 2**40)
+    ]
     assert len({tuple(row) for draw in draws for row in draw.tolist()}) == 12
 
 
@@ -102,20 +125,36 @@ class LowestIs:
         self.item, self.n_items = item, n_items
 
     def scores(self, items):
-        return torch.arange(self.n_items + 1.0).index_fill(0, torch.tensor([self.item]), -1.0).expand(len(items), -1)
+        return (
+            torch.arange(self.n_items + 1.0)
+            .index_fill(0, torch.tensor([self.item]), -1.0)
+            .expand(len(items), -1)
+        )
 
 
 def test_repeated_draws_count_once():
     split = log([[1, 2, 3]], n_items=30).split()
     distinct = set(sample_negatives(split, "test", "uniform-100").ravel().tolist())
-    assert evaluate(LowestIs(3, 30), split, protocol="uniform-100").ranks.tolist() == [1 + len(distinct)] and len(distinct) < 100
+    assert (
+        evaluate(LowestIs(3, 30), split, protocol="uniform-100").ranks.tolist()
+        == [1 + len(distinct)]
+        and len(distinct) < 100
+    )
 
 
 def test_every_model_is_judged_on_the_same_negatives():
     split = random_log(0, n_items=500, shortest=3).split()
-    ranks = [evaluate(model, split, protocol="uniform-100").ranks for model in (LowestIs(1, 500), LowestIs(2, 500))]
-    untouched = [not {1, 2} & {*row.tolist(), target} for row, target in
-                 zip(sample_negatives(split, "test", "uniform-100"), split.interactions.items[split.test.positions])]
+    ranks = [
+        evaluate(model, split, protocol="uniform-100").ranks
+        for model in (LowestIs(1, 500), LowestIs(2, 500))
+    ]
+    untouched = [
+        not {1, 2} & {*row.tolist(), target}
+        for row, target in zip(
+            sample_negatives(split, "test", "uniform-100"),
+            split.interactions.items[split.test.positions],
+        )
+    ]
     assert sum(untouched) > 5 and np.array_equal(*(r[untouched] for r in ranks))
 
 

@@ -20,7 +20,10 @@ SEEDS, PREMIERES = integers(0, 10**6), sampled_from(["many", "none", "at the end
 
 # The module's story once more, in plain Python: a film is (genre, number), genres and numbers from 0; a distribution is a dict.
 PRIOR = {g: (1 / (4 + g)) / sum(1 / (4 + other) for other in range(10)) for g in range(10)}
-FAME = {n: (1 / (1 + 7 * n % 50)) / sum(1 / (1 + 7 * other % 50) for other in range(50)) for n in range(50)}
+FAME = {
+    n: (1 / (1 + 7 * n % 50)) / sum(1 / (1 + 7 * other % 50) for other in range(50))
+    for n in range(50)
+}
 FILMS = [(g, n) for g in range(10) for n in range(50)]
 
 
@@ -36,12 +39,19 @@ def walk(prefix: list) -> dict:
         for way in (1, -1):
             if any((prefix[-2][1] + way * stride) % 50 == number for stride in (1, 2, 3)):
                 ways = {way: 1.0}
-    return {(genre, (number + way * stride) % 50): share * chance for way, share in ways.items() for stride, chance in ((1, 0.5), (2, 0.3), (3, 0.2))}
+    return {
+        (genre, (number + way * stride) % 50): share * chance
+        for way, share in ways.items()
+        for stride, chance in ((1, 0.5), (2, 0.3), (3, 0.2))
+    }
 
 
 def companions(premiere) -> dict:
     genre, decade = premiere[0], premiere[1] // 10
-    return {((genre + around) % 10, (decade + i) % 5 * 10 + 5): chance for i, (around, chance) in enumerate([(1, 0.4), (2, 0.3), (4, 0.2), (7, 0.1)])}
+    return {
+        ((genre + around) % 10, (decade + i) % 5 * 10 + 5): chance
+        for i, (around, chance) in enumerate([(1, 0.4), (2, 0.3), (4, 0.2), (7, 0.1)])
+    }
 
 
 TASTES = [taste(favourite) for favourite in range(10)]
@@ -54,15 +64,23 @@ def next_film(prefix: list, favourite: int) -> dict:
     premieres = [film for film in prefix if film[1] % 10 == 0]
     echo = companions(premieres[-1]) if premieres else TASTES[favourite]
     steps = walk(prefix)
-    return {film: 0.5 * TASTES[favourite][film] + 0.25 * steps.get(film, 0) + 0.25 * echo.get(film, 0) for film in FILMS}
+    return {
+        film: 0.5 * TASTES[favourite][film] + 0.25 * steps.get(film, 0) + 0.25 * echo.get(film, 0)
+        for film in FILMS
+    }
 
 
 def brute_force(prefix: list) -> tuple[list[float], list[float]]:
     """(P(favourite | prefix), P(next | prefix) in the order of FILMS), by Bayes' rule over whole prefixes."""
-    joint = [PRIOR[f] * math.prod(next_film(prefix[:t], f)[film] for t, film in enumerate(prefix)) for f in range(10)]
+    joint = [
+        PRIOR[f] * math.prod(next_film(prefix[:t], f)[film] for t, film in enumerate(prefix))
+        for f in range(10)
+    ]
     posterior = [j / sum(joint) for j in joint]
     nexts = [next_film(prefix, f) for f in range(10)]
-    return posterior, [sum(p * distribution[film] for p, distribution in zip(posterior, nexts)) for film in FILMS]
+    return posterior, [
+        sum(p * distribution[film] for p, distribution in zip(posterior, nexts)) for film in FILMS
+    ]
 
 
 def random_prefix(seed: int, length: int, premieres: str) -> list:
@@ -108,7 +126,9 @@ def test_the_shipped_data_is_what_the_generator_draws(monkeypatch):
 
 
 def test_the_sequences_of_another_seed_are_others():
-    assert generate_planted(1, n_users=20).fingerprint != generate_planted(0, n_users=20).fingerprint
+    assert (
+        generate_planted(1, n_users=20).fingerprint != generate_planted(0, n_users=20).fingerprint
+    )
 
 
 def test_lengths_lie_within_their_bounds():
@@ -127,20 +147,34 @@ def test_the_example_in_the_docstring_is_one():
 def test_the_oracle_is_the_brute_force_probability(seed, length, premieres):
     prefix = random_prefix(seed, length, premieres)
     _, expected = brute_force(prefix)
-    assert_allclose(PlantedOracle().probabilities(padded_rows([prefix], length))[0, 1:], expected, rtol=1e-9, atol=0)
+    assert_allclose(
+        PlantedOracle().probabilities(padded_rows([prefix], length))[0, 1:],
+        expected,
+        rtol=1e-9,
+        atol=0,
+    )
 
 
 @given(seed=SEEDS, length=integers(1, 9), premieres=PREMIERES)
 def test_the_posterior_is_the_brute_force_posterior(seed, length, premieres):
     prefix = random_prefix(seed, length, premieres)
-    assert_allclose(PlantedOracle().posterior(padded_rows([prefix], length))[0], brute_force(prefix)[0], rtol=1e-9, atol=0)
+    assert_allclose(
+        PlantedOracle().posterior(padded_rows([prefix], length))[0],
+        brute_force(prefix)[0],
+        rtol=1e-9,
+        atol=0,
+    )
 
 
 @given(seed=SEEDS)
 def test_padding_and_neighbours_do_not_matter(seed):
-    prefixes = [random_prefix(seed + i, length, premieres="many") for i, length in enumerate((1, 2, 5, 9))]
+    prefixes = [
+        random_prefix(seed + i, length, premieres="many") for i, length in enumerate((1, 2, 5, 9))
+    ]
     together = PlantedOracle().probabilities(padded_rows(prefixes, 12))
-    alone = [PlantedOracle().probabilities(padded_rows([prefix], len(prefix)))[0] for prefix in prefixes]
+    alone = [
+        PlantedOracle().probabilities(padded_rows([prefix], len(prefix)))[0] for prefix in prefixes
+    ]
     assert_allclose(together, alone, rtol=1e-12, atol=0)
 
 
@@ -187,15 +221,18 @@ def test_the_generator_draws_as_surprisingly_as_the_oracle_expects(foretold):
     p, drawn, _ = foretold
     surprise = np.log(p)
     mean = (p * surprise).sum(1)
-    assert abs(z_score(surprise[np.arange(len(p)), drawn], mean, (p * surprise**2).sum(1) - mean**2)) < 4
+    assert (
+        abs(z_score(surprise[np.arange(len(p)), drawn], mean, (p * surprise**2).sum(1) - mean**2))
+        < 4
+    )
 
 
 @pytest.mark.parametrize("first, last", [(1, 1), (2, 4), (5, 10), (11, 60), (61, 500)])
 def test_the_generator_draws_each_rank_as_often_as_the_oracle_expects(foretold, first, last):
     p, drawn, _ = foretold
     order = (-p).argsort(1, kind="stable")
-    share = np.take_along_axis(p, order[:, first - 1:last], 1).sum(1)
-    happened = (order[:, first - 1:last] == drawn[:, None]).any(1)
+    share = np.take_along_axis(p, order[:, first - 1 : last], 1).sum(1)
+    happened = (order[:, first - 1 : last] == drawn[:, None]).any(1)
     assert abs(z_score(happened, share, share * (1 - share))) < 4
 
 
@@ -208,9 +245,16 @@ def last_companions(prefix) -> list:
     return list(companions(premieres[-1])) if premieres else []
 
 
-EVENTS = {"any step": walk, "a step of one": lambda p: ways_on(p, (1, 49)), "a step of two": lambda p: ways_on(p, (2, 48)),
-          "a step of three": lambda p: ways_on(p, (3, 47)), "a step forwards": lambda p: ways_on(p, (1, 2, 3)), "any companion": last_companions,
-          "the first companion": lambda p: last_companions(p)[:1], "the last companion": lambda p: last_companions(p)[3:]}
+EVENTS = {
+    "any step": walk,
+    "a step of one": lambda p: ways_on(p, (1, 49)),
+    "a step of two": lambda p: ways_on(p, (2, 48)),
+    "a step of three": lambda p: ways_on(p, (3, 47)),
+    "a step forwards": lambda p: ways_on(p, (1, 2, 3)),
+    "any companion": last_companions,
+    "the first companion": lambda p: last_companions(p)[:1],
+    "the last companion": lambda p: last_companions(p)[3:],
+}
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
@@ -224,7 +268,12 @@ def test_the_generator_draws_each_kind_of_film_as_often_as_the_oracle_expects(fo
 
 def first_targets(split, n: int):
     """The same split, asked for its first n test targets only."""
-    return dataclasses.replace(split, test=dataclasses.replace(split.test, **{name: values[:n] for name, values in vars(split.test).items()}))
+    return dataclasses.replace(
+        split,
+        test=dataclasses.replace(
+            split.test, **{name: values[:n] for name, values in vars(split.test).items()}
+        ),
+    )
 
 
 def kinds_of_targets(split) -> dict[str, np.ndarray]:
@@ -233,7 +282,14 @@ def kinds_of_targets(split) -> dict[str, np.ndarray]:
     for begin, at in zip(split.test.starts, split.test.positions):
         prefix = [divmod(int(item) - 1, 50) for item in split.interactions.items[begin:at]]
         target = divmod(int(split.interactions.items[at]) - 1, 50)
-        step = target[0] == prefix[-1][0] and (target[1] - prefix[-1][1]) % 50 in (1, 2, 3, 47, 48, 49)
+        step = target[0] == prefix[-1][0] and (target[1] - prefix[-1][1]) % 50 in (
+            1,
+            2,
+            3,
+            47,
+            48,
+            49,
+        )
         premieres = [film for film in prefix if film[1] % 10 == 0]
         echo = bool(premieres) and target in companions(premieres[-1])
         kinds["step"].append(step)
@@ -246,9 +302,18 @@ def kinds_of_targets(split) -> dict[str, np.ndarray]:
 def contest(request):
     """(split, {name: predictor}, {name: evaluation}, {kind: which targets are of it}) of a generator seed."""
     split = generate_planted(request.param).split()
-    models = {"popularity": Popularity(500).count(split), "last item": LastItem(500).count(split),
-              "taste only": PlantedOracle(("taste",)), "oracle": PlantedOracle()}
-    return split, models, {name: evaluate(model, split) for name, model in models.items()}, kinds_of_targets(split)
+    models = {
+        "popularity": Popularity(500).count(split),
+        "last item": LastItem(500).count(split),
+        "taste only": PlantedOracle(("taste",)),
+        "oracle": PlantedOracle(),
+    }
+    return (
+        split,
+        models,
+        {name: evaluate(model, split) for name, model in models.items()},
+        kinds_of_targets(split),
+    )
 
 
 def test_the_oracle_beats_every_simple_predictor_by_ten_standard_errors(contest):
@@ -257,9 +322,14 @@ def test_the_oracle_beats_every_simple_predictor_by_ten_standard_errors(contest)
         assert compare(evaluations["oracle"], evaluations[name]).t > 10
 
 
-def test_no_simple_predictor_closes_three_quarters_of_the_gap_from_popularity_to_the_oracle(contest):
+def test_no_simple_predictor_closes_three_quarters_of_the_gap_from_popularity_to_the_oracle(
+    contest,
+):
     split, models, _, _ = contest
-    expected = {name: expected_metrics(model, first_targets(split, 1000), models["oracle"])["ndcg"] for name, model in models.items()}
+    expected = {
+        name: expected_metrics(model, first_targets(split, 1000), models["oracle"])["ndcg"]
+        for name, model in models.items()
+    }
     gap = expected["oracle"] - expected["popularity"]
     assert expected["oracle"] > 3 * expected["popularity"]
     for name in ("last item", "taste only"):
@@ -268,7 +338,9 @@ def test_no_simple_predictor_closes_three_quarters_of_the_gap_from_popularity_to
 
 def standard_errors_ahead(better, worse, where) -> float:
     """How far the first is ahead in NDCG@10 among some targets, in standard errors."""
-    better, worse = (dataclasses.replace(e, users=e.users[where], ranks=e.ranks[where]) for e in (better, worse))
+    better, worse = (
+        dataclasses.replace(e, users=e.users[where], ranks=e.ranks[where]) for e in (better, worse)
+    )
     return compare(better, worse).t
 
 
@@ -280,14 +352,25 @@ def test_popularity_fails_on_steps_echoes_and_taste(contest):
 
 def test_last_item_fails_on_taste_and_on_echoes_of_what_lies_further_back(contest):
     _, _, evaluations, kinds = contest
-    assert standard_errors_ahead(evaluations["taste only"], evaluations["last item"], kinds["taste"]) > 10
-    assert standard_errors_ahead(evaluations["oracle"], evaluations["last item"], kinds["echo"]) > 10
+    assert (
+        standard_errors_ahead(evaluations["taste only"], evaluations["last item"], kinds["taste"])
+        > 10
+    )
+    assert (
+        standard_errors_ahead(evaluations["oracle"], evaluations["last item"], kinds["echo"]) > 10
+    )
 
 
 def test_taste_only_fails_on_steps_and_echoes(contest):
     _, _, evaluations, kinds = contest
-    assert standard_errors_ahead(evaluations["last item"], evaluations["taste only"], kinds["step"]) > 10
-    assert standard_errors_ahead(evaluations["last item"], evaluations["taste only"], kinds["echo"]) > 10
+    assert (
+        standard_errors_ahead(evaluations["last item"], evaluations["taste only"], kinds["step"])
+        > 10
+    )
+    assert (
+        standard_errors_ahead(evaluations["last item"], evaluations["taste only"], kinds["echo"])
+        > 10
+    )
 
 
 def test_an_oracle_that_lacks_one_part_is_behind(contest):
@@ -311,7 +394,9 @@ class NearOracle:
 
     def scores(self, items):
         scores = PlantedOracle().scores(items).clamp_min(1e-12).log()
-        scores += self.noise * torch.randn(scores.shape, generator=self.generator, dtype=torch.float64)
+        scores += self.noise * torch.randn(
+            scores.shape, generator=self.generator, dtype=torch.float64
+        )
         assert all(len(row.unique()) == len(row) for row in scores)
         return scores
 

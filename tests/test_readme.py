@@ -23,20 +23,38 @@ def test_every_command_line_is_one_the_parser_accepts(line):
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
     code = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL).group(1)
-    code = code.replace('"ml-1m"', '"planted"').replace("[2571, 589, 260]", '["noir-20"]').replace("fit(model, split)", "fit(model, split, epochs=1)")
+    code = (
+        code.replace('"ml-1m"', '"planted"')
+        .replace("[2571, 589, 260]", '["noir-20"]')
+        .replace("fit(model, split)", "fit(model, split, epochs=1)")
+    )
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(code, names)
     assert isinstance(names["history"], minirec.History) and (tmp_path / "model.pt").exists()
 
 
-@pytest.mark.parametrize(("picture", "notebook", "drawn_by"), [("gap", "00_start_here", "plot_gap("), ("learning-curves", "12_full_training", "Each run keeps"),
-                                                              ("speed", "13_profiling", "epochs_on(\"beauty\")")])
+@pytest.mark.parametrize(
+    ("picture", "notebook", "drawn_by"),
+    [
+        ("gap", "00_start_here", "plot_gap("),
+        ("learning-curves", "12_full_training", "Each run keeps"),
+        ("speed", "13_profiling", 'epochs_on("beauty")'),
+    ],
+)
 def test_each_picture_is_the_one_that_its_notebook_draws(picture, notebook, drawn_by):
     cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells
-    drawn = [base64.b64decode(output.data["image/png"]) for cell in cells if cell.cell_type == "code" and drawn_by in cell.source
-             for output in cell.outputs if "image/png" in output.get("data", {})]
-    assert drawn == [(ROOT / "docs" / f"{picture}.png").read_bytes()] and f"](docs/{picture}.png)" in TEXT
+    drawn = [
+        base64.b64decode(output.data["image/png"])
+        for cell in cells
+        if cell.cell_type == "code" and drawn_by in cell.source
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+    assert (
+        drawn == [(ROOT / "docs" / f"{picture}.png").read_bytes()]
+        and f"](docs/{picture}.png)" in TEXT
+    )
 
 
 def test_the_results_are_those_of_the_records():
@@ -44,4 +62,6 @@ def test_the_results_are_those_of_the_records():
 
 
 def test_the_lesson_table_lists_every_notebook_there_is():
-    assert set(re.findall(r"\]\((notebooks/\d\d_\w+\.ipynb)\)", TEXT)) == {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert set(re.findall(r"\]\((notebooks/\d\d_\w+\.ipynb)\)", TEXT)) == {
+        f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")
+    }

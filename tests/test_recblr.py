@@ -14,40 +14,69 @@ CLOSE = {"rtol": 0, "atol": 1e-10}
 # Made by running the authors' model (which commit: in it) in float64 on random weights and rows of 8 items, which need no padding, with a loop for its
 # scan: "output" with its 1e-8 under the root set to 0, "output_with_epsilon" as it stands.
 GOLDEN = Path(__file__).parent / "golden_recblr.npz"
-RELEASED_NAMES = {"layer_norm": "norm", "recurrent_layers": "layers", "behavior_modeling": "recurrent", "conv1d": "conv", "ffn": "feed_forward",
-                  "w_1": "widen", "w_2": "narrow"}
+RELEASED_NAMES = {
+    "layer_norm": "norm",
+    "recurrent_layers": "layers",
+    "behavior_modeling": "recurrent",
+    "conv1d": "conv",
+    "ffn": "feed_forward",
+    "w_1": "widen",
+    "w_2": "narrow",
+}
 
 
 def golden():
     """(our model with the authors' weights, the file)."""
     stored = np.load(GOLDEN)
-    weights = {name.removeprefix("weight:"): torch.from_numpy(stored[name]) for name in stored.files if name.startswith("weight:")}
+    weights = {
+        name.removeprefix("weight:"): torch.from_numpy(stored[name])
+        for name in stored.files
+        if name.startswith("weight:")
+    }
     n_rows, d_model = weights["item_embedding.weight"].shape
     model = build_model("recblr", n_rows - 1, d_model=d_model).double().eval()
-    model.load_state_dict({".".join(RELEASED_NAMES.get(part, part) for part in name.split(".")): value for name, value in weights.items()})
+    model.load_state_dict(
+        {
+            ".".join(RELEASED_NAMES.get(part, part) for part in name.split(".")): value
+            for name, value in weights.items()
+        }
+    )
     return model, stored
 
 
 @torch.no_grad()
 def test_it_is_the_authors_formula_without_its_epsilon():
     model, stored = golden()
-    torch.testing.assert_close(model.encode(torch.from_numpy(stored["items"])), torch.from_numpy(stored["output"]), **CLOSE)
+    torch.testing.assert_close(
+        model.encode(torch.from_numpy(stored["items"])), torch.from_numpy(stored["output"]), **CLOSE
+    )
 
 
 @torch.no_grad()
 def test_the_epsilon_is_small_but_seen():
     model, stored = golden()
-    away = (model.encode(torch.from_numpy(stored["items"])) - torch.from_numpy(stored["output_with_epsilon"])).abs().max()
+    away = (
+        (
+            model.encode(torch.from_numpy(stored["items"]))
+            - torch.from_numpy(stored["output_with_epsilon"])
+        )
+        .abs()
+        .max()
+    )
     assert 1e-10 < away < 1e-5
 
 
 def n_parameters(**options) -> int:
-    return sum(p.numel() for p in build_model("recblr", 10, d_model=8, n_layers=1, **options).parameters())
+    return sum(
+        p.numel() for p in build_model("recblr", 10, d_model=8, n_layers=1, **options).parameters()
+    )
 
 
 def test_parameters_are_those_counted_on_paper():
     d, inner = 8, 16
-    recurrent = d * 2 * inner + 4 * inner + inner + inner * 2 * inner + 2 * inner + inner + inner * d
+    recurrent = (
+        d * 2 * inner + 4 * inner + inner + inner * 2 * inner + 2 * inner + inner + inner * d
+    )
     feed_forward = 2 * d * 4 * d + 5 * d + 2 * d
     assert n_parameters() == 11 * d + 2 * d + recurrent + 2 * d + feed_forward
     assert n_parameters() - n_parameters(temporal_conv=False) == 5 * inner
@@ -57,24 +86,40 @@ def test_parameters_are_those_counted_on_paper():
 
 @torch.no_grad()
 def test_lambda_begins_with_memories_from_a_tenth_to_a_thousandth_lost_a_step():
-    left = torch.exp(-torch.nn.functional.softplus(build_model("recblr", 5).layers[0].recurrent.Lambda))
+    left = torch.exp(
+        -torch.nn.functional.softplus(build_model("recblr", 5).layers[0].recurrent.Lambda)
+    )
     assert math.isclose(left[0], 0.9, abs_tol=1e-6) and math.isclose(left[-1], 0.999, abs_tol=1e-6)
     assert (left.diff() > 0).all()
 
 
 @torch.no_grad()
 def test_without_the_gates_it_is_a_real_lru():
-    model = contract.random_model("recblr", {"behaviour_gates": False, "feed_forward": False, "temporal_conv": False, "n_layers": 1}, seed=3)
+    model = contract.random_model(
+        "recblr",
+        {"behaviour_gates": False, "feed_forward": False, "temporal_conv": False, "n_layers": 1},
+        seed=3,
+    )
     items, layer = contract.random_items(3, [7]), model.layers[0]
     x, z = layer.recurrent.input(model.norm(model.item_embedding(items[0]))).chunk(2, dim=-1)
-    x, alpha, h = x * torch.sigmoid(x), 1 / (1 + layer.recurrent.Lambda.exp()), 0.0  # exp(-softplus(L)) = 1 / (1 + e^L)
+    x, alpha, h = (
+        x * torch.sigmoid(x),
+        1 / (1 + layer.recurrent.Lambda.exp()),
+        0.0,
+    )  # exp(-softplus(L)) = 1 / (1 + e^L)
     for t in range(7):
         h = alpha * h + torch.sqrt(1 - alpha**2) * x[t]
     y = layer.recurrent.output(z[-1] * torch.sigmoid(z[-1]) * h)
-    torch.testing.assert_close(model.last(items)[0], layer.norm(model.norm(model.item_embedding(items[0, -1])) + y), **CLOSE)
+    torch.testing.assert_close(
+        model.last(items)[0],
+        layer.norm(model.norm(model.item_embedding(items[0, -1])) + y),
+        **CLOSE,
+    )
 
 
-@pytest.mark.parametrize("options", [{}, {"temporal_conv": False}, {"behaviour_gates": False}, {"n_layers": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"temporal_conv": False}, {"behaviour_gates": False}, {"n_layers": 1}], ids=str
+)
 @torch.no_grad()
 def test_the_state_after_a_history_is_that_of_stepping_through_it(options):
     model = contract.random_model("recblr", options, seed=2)
@@ -101,6 +146,14 @@ def test_thousands_of_states_are_served_by_one_call():
     items = torch.randint(1, contract.N_ITEMS + 1, (4000, 3))
     state = model.state_after(items[:, :2], torch.full((4000,), 2))
     together, _ = model.step(state, items[:, 2])
-    alone, _ = model.step({name: part[:, 1234:1235] if name != "representation" else part[1234:1235] for name, part in state.items()}, items[1234:1235, 2])
-    torch.testing.assert_close(together[1234:1235], alone, rtol=1e-4, atol=1e-4)  # float32, and matrix products of other shapes
+    alone, _ = model.step(
+        {
+            name: part[:, 1234:1235] if name != "representation" else part[1234:1235]
+            for name, part in state.items()
+        },
+        items[1234:1235, 2],
+    )
+    torch.testing.assert_close(
+        together[1234:1235], alone, rtol=1e-4, atol=1e-4
+    )  # float32, and matrix products of other shapes
     torch.testing.assert_close(together, model.last(items), rtol=1e-4, atol=1e-4)

@@ -17,56 +17,122 @@ def tiny(monkeypatch, tmp_path):
     """Two systems on the planted set, small and for three epochs."""
     monkeypatch.setattr(reproduce, "DATA", {"beauty": ("planted", 8, 10, 0.1)})
     monkeypatch.setattr(reproduce, "SYSTEMS", {"GRU4Rec": "gru4rec", "SASRec": "sasrec"})
-    return [reproduce.Unit(unit.row, unit.paper_data, unit.data, unit.model, unit.options, unit.settings | {"epochs": 3, "batch_size": 4096, "device": "cpu"})
-            for unit in reproduce.units(2, seeds=(0, 1)) if unit.row == "GRU4Rec"]
+    return [
+        reproduce.Unit(
+            unit.row,
+            unit.paper_data,
+            unit.data,
+            unit.model,
+            unit.options,
+            unit.settings | {"epochs": 3, "batch_size": 4096, "device": "cpu"},
+        )
+        for unit in reproduce.units(2, seeds=(0, 1))
+        if unit.row == "GRU4Rec"
+    ]
 
 
 def test_every_row_of_the_papers_tables_has_its_runs():
     for table, n_data in ((2, len(reproduce.DATA)), (4, 1)):
         rows = reproduce.paper(table)
         found = reproduce.units(table)
-        assert {*zip(rows[rows.columns[0]], rows["data"])} <= {(unit.row, unit.paper_data) for unit in found}
+        assert {*zip(rows[rows.columns[0]], rows["data"])} <= {
+            (unit.row, unit.paper_data) for unit in found
+        }
         assert len({unit.name for unit in found}) == len(found) == (8 * n_data if table == 2 else 5)
-    assert [unit.options.get("kernel_size") for unit in reproduce.units(figure=2)] == [1, 3, 5, 7, None]
+    assert [unit.options.get("kernel_size") for unit in reproduce.units(figure=2)] == [
+        1,
+        3,
+        5,
+        7,
+        None,
+    ]
     assert {unit.settings["select"] for unit in reproduce.units()} == {"full"}
-    assert {unit.paper_data for unit in reproduce.units(2, data=["beauty"], seeds=(3,))} == {"beauty"}
+    assert {unit.paper_data for unit in reproduce.units(2, data=["beauty"], seeds=(3,))} == {
+        "beauty"
+    }
     with pytest.raises(ValueError, match="got table 3"):
         reproduce.units(3)
 
 
 def test_missing_runs_are_trained_once_and_recorded(tiny, tmp_path):
     said = []
-    reproduce.run(tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append)
+    reproduce.run(
+        tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append
+    )
     records = load_records(tmp_path)
     assert [len(reproduce.find(records, unit)) for unit in tiny] == [1, 1] and len(said) == 2
     assert set(records["ended"]) == {"budget"} and not list((tmp_path / "checkpoints").glob("*"))
-    reproduce.run(tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append)
+    reproduce.run(
+        tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append
+    )
     assert len(said) == 2  # nothing is left to do
 
 
-def test_a_call_that_is_cut_short_leaves_no_record_and_the_next_one_continues(tiny, tmp_path, monkeypatch):
+def test_a_call_that_is_cut_short_leaves_no_record_and_the_next_one_continues(
+    tiny, tmp_path, monkeypatch
+):
     stopped = []
-    monkeypatch.setattr(reproduce, "fit", lambda *arguments, **options: (stopped.append(fit(*arguments, **options)), stopped[-1])[1])
-    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", budget=1e-9, say=lambda line: None)
+    monkeypatch.setattr(
+        reproduce,
+        "fit",
+        lambda *arguments, **options: (stopped.append(fit(*arguments, **options)), stopped[-1])[1],
+    )
+    reproduce.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        budget=1e-9,
+        say=lambda line: None,
+    )
     assert not stopped  # the budget was gone before the first run
     clock = iter([0.0, 0.0, 9.0, 0.0, *[0.0] * 9])
     monkeypatch.setattr(reproduce.time, "monotonic", lambda: next(clock))
-    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", budget=5.0, say=lambda line: None)
+    reproduce.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        budget=5.0,
+        say=lambda line: None,
+    )
     assert len(stopped[0].epochs) == 1 and not list(tmp_path.glob("*.json"))
-    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", budget=5.0, say=lambda line: None)
+    reproduce.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        budget=5.0,
+        say=lambda line: None,
+    )
     assert [entry["epoch"] for entry in stopped[1].epochs] == [1, 2, 3]
     assert stopped[1].epochs[0] == stopped[0].epochs[0] and len(load_records(tmp_path)) == 1
 
 
 def test_a_run_that_has_used_its_own_budget_is_recorded_as_such(tiny, tmp_path):
-    reproduce.run(tiny[:1], tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", unit_budget=1e-9, say=lambda line: None)
+    reproduce.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        unit_budget=1e-9,
+        say=lambda line: None,
+    )
     record = load_records(tmp_path).iloc[0]
-    assert (record["ended"], record["stopped"], len(record["history"])) == ("budget", "interrupted", 1)
+    assert (record["ended"], record["stopped"], len(record["history"])) == (
+        "budget",
+        "interrupted",
+        1,
+    )
 
 
-def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(tiny, tmp_path, monkeypatch):
+def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(
+    tiny, tmp_path, monkeypatch
+):
     monkeypatch.setattr(reproduce, "fit", lambda *arguments, **options: pytest.fail("trained"))
-    record(tmp_path, tiny[0].name, reproduce.units(figure=2)[0], 0, 0.3)  # another run under this one's name
+    record(
+        tmp_path, tiny[0].name, reproduce.units(figure=2)[0], 0, 0.3
+    )  # another run under this one's name
     with pytest.raises(FileExistsError, match="never replaced"):
         reproduce.run(tiny, tmp_path, command=["python"])
     (tmp_path / "damaged.json").write_text("{")
@@ -75,11 +141,30 @@ def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(tiny
 
 
 def record(folder, name, unit, seed, ndcg):
-    settings = {"seed": seed, "select": "popular-100", "lr": 1e-3, "lr_schedule": "constant", "batch_size": 2048, "precision": "float32", "objective": "next-item"}
+    settings = {
+        "seed": seed,
+        "select": "popular-100",
+        "lr": 1e-3,
+        "lr_schedule": "constant",
+        "batch_size": 2048,
+        "precision": "float32",
+        "objective": "next-item",
+    }
     figures = {"recall": ndcg + 0.1, "mrr": ndcg - 0.1, "ndcg": ndcg, "users": 1000}
     options = reproduce.model_options(unit.model) | unit.options
-    (folder / f"{name}.json").write_text(json.dumps({"schema": 1, "model": unit.model, "data": unit.data, "options": options, "settings": settings,
-                                                     "ended": "converged", "metrics": {"test": {"popular-100": figures, "full": figures}}}))
+    (folder / f"{name}.json").write_text(
+        json.dumps(
+            {
+                "schema": 1,
+                "model": unit.model,
+                "data": unit.data,
+                "options": options,
+                "settings": settings,
+                "ended": "converged",
+                "metrics": {"test": {"popular-100": figures, "full": figures}},
+            }
+        )
+    )
 
 
 def test_ours_stands_beside_the_papers_with_interval_and_sigmas(tmp_path):
@@ -94,21 +179,46 @@ def test_ours_stands_beside_the_papers_with_interval_and_sigmas(tmp_path):
     low, high = stats.t.interval(0.95, 2, loc=0.30, scale=stats.sem([0.28, 0.30, 0.32]))
     assert (0.30 - ours["interval"], 0.30 + ours["interval"]) == pytest.approx((low, high))
     assert ours["sigmas"] == pytest.approx((0.40 - 0.4472) / math.sqrt(2 * 0.4 * 0.6 / 1000))
-    assert table.loc["SASRec", "ended"] == "not run" and table.loc["SASRec", "n_seeds"] == 0 and math.isnan(table.loc["SASRec", "ndcg"])
+    assert (
+        table.loc["SASRec", "ended"] == "not run"
+        and table.loc["SASRec", "n_seeds"] == 0
+        and math.isnan(table.loc["SASRec", "ndcg"])
+    )
 
 
 def test_table_1_shows_data_that_the_paper_does_not_have(monkeypatch):
-    monkeypatch.setattr(reproduce, "DATA", {"beauty": ("planted", 8, 10, 0.1), "ml-1m, 5-core": ("planted", 8, 10, 0.1)})
+    monkeypatch.setattr(
+        reproduce,
+        "DATA",
+        {"beauty": ("planted", 8, 10, 0.1), "ml-1m, 5-core": ("planted", 8, 10, 0.1)},
+    )
     table = reproduce.statistics_beside_paper().set_index("data")
-    assert table["users"].tolist() == [3000, 3000] and table.loc["beauty", "paper users"] == 22364 and math.isnan(table.loc["ml-1m, 5-core", "paper users"])
+    assert (
+        table["users"].tolist() == [3000, 3000]
+        and table.loc["beauty", "paper users"] == 22364
+        and math.isnan(table.loc["ml-1m, 5-core", "paper users"])
+    )
 
 
 def test_where_nothing_was_recorded_every_row_says_so(tmp_path):
-    assert set(reproduce.beside_paper(reproduce.units(4), tmp_path / "nothing", 4)["ended"]) == {"not run"}
+    assert set(reproduce.beside_paper(reproduce.units(4), tmp_path / "nothing", 4)["ended"]) == {
+        "not run"
+    }
 
 
-@pytest.mark.parametrize(("changed", "value"), [("model", "gru4rec"), ("data", "ml-1m"), ("options.d_model", 32), ("settings.seed", 1), ("settings.select", "full"),
-                                                ("settings.lr", 0.01), ("settings.objective", "prefix"), ("settings.batch_size", 512)])
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [
+        ("model", "gru4rec"),
+        ("data", "ml-1m"),
+        ("options.d_model", 32),
+        ("settings.seed", 1),
+        ("settings.select", "full"),
+        ("settings.lr", 0.01),
+        ("settings.objective", "prefix"),
+        ("settings.batch_size", 512),
+    ],
+)
 def test_a_record_of_another_run_is_not_taken(tmp_path, changed, value):
     unit = reproduce.units(2, data=["beauty"])[0]
     record(tmp_path, "one", unit, 0, 0.3)
@@ -120,20 +230,34 @@ def test_a_record_of_another_run_is_not_taken(tmp_path, changed, value):
 def test_efficiency_is_compared_by_ratios(tmp_path):
     assert reproduce.efficiency_beside_paper(tmp_path).empty
     (tmp_path / "benchmarks").mkdir()
-    rows = [{"case": "epoch, own objective, beauty, d = 64, N = 100", "name": name, "seconds": seconds} for name, seconds in (("glint-ru", 2.0), ("sasrec", 6.0))]
+    rows = [
+        {"case": "epoch, own objective, beauty, d = 64, N = 100", "name": name, "seconds": seconds}
+        for name, seconds in (("glint-ru", 2.0), ("sasrec", 6.0))
+    ]
     (tmp_path / "benchmarks" / "train.json").write_text(json.dumps({"rows": rows}))
     table = reproduce.efficiency_beside_paper(tmp_path).set_index("system")
-    assert table.loc["SASRec", "ratio"] == 3 and table.loc["SASRec", "paper ratio"] == pytest.approx(8.1 / 3.8)
+    assert table.loc["SASRec", "ratio"] == 3 and table.loc[
+        "SASRec", "paper ratio"
+    ] == pytest.approx(8.1 / 3.8)
 
 
 def test_systems_are_timed_once(tmp_path, monkeypatch):
     calls = []
     kinds = ["train", "inference", "memory", "length"]
-    monkeypatch.setattr(reproduce, "BENCHMARKS", {what: lambda what=what: (calls.append(what), pd.DataFrame({"name": ["x"]}))[1] for what in kinds})
+    monkeypatch.setattr(
+        reproduce,
+        "BENCHMARKS",
+        {
+            what: lambda what=what: (calls.append(what), pd.DataFrame({"name": ["x"]}))[1]
+            for what in kinds
+        },
+    )
     for _ in range(2):
         reproduce.time_systems(tmp_path, ["python"], say=lambda line: None)
     assert calls == kinds
-    assert json.loads((tmp_path / "benchmarks" / "memory.json").read_text())["rows"] == [{"name": "x"}]
+    assert json.loads((tmp_path / "benchmarks" / "memory.json").read_text())["rows"] == [
+        {"name": "x"}
+    ]
 
 
 def test_the_readme_is_written_between_its_marks_only(tmp_path):
@@ -143,7 +267,10 @@ def test_the_readme_is_written_between_its_marks_only(tmp_path):
     for _ in range(2):
         reproduce.write_readme(readme, tmp_path)
     text = readme.read_text()
-    assert text == f"before\n<!-- results -->\n{reproduce.results_section(tmp_path)}<!-- end of results -->\nafter\n"
+    assert (
+        text
+        == f"before\n<!-- results -->\n{reproduce.results_section(tmp_path)}<!-- end of results -->\nafter\n"
+    )
     assert "| beauty | GLINT-RU | 0.4000 / 0.4472 |" in text and "old" not in text
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="end of results"):

@@ -19,20 +19,34 @@ from minirec.scan.tree import blelloch, combine, hillis_steele
 CLOSE = {"rtol": 1e-11, "atol": 1e-11}
 ON_CPU = ("loop", "tree", "numba")
 AGAINST_LOOP = ("tree", "numba", "auto")
-DECAYS = {"any sign": lambda u: 2.4 * u - 1.2, "near 1": lambda u: 1 - 1e-7 * u, "zero": lambda u: 0 * u, "one": lambda u: 0 * u + 1,
-          "some zero": lambda u: u * (u > 0.5), "alternating": lambda u: -u}
+DECAYS = {
+    "any sign": lambda u: 2.4 * u - 1.2,
+    "near 1": lambda u: 1 - 1e-7 * u,
+    "zero": lambda u: 0 * u,
+    "one": lambda u: 0 * u + 1,
+    "some zero": lambda u: u * (u > 0.5),
+    "alternating": lambda u: -u,
+}
 # From a leaf tensor to a [B, N, D] with strides of its own. The leaf's shape; the view of it.
-LAYOUTS = {"contiguous": (lambda B, N, D: (B, N, D), lambda x: x), "left half": (lambda B, N, D: (B, N, 2 * D), lambda x: x.chunk(2, -1)[0]),
-           "right half": (lambda B, N, D: (B, N, 2 * D), lambda x: x.chunk(2, -1)[1]), "channels first": (lambda B, N, D: (B, D, N), lambda x: x.mT),
-           "time first": (lambda B, N, D: (N, B, D), lambda x: x.transpose(0, 1)), "every other step": (lambda B, N, D: (B, 2 * N, D), lambda x: x[:, ::2]),
-           "one row for all": (lambda B, N, D: (1, N, D), None), "one step for all": (lambda B, N, D: (B, 1, D), None),
-           "one channel for all": (lambda B, N, D: (B, N, 1), None)}
+LAYOUTS = {
+    "contiguous": (lambda B, N, D: (B, N, D), lambda x: x),
+    "left half": (lambda B, N, D: (B, N, 2 * D), lambda x: x.chunk(2, -1)[0]),
+    "right half": (lambda B, N, D: (B, N, 2 * D), lambda x: x.chunk(2, -1)[1]),
+    "channels first": (lambda B, N, D: (B, D, N), lambda x: x.mT),
+    "time first": (lambda B, N, D: (N, B, D), lambda x: x.transpose(0, 1)),
+    "every other step": (lambda B, N, D: (B, 2 * N, D), lambda x: x[:, ::2]),
+    "one row for all": (lambda B, N, D: (1, N, D), None),
+    "one step for all": (lambda B, N, D: (B, 1, D), None),
+    "one channel for all": (lambda B, N, D: (B, N, 1), None),
+}
 
 
 def laid_out(layout, shape, seed, values=lambda u: 4 * u - 2):
     """(the leaf, its view [B, N, D]): a float64 draw through `values`."""
     leaf_shape, view = LAYOUTS[layout]
-    u = torch.rand(leaf_shape(*shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    u = torch.rand(
+        leaf_shape(*shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     leaf = values(u).requires_grad_()
     return leaf, leaf.expand(shape) if view is None else view(leaf)
 
@@ -42,11 +56,18 @@ def with_gradients(impl, leaves, a, b, h0, grad):
     h = linear_recurrence(a, b, h0, impl=impl)
     out = (h * grad).sum() + (h[:, -1:] * grad[:, :1]).sum()
     found = torch.autograd.grad(out, leaves, allow_unused=True, retain_graph=True)
-    return h.detach(), [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found)]
+    return h.detach(), [
+        torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found)
+    ]
 
 
-@given(shape=st.tuples(st.integers(0, 4), st.integers(0, 35), st.integers(1, 20)), layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 2),
-       decay=st.sampled_from(sorted(DECAYS)), start=st.booleans(), seed=st.integers(0, 2**20))
+@given(
+    shape=st.tuples(st.integers(0, 4), st.integers(0, 35), st.integers(1, 20)),
+    layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 2),
+    decay=st.sampled_from(sorted(DECAYS)),
+    start=st.booleans(),
+    seed=st.integers(0, 2**20),
+)
 @settings(max_examples=120)
 def test_all_equal_the_loop(shape, layouts, decay, start, seed):
     leaf_a, a = laid_out(layouts[0], shape, seed, DECAYS[decay])
@@ -57,7 +78,12 @@ def test_all_equal_the_loop(shape, layouts, decay, start, seed):
     before = [leaf.detach().clone() for leaf in leaves]
     h, grads = with_gradients("loop", leaves, a, b, h0, grad)
     for impl in AGAINST_LOOP:
-        torch.testing.assert_close(with_gradients(impl, leaves, a, b, h0, grad), (h, grads), **CLOSE, msg=lambda text: f"{impl}: {text}")
+        torch.testing.assert_close(
+            with_gradients(impl, leaves, a, b, h0, grad),
+            (h, grads),
+            **CLOSE,
+            msg=lambda text: f"{impl}: {text}",
+        )
     assert all(map(torch.equal, before, leaves)), "an input was changed"
 
 
@@ -70,7 +96,10 @@ def test_the_loop_is_the_definition():
     a, b, h0 = draw(2, 3, 4), draw(2, 3, 4, seed=1), draw(2, 4, seed=2)
     h1 = a[:, 0] * h0 + b[:, 0]
     h2 = a[:, 1] * h1 + b[:, 1]
-    assert torch.equal(linear_recurrence(a, b, h0, impl="loop"), torch.stack([h1, h2, a[:, 2] * h2 + b[:, 2]], dim=1))
+    assert torch.equal(
+        linear_recurrence(a, b, h0, impl="loop"),
+        torch.stack([h1, h2, a[:, 2] * h2 + b[:, 2]], dim=1),
+    )
 
 
 @pytest.mark.parametrize("n", [*range(1, 20), 31, 32, 33, 100])
@@ -84,13 +113,18 @@ def test_combine_is_one_step_after_the_other_and_associative():
     a1, b1, a2, b2, a3, b3, h = draw(7, 4)
     a, b = combine(a1, b1, a2, b2)
     torch.testing.assert_close(a * h + b, a2 * (a1 * h + b1) + b2, **CLOSE)
-    torch.testing.assert_close(combine(a, b, a3, b3), combine(a1, b1, *combine(a2, b2, a3, b3)), **CLOSE)
+    torch.testing.assert_close(
+        combine(a, b, a3, b3), combine(a1, b1, *combine(a2, b2, a3, b3)), **CLOSE
+    )
 
 
 @pytest.mark.parametrize("impl", ON_CPU)
 @pytest.mark.parametrize("start", [True, False])
 def test_gradients_are_those_of_finite_differences(impl, start):
-    inputs = [draw(*shape, seed=seed).requires_grad_() for seed, shape in enumerate([(2, 5, 3), (2, 5, 3), (2, 3)][:2 + start])]
+    inputs = [
+        draw(*shape, seed=seed).requires_grad_()
+        for seed, shape in enumerate([(2, 5, 3), (2, 5, 3), (2, 3)][: 2 + start])
+    ]
     assert torch.autograd.gradcheck(lambda *x: linear_recurrence(*x, impl=impl), inputs)
     if impl == "numba":
         h = linear_recurrence(*inputs, impl=impl)
@@ -113,19 +147,31 @@ def test_a_state_changed_in_place_before_the_way_back_is_refused():
 @pytest.mark.parametrize("impl", ON_CPU)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_small_types_are_rounded_once_and_the_state_is_carried_in_float32(impl, dtype):
-    a, b, h0 = draw(2, 50, 3, low=0.5, dtype=dtype), draw(2, 50, 3, dtype=dtype, seed=1), draw(2, 3, dtype=dtype, seed=2)
+    a, b, h0 = (
+        draw(2, 50, 3, low=0.5, dtype=dtype),
+        draw(2, 50, 3, dtype=dtype, seed=1),
+        draw(2, 3, dtype=dtype, seed=2),
+    )
     leaves, grad = [x.requires_grad_() for x in (a, b, h0)], draw(2, 50, 3, dtype=dtype, seed=3)
     h, grads = with_gradients(impl, leaves, a, b, h0, grad)
     exact, exact_grads = with_gradients("loop", leaves, *(x.double() for x in (a, b, h0, grad)))
     assert h.dtype == dtype and all(g.dtype == dtype for g in grads)
-    eps = torch.finfo(dtype).eps  # h: one rounding, of half an eps, besides float32's own; the gradient of a: h's, its own, and that of a sum
+    eps = torch.finfo(
+        dtype
+    ).eps  # h: one rounding, of half an eps, besides float32's own; the gradient of a: h's, its own, and that of a sum
     torch.testing.assert_close(h.double(), exact.double(), rtol=0.5 * eps + 1e-6, atol=1e-5)
     for found, expected in zip(grads, exact_grads):
-        torch.testing.assert_close(found.double(), expected.double(), rtol=2 * eps, atol=2 * eps + 1e-5)
-    ones = torch.ones(1, 3000, 2, dtype=dtype, requires_grad=True)  # 256 + 1 is 256 in bfloat16, 2048 + 1 is 2048 in float16
+        torch.testing.assert_close(
+            found.double(), expected.double(), rtol=2 * eps, atol=2 * eps + 1e-5
+        )
+    ones = torch.ones(
+        1, 3000, 2, dtype=dtype, requires_grad=True
+    )  # 256 + 1 is 256 in bfloat16, 2048 + 1 is 2048 in float16
     h = linear_recurrence(torch.ones_like(ones), ones, impl=impl)
     (grad,) = torch.autograd.grad(h, ones, torch.ones_like(ones))
-    assert torch.equal(h[0, :, 0], torch.arange(1.0, 3001).to(dtype)) and torch.equal(grad[0, :, 1], torch.arange(3000.0, 0, -1).to(dtype))
+    assert torch.equal(h[0, :, 0], torch.arange(1.0, 3001).to(dtype)) and torch.equal(
+        grad[0, :, 1], torch.arange(3000.0, 0, -1).to(dtype)
+    )
 
 
 def bound(a, b):
@@ -138,7 +184,9 @@ def bound(a, b):
     """
     H = linear_recurrence(a.abs(), b.abs(), impl="loop")
     E = linear_recurrence(a.abs(), H, impl="loop")
-    return 1.01 * 2**-24 * (2 * E + 2 * math.ceil(math.log2(a.shape[1])) * H)  # 1%: the products of small errors
+    return (
+        1.01 * 2**-24 * (2 * E + 2 * math.ceil(math.log2(a.shape[1])) * H)
+    )  # 1%: the products of small errors
 
 
 @torch.no_grad()
@@ -147,12 +195,20 @@ def test_a_hundred_thousand_steps_do_not_drift():
     a = (decays + (1 - decays) * draw(1, n, 4, dtype=torch.float32)).double()
     b = (draw(1, n, 4, dtype=torch.float32, seed=1) * (1 - decays**2).sqrt()).double()
     exact, allowed = linear_recurrence(a, b, impl="loop"), bound(a, b)
-    for scanned in (*(lambda a, b, impl=impl: linear_recurrence(a, b, impl=impl) for impl in ON_CPU), hillis_steele):
+    for scanned in (
+        *(lambda a, b, impl=impl: linear_recurrence(a, b, impl=impl) for impl in ON_CPU),
+        hillis_steele,
+    ):
         error = (scanned(a.float(), b.float()).double() - exact).abs()
         assert (error <= allowed).all()
         typical = error.square().mean(1).sqrt() / exact.square().mean(1).sqrt()
-        assert (typical < 1e-4).all() and (error[:, -n // 5:].max(1).values < 2 * error[:, n // 5:2 * n // 5].max(1).values).all()
-    flipped, grad = [torch.cat([torch.ones_like(a[:, :1]), a[:, 1:].flip(1)], dim=1), b.flip(1)], b.float()  # g_t = grad_t + a_{t+1} g_{t+1}
+        assert (typical < 1e-4).all() and (
+            error[:, -n // 5 :].max(1).values < 2 * error[:, n // 5 : 2 * n // 5].max(1).values
+        ).all()
+    flipped, grad = (
+        [torch.cat([torch.ones_like(a[:, :1]), a[:, 1:].flip(1)], dim=1), b.flip(1)],
+        b.float(),
+    )  # g_t = grad_t + a_{t+1} g_{t+1}
     exact, allowed = linear_recurrence(*flipped, impl="loop").flip(1), bound(*flipped).flip(1)
     g = cpu.scan_backward(a.float(), b.float(), None, grad)[1]
     assert ((g.double() - exact).abs() <= allowed).all()
@@ -176,7 +232,15 @@ def inputs_of(shape, seed=0):
     return a, b, draw(shape[0], shape[2], dtype=torch.float32, seed=seed + 3), grad
 
 
-SHARED = [(4, 300, 40), (2, 500, 40), (1, 1100, 33), (7, 5000, 1), (1, 40_000, 1), (3, 400, 128), (2, 50, 700)]  # each worth sharing
+SHARED = [
+    (4, 300, 40),
+    (2, 500, 40),
+    (1, 1100, 33),
+    (7, 5000, 1),
+    (1, 40_000, 1),
+    (3, 400, 128),
+    (2, 50, 700),
+]  # each worth sharing
 
 
 @pytest.mark.parametrize("shape", SHARED, ids=str)
@@ -185,18 +249,30 @@ def test_the_number_of_threads_changes_nothing(threads, shape):
     inputs = inputs_of(shape)
     threads(1)
     alone = forward_and_backward(*inputs)
-    torch.testing.assert_close(torch.from_numpy(alone[0]), linear_recurrence(*inputs[:3], impl="tree"), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        torch.from_numpy(alone[0]),
+        linear_recurrence(*inputs[:3], impl="tree"),
+        rtol=1e-4,
+        atol=1e-5,
+    )
     for n in (2, 3, 5):
         threads(n)
         assert all(map(np.array_equal, alone, forward_and_backward(*inputs)))
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("shape", [*SHARED, (2, 3, 4), (0, 5, 2), (2, 0, 3), (8, 4096, 2), (9, 4096, 17)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [*SHARED, (2, 3, 4), (0, 5, 2), (2, 0, 3), (8, 4096, 2), (9, 4096, 17)], ids=str
+)
 def test_blocks_cover_every_row_and_channel_once(threads, shape, n_threads):
     threads(n_threads)
     times, blocks = np.zeros((shape[0], shape[2]), int), []
-    cpu.share(shape, lambda first_row, last_row, first, last: blocks.append((slice(first_row, last_row), slice(first, last))))
+    cpu.share(
+        shape,
+        lambda first_row, last_row, first, last: blocks.append(
+            (slice(first_row, last_row), slice(first, last))
+        ),
+    )
     for block in blocks:
         times[block] += 1
     assert (times == 1).all() and 1 <= len(blocks) <= n_threads
@@ -240,7 +316,9 @@ def test_pytorch_brings_the_openmp_that_is_asked_for():
 def test_it_works_after_a_fork(threads):
     threads(2)
     inputs = inputs_of(SHARED[0])
-    expected = forward_and_backward(*inputs)  # the parent's threads are running now; none of them is in the child
+    expected = forward_and_backward(
+        *inputs
+    )  # the parent's threads are running now; none of them is in the child
 
     def child():
         sys.exit(not all(map(np.array_equal, expected, forward_and_backward(*inputs))))
@@ -255,7 +333,14 @@ def test_it_works_after_a_fork(threads):
 
 def test_views_with_their_channels_side_by_side_are_not_copied():
     both = draw(3, 7, 8)
-    for view in (*both.chunk(2, -1), both[:, ::2], both[::2, 1:], both.transpose(0, 1), both[:1].expand(5, 7, 8), both[..., :1]):
+    for view in (
+        *both.chunk(2, -1),
+        both[:, ::2],
+        both[::2, 1:],
+        both.transpose(0, 1),
+        both[:1].expand(5, 7, 8),
+        both[..., :1],
+    ):
         flat, by_row, by_step = cpu.lines_of(view)
         assert flat.ctypes.data == view.data_ptr() and flat[by_row + by_step] == view[1, 1, 0]
 
@@ -263,16 +348,34 @@ def test_views_with_their_channels_side_by_side_are_not_copied():
 class TestErrors:
     f32, f64 = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4).double()
 
-    @pytest.mark.parametrize("inputs, error, says", [
-        ((f32[0], f32[0]), ValueError, r"a and b .* \[B, N, D\]; got \[3, 4\] and \[3, 4\]"),
-        ((f32, f32[:, :2]), ValueError, r"got \[2, 3, 4\] and \[2, 2, 4\]"),
-        ((f32, f32[..., :1]), ValueError, r"got \[2, 3, 4\] and \[2, 3, 1\]"),  # what would broadcast is refused too
-        ((f32, f32, f32[:, 0, :3]), ValueError, r"h0 .* \[B, D\] = \[2, 4\]; got \[2, 3\]"), ((f32, f32, f32[0, 0]), ValueError, r"h0 .* got \[4\]"),
-        ((f32, f64), TypeError, "one dtype; got a torch.float32, b torch.float64"),
-        ((f32, f32, f64[:, 0]), TypeError, "one dtype; got a torch.float32, b torch.float32, h0 torch.float64"),
-        ((f32, f32.to("meta")), TypeError, "one device; got a cpu, b meta"), ((f32, f32, f32[:, 0].to("meta")), TypeError, "h0 meta"),
-        ((f32.long(), f32.long()), TypeError, "float32, float64, bfloat16 or float16; got torch.int64"),
-        ((f32.to(torch.cfloat), f32.to(torch.cfloat)), TypeError, "got torch.complex64")])
+    @pytest.mark.parametrize(
+        "inputs, error, says",
+        [
+            ((f32[0], f32[0]), ValueError, r"a and b .* \[B, N, D\]; got \[3, 4\] and \[3, 4\]"),
+            ((f32, f32[:, :2]), ValueError, r"got \[2, 3, 4\] and \[2, 2, 4\]"),
+            (
+                (f32, f32[..., :1]),
+                ValueError,
+                r"got \[2, 3, 4\] and \[2, 3, 1\]",
+            ),  # what would broadcast is refused too
+            ((f32, f32, f32[:, 0, :3]), ValueError, r"h0 .* \[B, D\] = \[2, 4\]; got \[2, 3\]"),
+            ((f32, f32, f32[0, 0]), ValueError, r"h0 .* got \[4\]"),
+            ((f32, f64), TypeError, "one dtype; got a torch.float32, b torch.float64"),
+            (
+                (f32, f32, f64[:, 0]),
+                TypeError,
+                "one dtype; got a torch.float32, b torch.float32, h0 torch.float64",
+            ),
+            ((f32, f32.to("meta")), TypeError, "one device; got a cpu, b meta"),
+            ((f32, f32, f32[:, 0].to("meta")), TypeError, "h0 meta"),
+            (
+                (f32.long(), f32.long()),
+                TypeError,
+                "float32, float64, bfloat16 or float16; got torch.int64",
+            ),
+            ((f32.to(torch.cfloat), f32.to(torch.cfloat)), TypeError, "got torch.complex64"),
+        ],
+    )
     @pytest.mark.parametrize("impl", ["auto", "loop", "numba"])
     def test_what_disagrees_is_named(self, inputs, error, says, impl):
         with pytest.raises(error, match=says):
@@ -287,10 +390,14 @@ class TestErrors:
         away = self.f32.to("meta")
         with pytest.raises(RuntimeError, match="'numba' works on cpu tensors; these are on meta"):
             linear_recurrence(away, away, impl="numba")
-        assert linear_recurrence(away, away).shape == away.shape and scan.best(away.device) == "tree"
+        assert (
+            linear_recurrence(away, away).shape == away.shape and scan.best(away.device) == "tree"
+        )
 
     @pytest.mark.parametrize("impl", ["numba", "triton"])
-    def test_without_its_library_an_implementation_is_refused_and_auto_uses_the_tree(self, monkeypatch, impl):
+    def test_without_its_library_an_implementation_is_refused_and_auto_uses_the_tree(
+        self, monkeypatch, impl
+    ):
         a, b = draw(2, 5, 3), draw(2, 5, 3, seed=1)
         expected = linear_recurrence(a, b, impl="loop")
         assert scan.best(torch.device("cpu")) == "numba"
@@ -299,7 +406,10 @@ class TestErrors:
             raise ImportError(f"nothing called {name} here")
 
         monkeypatch.setattr(importlib, "import_module", refuse)
-        with pytest.raises(RuntimeError, match=f"impl='{impl}' cannot be used here: nothing called {scan.KERNELS[impl]} here. Use impl='auto', or 'tree'"):
+        with pytest.raises(
+            RuntimeError,
+            match=f"impl='{impl}' cannot be used here: nothing called {scan.KERNELS[impl]} here. Use impl='auto', or 'tree'",
+        ):
             linear_recurrence(a, b, impl=impl)
         assert scan.best(torch.device("cpu")) == scan.best(torch.device("cuda")) == "tree"
         torch.testing.assert_close(linear_recurrence(a, b), expected, **CLOSE)

@@ -38,7 +38,9 @@ def test_it_is_equations_7_and_9_as_printed(shape, d_model, d_hidden, seed):
     for c_n, h_n, out_n, values_n in zip(*(x.tolist() for x in flat), strict=True):
         open_, crossed = printed_gate(gate, c_n), affine(gate.crossing, h_n)
         torch.testing.assert_close(values_n, open_, **CLOSE)
-        torch.testing.assert_close(out_n, [g * p for g, p in zip(open_, crossed, strict=True)], **CLOSE)
+        torch.testing.assert_close(
+            out_n, [g * p for g, p in zip(open_, crossed, strict=True)], **CLOSE
+        )
 
 
 @given(**widths)
@@ -56,21 +58,39 @@ def test_it_is_linear_in_the_states_and_in_nothing_else(length, d_model, d_hidde
     gate = random_gate(d_model, d_hidden, seed=seed)
     c, h, other = torch.randn(3, length, d_model).double()
     zero = gate(c, torch.zeros_like(h))
-    torch.testing.assert_close(gate(c, 2 * h - 3 * other) - zero, 2 * (gate(c, h) - zero) - 3 * (gate(c, other) - zero), rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        gate(c, 2 * h - 3 * other) - zero,
+        2 * (gate(c, h) - zero) - 3 * (gate(c, other) - zero),
+        rtol=0,
+        atol=1e-11,
+    )
     assert (gate(2 * c, h) - 2 * gate(c, h)).abs().max() > 1e-6
 
 
 def one_wide(slope: float, b1: float, w2: float, b2: float) -> SelectiveGate:
     """d = 1: the gate w2 SiLU(slope c + b1) + b2 before the state itself."""
     gate = SelectiveGate(1).double()
-    values = {"narrow.weight": [[slope]], "narrow.bias": [b1], "widen.weight": [[w2]], "widen.bias": [b2], "crossing.weight": [[1.0]], "crossing.bias": [0.0]}
-    gate.load_state_dict({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()})
+    values = {
+        "narrow.weight": [[slope]],
+        "narrow.bias": [b1],
+        "widen.weight": [[w2]],
+        "widen.bias": [b2],
+        "crossing.weight": [[1.0]],
+        "crossing.bias": [0.0],
+    }
+    gate.load_state_dict(
+        {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+    )
     return gate
 
 
 @given(c=floats(-5, 5), wanted=floats(-5, 5))
 def test_gate_values_are_not_confined(c, wanted):
-    gate, c, h = one_wide(1.0, 0.0, 0.0, wanted), torch.tensor([c], dtype=torch.float64), torch.tensor([1.7], dtype=torch.float64)
+    gate, c, h = (
+        one_wide(1.0, 0.0, 0.0, wanted),
+        torch.tensor([c], dtype=torch.float64),
+        torch.tensor([1.7], dtype=torch.float64),
+    )
     torch.testing.assert_close(gate(c, h), wanted * h, **CLOSE)
 
 
@@ -78,7 +98,11 @@ def test_silu_not_sigmoid_nor_relu_is_inside():
     """SiLU(a) = a sigmoid(a), and sigmoid(ln 3) = 3/4."""
     gate, h = one_wide(1.0, 0.0, 1.0, 0.0), torch.ones(3, 1).double()
     c = torch.tensor([[-math.log(3)], [0.0], [math.log(3)]], dtype=torch.float64)
-    torch.testing.assert_close(gate(c, h), torch.tensor([[-math.log(3) / 4], [0.0], [0.75 * math.log(3)]], dtype=torch.float64), **CLOSE)
+    torch.testing.assert_close(
+        gate(c, h),
+        torch.tensor([[-math.log(3) / 4], [0.0], [0.75 * math.log(3)]], dtype=torch.float64),
+        **CLOSE,
+    )
 
 
 @given(d_model=integers(2, 8), seed=integers(0, 10**6), part=sampled_from(["d", "half"]))
@@ -93,8 +117,14 @@ def test_the_inner_width_bounds_how_many_directions_the_gate_values_take(d_model
 def test_parameters_are_those_of_the_equations(d_hidden, inner):
     gate = SelectiveGate(6, d_hidden)
     shapes = {name: list(p.shape) for name, p in gate.named_parameters()}
-    assert shapes == {"narrow.weight": [inner, 6], "narrow.bias": [inner], "widen.weight": [6, inner], "widen.bias": [6],
-                      "crossing.weight": [6, 6], "crossing.bias": [6]}
+    assert shapes == {
+        "narrow.weight": [inner, 6],
+        "narrow.bias": [inner],
+        "widen.weight": [6, inner],
+        "widen.bias": [6],
+        "crossing.weight": [6, 6],
+        "crossing.bias": [6],
+    }
     assert sum(p.numel() for p in gate.parameters()) == 2 * 6 * inner + inner + 6 + 6 * 6 + 6
 
 
@@ -121,9 +151,13 @@ def test_in_training_a_gate_value_is_dropped_or_scaled_and_its_feature_with_it(s
     c, h = torch.randn(2, 3000, 8).double()
     ratio = gate.train()(c, h) / as_composed(gate, c, h)
     dropped = ratio.abs() < 1e-9
-    torch.testing.assert_close(ratio[~dropped], torch.full_like(ratio[~dropped], 1 / (1 - share)), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        ratio[~dropped], torch.full_like(ratio[~dropped], 1 / (1 - share)), rtol=1e-9, atol=0
+    )
     assert abs(dropped.double().mean() - share) < 0.02
-    assert (dropped.double().mean(0) - share).abs().max() < 0.06 and (dropped.double().mean(1) - share).abs().max() < 0.7  # no feature or position is special
+    assert (dropped.double().mean(0) - share).abs().max() < 0.06 and (
+        dropped.double().mean(1) - share
+    ).abs().max() < 0.7  # no feature or position is special
 
 
 def test_dropout_is_on_the_gate_only():
@@ -133,15 +167,21 @@ def test_dropout_is_on_the_gate_only():
     assert (gate(c, h) == 0).all() and (gate.gate(c) == 0).all()
     half = random_gate(4, 2, dropout=0.5).train()
     seen = torch.stack([half(c, h) for _ in range(40)]) / as_composed(half, c, h)
-    torch.testing.assert_close(seen.detach().unique().round(decimals=6).unique(), torch.tensor([0.0, 2.0]).double())  # on both factors 4 would occur
+    torch.testing.assert_close(
+        seen.detach().unique().round(decimals=6).unique(), torch.tensor([0.0, 2.0]).double()
+    )  # on both factors 4 would occur
 
 
 @pytest.mark.parametrize("d_hidden", [None, 2])
 def test_gradients_are_those_of_the_function(d_hidden):
     gate, (c, h) = random_gate(4, d_hidden), torch.randn(2, 3, 4).double()
     names, weights = zip(*gate.named_parameters())
-    values = lambda c, h, *weights: torch.func.functional_call(gate, dict(zip(names, weights)), (c, h))  # noqa: E731
-    assert torch.autograd.gradcheck(values, [value.detach().requires_grad_() for value in (c, h, *weights)])
+    values = lambda c, h, *weights: torch.func.functional_call(
+        gate, dict(zip(names, weights)), (c, h)
+    )  # noqa: E731
+    assert torch.autograd.gradcheck(
+        values, [value.detach().requires_grad_() for value in (c, h, *weights)]
+    )
 
 
 def test_a_gate_without_inner_width_is_refused_by_name():

@@ -12,11 +12,24 @@ import torch
 
 from logs import random_log
 
-from minirec import Interactions, available_models, build_model, fit, load_model, recommend, save_model
+from minirec import (
+    Interactions,
+    available_models,
+    build_model,
+    fit,
+    load_model,
+    recommend,
+    save_model,
+)
 from minirec.models import model_options
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = {"d_model": 8, "dropout": 0.5, "max_len": 5, "n_layers": 2}  # away from the defaults, so that a lost option shows
+SMALL = {
+    "d_model": 8,
+    "dropout": 0.5,
+    "max_len": 5,
+    "n_layers": 2,
+}  # away from the defaults, so that a lost option shows
 
 
 def named_log(names) -> Interactions:
@@ -65,13 +78,29 @@ def test_nothing_but_the_file_is_needed_to_recommend(tmp_path, name):
     (tmp_path / "elsewhere").mkdir()
     os.rename(tmp_path / "model.pt", tmp_path / "elsewhere" / "only.pt")
     code = "from minirec import *; print(recommend(load_model('only.pt'), [['film 3', 'film 7'], []], 4).to_csv(index=False), end='')"
-    environment = {k: v for k, v in os.environ.items() if k != "MINIREC_DATA"} | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == recommend(again, [["film 3", "film 7"], []], 4).to_csv(index=False).splitlines()
+    environment = {k: v for k, v in os.environ.items() if k != "MINIREC_DATA"} | {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "elsewhere",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (
+        run.stdout.splitlines()
+        == recommend(again, [["film 3", "film 7"], []], 4).to_csv(index=False).splitlines()
+    )
 
 
-@pytest.mark.parametrize("names", [int, lambda i: i + 2**60, lambda i: i / 4, lambda i: f"0{i}", lambda i: f"ü {i}\n"],
-                         ids=["integers", "large integers", "decimals", "digits", "strings"])
+@pytest.mark.parametrize(
+    "names",
+    [int, lambda i: i + 2**60, lambda i: i / 4, lambda i: f"0{i}", lambda i: f"ü {i}\n"],
+    ids=["integers", "large integers", "decimals", "digits", "strings"],
+)
 def test_raw_ids_survive(tmp_path, names):
     _, again, data = saved(tmp_path / "model.pt", names=names)
     assert again.vocabulary.item_ids.tolist() == data.item_ids.tolist()
@@ -80,12 +109,19 @@ def test_raw_ids_survive(tmp_path, names):
 
 def test_the_vocabulary_counts_and_fingerprint_survive(tmp_path):
     _, again, data = saved(tmp_path / "model.pt")
-    assert again.vocabulary.counts.tolist() == data.item_counts().tolist() and again.vocabulary.fingerprint == data.fingerprint
+    assert (
+        again.vocabulary.counts.tolist() == data.item_counts().tolist()
+        and again.vocabulary.fingerprint == data.fingerprint
+    )
 
 
 def test_recommend_gives_the_best_scored_items_in_order(tmp_path):
     model, again, data = saved(tmp_path / "model.pt", names=lambda i: f"film {i}")
-    histories = [["film 3", "film 7"], ["film 1"] * 9, ["film 0", "film 2", "film 4", "film 6", "film 8", "film 10", "film 1"]]
+    histories = [
+        ["film 3", "film 7"],
+        ["film 1"] * 9,
+        ["film 0", "film 2", "film 4", "film 6", "film 8", "film 10", "film 1"],
+    ]
     frame = recommend(again, histories, 5, batch_size=2)
     for number, history in enumerate(histories):
         row = torch.from_numpy(data.encode_items(history[-5:]))[None]  # max_len is 5
@@ -93,7 +129,9 @@ def test_recommend_gives_the_best_scored_items_in_order(tmp_path):
             scores = model.scores(row)[0]
         best = sorted(range(1, 13), key=lambda i: -scores[i].item())[:5]
         rows = frame[frame["history"] == number]
-        assert rows["item"].tolist() == data.item_ids[np.array(best) - 1].tolist() and rows["rank"].tolist() == [1, 2, 3, 4, 5]
+        assert rows["item"].tolist() == data.item_ids[np.array(best) - 1].tolist() and rows[
+            "rank"
+        ].tolist() == [1, 2, 3, 4, 5]
         assert rows["score"].to_numpy() == pytest.approx(scores[best].double().numpy(), rel=1e-5)
     assert not frame["fallback"].any() and not frame["unknown"].any()
 
@@ -111,9 +149,14 @@ def test_an_empty_history_falls_back_to_popularity_and_says_so(tmp_path, nothing
     frame = recommend(model, [[3], nothing], 12)
     counts = data.item_counts()[1:]
     fallback = frame[frame["history"] == 1]
-    assert frame["fallback"].tolist() == [False] * 12 + [True] * 12 and fallback["unknown"].tolist() == [len(nothing)] * 12
+    assert (
+        frame["fallback"].tolist() == [False] * 12 + [True] * 12
+        and fallback["unknown"].tolist() == [len(nothing)] * 12
+    )
     assert fallback["score"].tolist() == sorted(counts.tolist(), reverse=True)
-    assert [counts[item] for item in fallback["item"]] == fallback["score"].tolist()  # here an item's raw id is its dense id less one
+    assert [counts[item] for item in fallback["item"]] == fallback[
+        "score"
+    ].tolist()  # here an item's raw id is its dense id less one
 
 
 def test_exclude_seen_leaves_out_the_whole_history(tmp_path):
@@ -139,7 +182,14 @@ def test_k_is_between_one_and_the_number_of_items(tmp_path, k):
 def test_no_histories_are_no_rows(tmp_path):
     _, model, _ = saved(tmp_path / "model.pt")
     frame = recommend(model, [], 3)
-    assert len(frame) == 0 and list(frame) == ["history", "rank", "item", "score", "unknown", "fallback"]
+    assert len(frame) == 0 and list(frame) == [
+        "history",
+        "rank",
+        "item",
+        "score",
+        "unknown",
+        "fallback",
+    ]
 
 
 @pytest.mark.parametrize("histories", [[3, 7], ["film 3", "film 7"], "film 3"])
@@ -174,7 +224,9 @@ def test_recommending_after_fit_equals_recommending_after_a_reload(tmp_path):
     fit(model, data.split(), epochs=2, device="cpu", progress=False)
     save_model(tmp_path / "model.pt", model, data)
     histories = [[3, 7], [], [99]]
-    assert recommend(load_model(tmp_path / "model.pt"), histories, 5).equals(recommend(model, histories, 5))
+    assert recommend(load_model(tmp_path / "model.pt"), histories, 5).equals(
+        recommend(model, histories, 5)
+    )
 
 
 def test_a_model_without_a_vocabulary_is_refused():
@@ -194,10 +246,15 @@ def test_a_model_of_other_data_is_not_saved(tmp_path):
         save_model(tmp_path / "model.pt", build_model("gru4rec", 5, d_model=4), named_log(int))
 
 
-WRONG_FILES = {"empty": lambda path: path.write_bytes(b""), "text": lambda path: path.write_text("user item\n"),
-               "another torch file": lambda path: torch.save([1], path),
-               "cut short": lambda path: path.write_bytes(path.read_bytes()[:-300]), "a later format": lambda path: change(path, format=2),
-               "an unknown model": lambda path: change(path, name="gru5rec"), "other options": lambda path: change(path, options={"d_model": 4})}
+WRONG_FILES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("user item\n"),
+    "another torch file": lambda path: torch.save([1], path),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-300]),
+    "a later format": lambda path: change(path, format=2),
+    "an unknown model": lambda path: change(path, name="gru5rec"),
+    "other options": lambda path: change(path, options={"d_model": 4}),
+}
 
 
 def change(path, **entries):

@@ -23,11 +23,16 @@ def split():
 def trained(split, model=RunningMean, seed=3, **options):
     torch.manual_seed(seed)
     model = model(split.interactions.n_items)
-    return model, fit(model, split, **{"epochs": 2, "batch_size": 512, "seed": seed, "device": "cpu", **options})
+    return model, fit(
+        model, split, **{"epochs": 2, "batch_size": 512, "seed": seed, "device": "cpu", **options}
+    )
 
 
 def weights_equal(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("model", [RunningMean, WholeMean, ClozeMean])
@@ -39,22 +44,37 @@ def test_every_objective_learns_to_beat_popularity(split, model):
     assert difference.mean() > 3 * difference.std() / math.sqrt(len(difference))
 
 
-@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)])
+@pytest.mark.parametrize(
+    "name", [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
+)
 def test_every_system_learns_to_beat_popularity(split, name):
     popularity = build_model("popularity", split.interactions.n_items)
     fit(popularity, split)
     torch.manual_seed(0)
     few_states = {"d_state": 4} if name == "mamba4rec" else {}
-    model = build_model(name, split.interactions.n_items, d_model=32, max_len=50, dropout=0.1, **few_states)
-    slow = name == "bert4rec"  # it is told less by each sequence: a fifth of the items, not every next one
-    fit(model, split, epochs=30 if slow else 6, lr=2e-3 if slow else 5e-3, batch_size=256, device="cpu")
+    model = build_model(
+        name, split.interactions.n_items, d_model=32, max_len=50, dropout=0.1, **few_states
+    )
+    slow = (
+        name == "bert4rec"
+    )  # it is told less by each sequence: a fifth of the items, not every next one
+    fit(
+        model,
+        split,
+        epochs=30 if slow else 6,
+        lr=2e-3 if slow else 5e-3,
+        batch_size=256,
+        device="cpu",
+    )
     difference = (1 / evaluate(model, split).ranks) - (1 / evaluate(popularity, split).ranks)
     assert difference.mean() > 3 * difference.std() / math.sqrt(len(difference))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(split):
     (first, one), (second, two), (third, _) = trained(split), trained(split), trained(split, seed=4)
-    assert weights_equal(first, second) and [e["loss"] for e in one.epochs] == [e["loss"] for e in two.epochs]
+    assert weights_equal(first, second) and [e["loss"] for e in one.epochs] == [
+        e["loss"] for e in two.epochs
+    ]
     assert not weights_equal(first, third)
 
 
@@ -70,7 +90,9 @@ def test_the_callers_random_numbers_are_left_alone(split):
 def test_the_model_ends_with_its_best_weights(split):
     model, history = trained(split, epochs=12, lr=3e-2)
     best = max(history.epochs, key=lambda entry: entry["valid_ndcg"])
-    assert history.best_epoch == best["epoch"] < 12  # at this learning rate the last epoch is not the best
+    assert (
+        history.best_epoch == best["epoch"] < 12
+    )  # at this learning rate the last epoch is not the best
     assert evaluate(model, split, which="valid").ndcg == best["valid_ndcg"] == history.best_ndcg
 
 
@@ -95,7 +117,10 @@ def test_ctrl_c_keeps_the_best_so_far(split):
         if len(history.epochs) == 2:
             raise KeyboardInterrupt
 
-    (model, history), (reference, _) = trained(split, epochs=9, on_epoch=interrupt), trained(split, epochs=2)
+    (model, history), (reference, _) = (
+        trained(split, epochs=9, on_epoch=interrupt),
+        trained(split, epochs=2),
+    )
     assert history.stopped == "interrupted" and len(history.epochs) == 2
     assert weights_equal(model, reference) and not model.training
 
@@ -109,18 +134,25 @@ def test_a_loss_that_is_not_finite_names_epoch_step_batch_and_learning_rate(spli
                 self.steps += 1
             return super().encode(items) * (math.nan if self.steps == 4 else 1)
 
-    with pytest.raises(FloatingPointError, match=r"epoch 1, step 4 of \d+ \(batch of shape \(\d+, \d+\), learning rate 0.001\)"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"epoch 1, step 4 of \d+ \(batch of shape \(\d+, \d+\), learning rate 0.001\)",
+    ):
         trained(split, Breaks)
 
 
 def test_bfloat16_training_is_close_to_float32_and_not_equal(split):
     (_, full), (_, half) = trained(split), trained(split, precision="bfloat16")
     assert full.epochs[-1]["loss"] != half.epochs[-1]["loss"]
-    assert full.epochs[-1]["loss"] == pytest.approx(half.epochs[-1]["loss"], rel=2**-8)  # bfloat16 has 8 bits
+    assert full.epochs[-1]["loss"] == pytest.approx(
+        half.epochs[-1]["loss"], rel=2**-8
+    )  # bfloat16 has 8 bits
 
 
 def test_the_loss_is_the_mean_cross_entropy_over_the_real_targets(split):
-    model, history = trained(split, lambda n: RunningMean(n, dropout=0.0, max_len=60), epochs=1, lr=1e-12)  # too small a step to change anything
+    model, history = trained(
+        split, lambda n: RunningMean(n, dropout=0.0, max_len=60), epochs=1, lr=1e-12
+    )  # too small a step to change anything
     losses = []
     for user in range(split.interactions.n_users):
         items = torch.from_numpy(split.train_sequence(user)).long()
@@ -131,7 +163,10 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_real_targets(split):
 
 def test_the_bar_shows_loss_metric_and_time_left(split, capsys):
     trained(split, progress=True)
-    assert re.search(r"\d+/\d+ \[\d+:\d+<\d+:\d+, .*loss \d+\.\d+, valid NDCG@10 0\.\d{4}", capsys.readouterr().err)
+    assert re.search(
+        r"\d+/\d+ \[\d+:\d+<\d+:\d+, .*loss \d+\.\d+, valid NDCG@10 0\.\d{4}",
+        capsys.readouterr().err,
+    )
 
 
 def test_nothing_is_printed_where_there_is_no_terminal(split, capsys):
@@ -142,7 +177,9 @@ def test_nothing_is_printed_where_there_is_no_terminal(split, capsys):
 def test_history_is_a_frame_and_a_figure(split):
     _, history = trained(split)
     assert history.frame().index.tolist() == [1, 2]
-    assert history.frame()["valid_ndcg"].tolist() == [entry["valid_ndcg"] for entry in history.epochs]
+    assert history.frame()["valid_ndcg"].tolist() == [
+        entry["valid_ndcg"] for entry in history.epochs
+    ]
     assert len(history.plot().axes) == 2
 
 
@@ -152,19 +189,36 @@ def test_a_model_that_counts_is_fitted_by_counting(split):
     assert model.counts.tolist() == split.train_counts().tolist()
 
 
-@pytest.mark.parametrize("wrong, message", [({"precision": "half"}, "precision"), ({"select": "all"}, "select"), ({"epochs": 0}, "epochs"), ({"lr": 0.0}, "lr"),
-                                            ({"patience": 0}, "patience"), ({"batch_size": 0}, "batch_size"), ({"seed": -1}, "seed"),
-                                            ({"device": "cpu:x"}, "device"), ({"lr_schedule": "linear"}, "lr_schedule must be one of constant, cosine"),
-                                            ({"objective": "prefix", "prefixes_per_user": 0}, "prefixes_per_user")])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"precision": "half"}, "precision"),
+        ({"select": "all"}, "select"),
+        ({"epochs": 0}, "epochs"),
+        ({"lr": 0.0}, "lr"),
+        ({"patience": 0}, "patience"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"seed": -1}, "seed"),
+        ({"device": "cpu:x"}, "device"),
+        ({"lr_schedule": "linear"}, "lr_schedule must be one of constant, cosine"),
+        ({"objective": "prefix", "prefixes_per_user": 0}, "prefixes_per_user"),
+    ],
+)
 def test_impossible_settings_are_refused_by_name(split, wrong, message):
     with pytest.raises(ValueError, match=message):
         trained(split, **wrong)
 
 
-@pytest.mark.parametrize("model, objective, possible", [
-    (RunningMean, "cloze", "running-mean can be 'next-item' or 'prefix'"), (RunningMean, "prefixes", "running-mean can be 'next-item' or 'prefix'"),
-    (WholeMean, "next-item", "whole-mean can be 'prefix'"), (ClozeMean, "next-item", "cloze-mean can be 'cloze'"),
-    (lambda n: build_model("popularity", n), "next-item", "popularity can be 'count'")])
+@pytest.mark.parametrize(
+    "model, objective, possible",
+    [
+        (RunningMean, "cloze", "running-mean can be 'next-item' or 'prefix'"),
+        (RunningMean, "prefixes", "running-mean can be 'next-item' or 'prefix'"),
+        (WholeMean, "next-item", "whole-mean can be 'prefix'"),
+        (ClozeMean, "next-item", "cloze-mean can be 'cloze'"),
+        (lambda n: build_model("popularity", n), "next-item", "popularity can be 'count'"),
+    ],
+)
 def test_an_objective_that_the_model_cannot_have_is_refused(split, model, objective, possible):
     with pytest.raises(ValueError, match=f"the objective of {possible}; got '{objective}'"):
         trained(split, model, objective=objective)
@@ -182,24 +236,41 @@ class NotesItsRows(RunningMean):
 
 def test_a_next_item_model_can_be_trained_on_prefixes(split):
     """As many as asked for of each user, and through `last`; with all of them and no step worth the name, the loss is that of one pass."""
-    n_targets = np.array([len(split.train_sequence(user)) - 1 for user in range(split.interactions.n_users)])
+    n_targets = np.array(
+        [len(split.train_sequence(user)) - 1 for user in range(split.interactions.n_users)]
+    )
     model, history = trained(split, NotesItsRows, epochs=1, objective="prefix", prefixes_per_user=3)
-    assert model.rows == np.minimum(n_targets, 3).sum() and history.settings["objective"] == "prefix"
+    assert (
+        model.rows == np.minimum(n_targets, 3).sum() and history.settings["objective"] == "prefix"
+    )
     still = {"model": lambda n: NotesItsRows(n, dropout=0.0, max_len=60), "epochs": 1, "lr": 1e-12}
-    (model, all_of_them), (other, one_pass) = trained(split, **still, objective="prefix", prefixes_per_user=100), trained(split, **still)
+    (model, all_of_them), (other, one_pass) = (
+        trained(split, **still, objective="prefix", prefixes_per_user=100),
+        trained(split, **still),
+    )
     assert model.rows == n_targets.sum() and other.rows == 0
     assert all_of_them.epochs[0]["loss"] == pytest.approx(one_pass.epochs[0]["loss"], rel=1e-6)
 
 
 def test_the_models_own_objective_may_be_named(split):
-    (first, history), (second, _) = trained(split), trained(split, objective="next-item", prefixes_per_user=3)
+    (first, history), (second, _) = (
+        trained(split),
+        trained(split, objective="next-item", prefixes_per_user=3),
+    )
     assert weights_equal(first, second) and history.settings["prefixes_per_user"] is None
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_the_learning_rate_follows_its_schedule(split, monkeypatch, schedule):
     rates, one_step = [], _Run.one_step
-    monkeypatch.setattr(_Run, "one_step", lambda self, batch: (rates.append(self.optimizer.param_groups[0]["lr"]), one_step(self, batch)))
+    monkeypatch.setattr(
+        _Run,
+        "one_step",
+        lambda self, batch: (
+            rates.append(self.optimizer.param_groups[0]["lr"]),
+            one_step(self, batch),
+        ),
+    )
     trained(split, epochs=4, lr=0.5e-3, lr_schedule=schedule)
     expected = 0.25e-3 * (1 + np.cos(np.pi * np.arange(len(rates)) / len(rates)))
     assert np.allclose(rates, expected if schedule == "cosine" else 0.5e-3, rtol=1e-9)
@@ -207,8 +278,19 @@ def test_the_learning_rate_follows_its_schedule(split, monkeypatch, schedule):
 
 def test_the_history_knows_the_settings(split):
     _, history = trained(split, epochs=3, patience=None, lr=2e-3)
-    assert history.settings == {"epochs": 3, "batch_size": 512, "lr": 2e-3, "lr_schedule": "constant", "patience": None, "seed": 3, "precision": "float32",
-                                "select": "full", "objective": "next-item", "prefixes_per_user": None, "device": "cpu"}
+    assert history.settings == {
+        "epochs": 3,
+        "batch_size": 512,
+        "lr": 2e-3,
+        "lr_schedule": "constant",
+        "patience": None,
+        "seed": 3,
+        "precision": "float32",
+        "select": "full",
+        "objective": "next-item",
+        "prefixes_per_user": None,
+        "device": "cpu",
+    }
 
 
 def test_a_model_for_another_catalogue_is_refused(split):
@@ -219,4 +301,6 @@ def test_a_model_for_another_catalogue_is_refused(split):
 @pytest.mark.gpu
 def test_training_on_the_gpu_agrees_with_the_cpu(split):
     (_, cpu), (_, gpu) = trained(split), trained(split, device="cuda")
-    assert cpu.epochs[0]["loss"] == pytest.approx(gpu.epochs[0]["loss"], rel=1e-2)  # dropout draws differ
+    assert cpu.epochs[0]["loss"] == pytest.approx(
+        gpu.epochs[0]["loss"], rel=1e-2
+    )  # dropout draws differ

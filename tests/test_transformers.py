@@ -16,37 +16,86 @@ CLOSE = {"rtol": 0, "atol": 1e-10}
 
 def theirs(layer: TransformerLayer, d_model: int, n_heads: int) -> nn.TransformerEncoderLayer:
     """PyTorch's encoder layer with the weights of ours."""
-    other = nn.TransformerEncoderLayer(d_model, n_heads, 4 * d_model, 0.0, F.gelu, 1e-12, batch_first=True).double().eval()
+    other = (
+        nn.TransformerEncoderLayer(
+            d_model, n_heads, 4 * d_model, 0.0, F.gelu, 1e-12, batch_first=True
+        )
+        .double()
+        .eval()
+    )
     attention, forward = layer.attention, layer.feed_forward
-    stacked = [torch.cat([getattr(getattr(attention, part), kind) for part in ("query", "key", "value")]) for kind in ("weight", "bias")]
-    other.load_state_dict({"self_attn.in_proj_weight": stacked[0], "self_attn.in_proj_bias": stacked[1]} | {
-        f"{name}.{kind}": getattr(module, kind) for kind in ("weight", "bias") for name, module in (
-            ("self_attn.out_proj", layer.output), ("norm1", layer.norm), ("linear1", forward.widen), ("linear2", forward.narrow), ("norm2", forward.norm))})
+    stacked = [
+        torch.cat([getattr(getattr(attention, part), kind) for part in ("query", "key", "value")])
+        for kind in ("weight", "bias")
+    ]
+    other.load_state_dict(
+        {"self_attn.in_proj_weight": stacked[0], "self_attn.in_proj_bias": stacked[1]}
+        | {
+            f"{name}.{kind}": getattr(module, kind)
+            for kind in ("weight", "bias")
+            for name, module in (
+                ("self_attn.out_proj", layer.output),
+                ("norm1", layer.norm),
+                ("linear1", forward.widen),
+                ("linear2", forward.narrow),
+                ("norm2", forward.norm),
+            )
+        }
+    )
     return other
 
 
 @pytest.mark.parametrize("name", ["sasrec", "bert4rec"])
-@given(seed=integers(0, 10**6), lengths=lists(integers(1, 9), min_size=1, max_size=4), n_heads=sampled_from([1, 2, 4]))
-def test_softmax_models_are_pytorchs_encoder_layers_over_item_and_position_embeddings(name, seed, lengths, n_heads):
-    model, items = contract.random_model(name, {"n_heads": n_heads, "n_layers": 2}, seed), contract.random_items(seed, lengths)
+@given(
+    seed=integers(0, 10**6),
+    lengths=lists(integers(1, 9), min_size=1, max_size=4),
+    n_heads=sampled_from([1, 2, 4]),
+)
+def test_softmax_models_are_pytorchs_encoder_layers_over_item_and_position_embeddings(
+    name, seed, lengths, n_heads
+):
+    model, items = (
+        contract.random_model(name, {"n_heads": n_heads, "n_layers": 2}, seed),
+        contract.random_items(seed, lengths),
+    )
     real, n = items > 0, items.shape[1]
-    x = F.layer_norm(model.item_embedding.weight[items] + model.positions.weight[:n], (8,), model.norm.weight, model.norm.bias, 1e-12)
+    x = F.layer_norm(
+        model.item_embedding.weight[items] + model.positions.weight[:n],
+        (8,),
+        model.norm.weight,
+        model.norm.bias,
+        1e-12,
+    )
     ahead = torch.ones(n, n).triu(1).bool() if name == "sasrec" else None
     for layer in model.layers:
-        x = theirs(layer, 8, n_heads)(x, src_mask=ahead, src_key_padding_mask=None if name == "sasrec" else ~real)
+        x = theirs(layer, 8, n_heads)(
+            x, src_mask=ahead, src_key_padding_mask=None if name == "sasrec" else ~real
+        )
     x = x if name == "sasrec" else model.head(x)
     torch.testing.assert_close(model.encode(items)[real], x[real], **CLOSE)
 
 
 @given(seed=integers(0, 10**6), length=integers(1, 9), n_heads=sampled_from([1, 2]))
 def test_linrec_attends_as_eq_2_says(seed, length, n_heads):
-    model, items = contract.random_model("linrec", {"n_heads": n_heads, "n_layers": 1}, seed), contract.random_items(seed, [length])
+    model, items = (
+        contract.random_model("linrec", {"n_heads": n_heads, "n_layers": 1}, seed),
+        contract.random_items(seed, [length]),
+    )
     layer, e = model.layers[0], 8 // n_heads
-    x = F.layer_norm(model.item_embedding.weight[items] + model.positions.weight[:length], (8,), model.norm.weight, model.norm.bias, 1e-12)[0]
+    x = F.layer_norm(
+        model.item_embedding.weight[items] + model.positions.weight[:length],
+        (8,),
+        model.norm.weight,
+        model.norm.bias,
+        1e-12,
+    )[0]
     out = torch.zeros(length, 8, dtype=torch.float64)
     for head in range(n_heads):
         part = slice(head * e, head * e + e)
-        q, k, v = (m(x)[:, part] for m in (layer.attention.query, layer.attention.key, layer.attention.value))
+        q, k, v = (
+            m(x)[:, part]
+            for m in (layer.attention.query, layer.attention.key, layer.attention.value)
+        )
         q, k = F.elu(q), F.elu(k)
         for t in range(length):
             for s in range(length):
@@ -59,8 +108,14 @@ def test_linrec_attends_as_eq_2_says(seed, length, n_heads):
 def test_bert4rec_puts_a_mask_behind_the_last_item_and_drops_the_oldest_of_a_full_row():
     model = contract.random_model("bert4rec", {"max_len": 4}, 0)
     mask = contract.N_ITEMS + 1
-    for row, seen in (([5, 6], [5, 6, mask]), ([5, 6, 7], [5, 6, 7, mask]), ([5, 6, 7, 8], [6, 7, 8, mask])):
-        torch.testing.assert_close(model.last(torch.tensor([row]))[0], model.encode(torch.tensor([seen]))[0, -1], **CLOSE)
+    for row, seen in (
+        ([5, 6], [5, 6, mask]),
+        ([5, 6, 7], [5, 6, 7, mask]),
+        ([5, 6, 7, 8], [6, 7, 8, mask]),
+    ):
+        torch.testing.assert_close(
+            model.last(torch.tensor([row]))[0], model.encode(torch.tensor([seen]))[0, -1], **CLOSE
+        )
     together = model.last(torch.tensor([[5, 6, 7, 8], [5, 6, 0, 0]]))
     torch.testing.assert_close(together[1], model.last(torch.tensor([[5, 6]]))[0], **CLOSE)
     assert model.output_weights().shape[0] == contract.N_ITEMS + 1  # the mask token is never scored
@@ -70,7 +125,10 @@ def test_bert4rec_looks_both_ways_and_sasrec_back_only():
     items, other = torch.tensor([[1, 2, 3]]), torch.tensor([[1, 2, 4]])
     for name, looks_ahead in (("bert4rec", True), ("sasrec", False)):
         model = contract.random_model(name, {}, 0)
-        assert bool((model.encode(items)[0, 0] - model.encode(other)[0, 0]).abs().max() > 1e-6) == looks_ahead
+        assert (
+            bool((model.encode(items)[0, 0] - model.encode(other)[0, 0]).abs().max() > 1e-6)
+            == looks_ahead
+        )
 
 
 @pytest.mark.parametrize("name", ["sasrec", "bert4rec", "linrec"])
@@ -79,7 +137,9 @@ def test_positions_matter_and_end(name):
     back, forth = model.last(torch.tensor([[1, 2, 3]])), model.last(torch.tensor([[2, 1, 3]]))
     assert (back - forth).abs().max() > 1e-6
     with pytest.raises(ValueError, match=rf"{name} has 4 positions; a row has (5|6) items"):
-        model.encode(torch.tensor([[1, 2, 3, 4, 5]])) if name == "sasrec" else model.last(torch.tensor([[1, 2, 3, 4, 5, 6]]))
+        model.encode(torch.tensor([[1, 2, 3, 4, 5]])) if name == "sasrec" else model.last(
+            torch.tensor([[1, 2, 3, 4, 5, 6]])
+        )
 
 
 @pytest.mark.parametrize("name", ["sasrec", "bert4rec", "linrec"])
@@ -99,5 +159,8 @@ def test_a_heads_width_scales_the_softmax():
 
 def test_attention_drops_some_of_its_weights():
     torch.manual_seed(0)
-    layer, x = SoftmaxAttention(8, 2, dropout=0.5).double(), torch.randn(1, 5, 8, dtype=torch.float64)
+    layer, x = (
+        SoftmaxAttention(8, 2, dropout=0.5).double(),
+        torch.randn(1, 5, 8, dtype=torch.float64),
+    )
     assert not torch.equal(layer(x), layer(x)) and torch.equal(layer.eval()(x), layer(x))

@@ -34,10 +34,14 @@ class Interactions:
 
     def __post_init__(self):
         if len(self.items) == 0 or np.any(np.diff(self.offsets) < 1):
-            raise DataError(f"{self.source or 'the data'}: every user needs at least one interaction; found an empty row or no rows at all.")
+            raise DataError(
+                f"{self.source or 'the data'}: every user needs at least one interaction; found an empty row or no rows at all."
+            )
         if self.items.min() < 1 or self.items.max() > len(self.item_ids):
-            raise DataError(f"{self.source or 'the data'}: item ids must lie in 1..{len(self.item_ids)} (0 is padding); "
-                            f"found {self.items.min()}..{self.items.max()}.")
+            raise DataError(
+                f"{self.source or 'the data'}: item ids must lie in 1..{len(self.item_ids)} (0 is padding); "
+                f"found {self.items.min()}..{self.items.max()}."
+            )
 
     n_users = property(lambda self: len(self.offsets) - 1)
     n_items = property(lambda self: len(self.item_ids))
@@ -50,7 +54,9 @@ class Interactions:
         Rows that repeat user, item and timestamp are kept once; without timestamps all are, as choosing twice then looks like a repeated line.
         """
         if len({len(column) for column in (users, items, timestamps) if column is not None}) != 1:
-            raise DataError(f"{source or 'the data'}: users, items and timestamps must be equally many.")
+            raise DataError(
+                f"{source or 'the data'}: users, items and timestamps must be equally many."
+            )
         users, user_ids = _dense(users)
         items, item_ids = _dense(items)
         n_rows = len(users)
@@ -59,23 +65,45 @@ class Interactions:
             order = np.lexsort(_digits(timestamps) + _digits(users))
             users, items, timestamps = users[order], items[order], timestamps[order]
             if (repeated := _repeats(users, timestamps, items)).any():
-                users, items, timestamps = (column[~repeated] for column in (users, items, timestamps))
+                users, items, timestamps = (
+                    column[~repeated] for column in (users, items, timestamps)
+                )
         elif (users[1:] < users[:-1]).any():
             order = np.lexsort(_digits(users))
             users, items = users[order], items[order]
-        return cls((items + 1).astype(np.int32), _offsets(users, len(user_ids)), item_ids, user_ids, timestamps, n_rows - len(users), source)
+        return cls(
+            (items + 1).astype(np.int32),
+            _offsets(users, len(user_ids)),
+            item_ids,
+            user_ids,
+            timestamps,
+            n_rows - len(users),
+            source,
+        )
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, *, user="user", item="item", timestamp="timestamp") -> "Interactions":
+    def from_frame(
+        cls, frame: pd.DataFrame, *, user="user", item="item", timestamp="timestamp"
+    ) -> "Interactions":
         """A frame with a user and an item column and, if it has one, a timestamp column (seconds, or any integer clock; or datetimes)."""
-        for role, name, otherwise in (("user", user, ""), ("item", item, ""), ("timestamp", timestamp, ", or give None")):
+        for role, name, otherwise in (
+            ("user", user, ""),
+            ("item", item, ""),
+            ("timestamp", timestamp, ", or give None"),
+        ):
             if name not in frame and (role != "timestamp" or name not in ("timestamp", None)):
-                raise DataError(f"the frame has no column {name!r}; it has {', '.join(map(repr, frame.columns))}. Name it with {role}={otherwise}.")
+                raise DataError(
+                    f"the frame has no column {name!r}; it has {', '.join(map(repr, frame.columns))}. Name it with {role}={otherwise}."
+                )
             if name in frame and frame[name].isna().any():
-                raise DataError(f"column {name!r} has a missing value at row {int(np.argmax(frame[name].isna().to_numpy())):,}; "
-                                f"drop the row{' or the column' if role == 'timestamp' else ''}.")
+                raise DataError(
+                    f"column {name!r} has a missing value at row {int(np.argmax(frame[name].isna().to_numpy())):,}; "
+                    f"drop the row{' or the column' if role == 'timestamp' else ''}."
+                )
         times = _integer_seconds(frame[timestamp]) if timestamp in frame else None
-        return cls.from_columns(frame[user].to_numpy(), frame[item].to_numpy(), times, source="frame")
+        return cls.from_columns(
+            frame[user].to_numpy(), frame[item].to_numpy(), times, source="frame"
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Columns user, item (raw ids) and, if known, timestamp; a row an interaction, ordered by user, then time."""
@@ -89,7 +117,7 @@ class Interactions:
 
     def sequence(self, user: int) -> np.ndarray:
         """User's items, oldest first: a view, nothing is copied."""
-        return self.items[self.offsets[user]:self.offsets[user + 1]]
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
 
     def item_counts(self) -> np.ndarray:
         """How often each item occurs: int64[n_items + 1], entry 0 is 0."""
@@ -104,8 +132,16 @@ class Interactions:
     def statistics(self) -> pd.Series:
         """Users, items, interactions, mean history, sparsity (%): a row of GLINT-RU's Table 1, without counting the padding id."""
         n_users, n_items, n = self.n_users, self.n_items, self.n_interactions
-        return pd.Series({"users": n_users, "items": n_items, "interactions": n, "mean history": n / n_users,
-                          "sparsity (%)": 100 * (1 - n / (n_users * n_items))}, dtype=object)
+        return pd.Series(
+            {
+                "users": n_users,
+                "items": n_items,
+                "interactions": n,
+                "mean history": n / n_users,
+                "sparsity (%)": 100 * (1 - n / (n_users * n_items)),
+            },
+            dtype=object,
+        )
 
     def k_core(self, k: int) -> "Interactions":
         """Drops users and items with fewer than k interactions until none is left to drop."""
@@ -115,17 +151,29 @@ class Interactions:
         keep, n_kept = np.ones(self.n_interactions, dtype=bool), None
         while keep.sum() != n_kept:
             n_kept = keep.sum()
-            by_user, by_item = np.bincount(users[keep], minlength=self.n_users), np.bincount(self.items[keep], minlength=self.n_items + 1)
+            by_user, by_item = (
+                np.bincount(users[keep], minlength=self.n_users),
+                np.bincount(self.items[keep], minlength=self.n_items + 1),
+            )
             keep &= (by_user[users] >= k) & (by_item[self.items] >= k)
         if not keep.any():
-            raise DataError(f"{self.source or 'the data'}: no interaction is left after {k}-core filtering; choose a smaller k than {k}.")
+            raise DataError(
+                f"{self.source or 'the data'}: no interaction is left after {k}-core filtering; choose a smaller k than {k}."
+            )
         kept_users, users = np.unique(users[keep], return_inverse=True)
         kept_items, items = np.unique(self.items[keep], return_inverse=True)
-        return Interactions((items + 1).astype(np.int32), _offsets(users, len(kept_users)), self.item_ids[kept_items - 1], self.user_ids[kept_users],
-                            None if self.timestamps is None else self.timestamps[keep], self.n_duplicates, self.source)
+        return Interactions(
+            (items + 1).astype(np.int32),
+            _offsets(users, len(kept_users)),
+            self.item_ids[kept_items - 1],
+            self.user_ids[kept_users],
+            None if self.timestamps is None else self.timestamps[keep],
+            self.n_duplicates,
+            self.source,
+        )
 
     def split(self, kind: str = "leave-one-out", *, held_out: float = 0.1) -> "Split":
-        """"leave-one-out": each user's last item is the test target, the one before it the valid target, the rest trains.
+        """ "leave-one-out": each user's last item is the test target, the one before it the valid target, the rest trains.
 
         "temporal": of all interactions by time, the last `held_out` share is test, as much before it valid, the rest trains; each user's first
         item of a phase is its target; leave-one-out lets a model see other users' future, this does not.
@@ -133,11 +181,16 @@ class Interactions:
         """
         starts, ends = self.offsets[:-1], self.offsets[1:]
         if kind == "leave-one-out":
-            n_held_out, needed = np.where(ends - starts >= 3, 2, 0), "the 3 interactions that leave-one-out needs."
+            n_held_out, needed = (
+                np.where(ends - starts >= 3, 2, 0),
+                "the 3 interactions that leave-one-out needs.",
+            )
             train_ends, test_starts = ends - n_held_out, ends - n_held_out // 2
         elif kind == "temporal":
             train_ends, test_starts = _temporal_cuts(self, held_out)
-            needed = "items on both sides of the point in time; use another held_out or leave-one-out."
+            needed = (
+                "items on both sides of the point in time; use another held_out or leave-one-out."
+            )
         else:
             raise ValueError(f"kind must be 'leave-one-out' or 'temporal'; got {kind!r}.")
         phases = []
@@ -146,11 +199,19 @@ class Interactions:
             phases.append(Targets(users, starts[users], positions[users]))
         if min(map(len, phases)) == 0:
             raise DataError(f"{self.source or 'the data'}: no user has {needed}")
-        return Split(self, kind, train_ends, *phases, self.n_users - len(np.union1d(phases[0].users, phases[1].users)))
+        return Split(
+            self,
+            kind,
+            train_ends,
+            *phases,
+            self.n_users - len(np.union1d(phases[0].users, phases[1].users)),
+        )
 
     def __repr__(self):
-        return (f"Interactions({self.n_users:,} users, {self.n_items:,} items, {self.n_interactions:,} interactions"
-                f"{f', {self.n_duplicates:,} duplicates left out' if self.n_duplicates else ''})")
+        return (
+            f"Interactions({self.n_users:,} users, {self.n_items:,} items, {self.n_interactions:,} interactions"
+            f"{f', {self.n_duplicates:,} duplicates left out' if self.n_duplicates else ''})"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +247,18 @@ class Split:
 
     def train_sequence(self, user: int) -> np.ndarray:
         """User's training items, oldest first: a view."""
-        return self.interactions.items[self.interactions.offsets[user]:self.train_ends[user]]
+        return self.interactions.items[self.interactions.offsets[user] : self.train_ends[user]]
 
     def train_counts(self) -> np.ndarray:
         """How often each item occurs in training: int64[n_items + 1]."""
         offsets, n = self.interactions.offsets, self.interactions.n_interactions
-        change = np.bincount(offsets[:-1], minlength=n + 1) - np.bincount(self.train_ends, minlength=n + 1)
-        return np.bincount(self.interactions.items[np.cumsum(change[:n]) > 0], minlength=self.interactions.n_items + 1)
+        change = np.bincount(offsets[:-1], minlength=n + 1) - np.bincount(
+            self.train_ends, minlength=n + 1
+        )
+        return np.bincount(
+            self.interactions.items[np.cumsum(change[:n]) > 0],
+            minlength=self.interactions.n_items + 1,
+        )
 
     def targets(self, phase: str) -> Targets:
         """The "valid" or the "test" phase."""
@@ -203,12 +269,18 @@ class Split:
     @property
     def why_not_judged(self) -> str:
         """Why too_short users are not judged, in words."""
-        return "too short to be judged" if self.kind == "leave-one-out" else "not judged: nothing on both sides of the point in time"
+        return (
+            "too short to be judged"
+            if self.kind == "leave-one-out"
+            else "not judged: nothing on both sides of the point in time"
+        )
 
     def __repr__(self):
         n_train = int((self.train_ends - self.interactions.offsets[:-1]).sum())
-        return (f"Split({self.kind}: {n_train:,} training interactions, {len(self.valid):,} valid and {len(self.test):,} test targets, "
-                f"{self.too_short:,} users {self.why_not_judged})")
+        return (
+            f"Split({self.kind}: {n_train:,} training interactions, {len(self.valid):,} valid and {len(self.test):,} test targets, "
+            f"{self.too_short:,} users {self.why_not_judged})"
+        )
 
 
 def encode_items(raw, index: pd.Index) -> np.ndarray:
@@ -219,18 +291,30 @@ def encode_items(raw, index: pd.Index) -> np.ndarray:
     if index.dtype.kind not in "iuf" or raw.dtype.kind in "iuf":
         return index.get_indexer(raw).astype(np.int64) + 1
     codes, numbers = np.zeros(len(raw), dtype=np.int64), pd.to_numeric(raw, errors="coerce").notna()
-    codes[numbers] = index.get_indexer(pd.to_numeric(raw[numbers])) + 1  # again, because one that is no number makes all of them float
+    codes[numbers] = (
+        index.get_indexer(pd.to_numeric(raw[numbers])) + 1
+    )  # again, because one that is no number makes all of them float
     return codes
 
 
 def _temporal_cuts(data: Interactions, held_out: float) -> list[np.ndarray]:
     """Where each user's valid phase begins, and where the test phase does: int64[n_users] each."""
     if data.timestamps is None:
-        raise DataError(f"{data.source or 'the data'}: a temporal split needs timestamps; load them, or use leave-one-out.")
+        raise DataError(
+            f"{data.source or 'the data'}: a temporal split needs timestamps; load them, or use leave-one-out."
+        )
     if not 0 < held_out < 0.5:
-        raise ValueError(f"held_out is the share of interactions in each held-out phase, between 0 and 0.5; got {held_out}.")
-    starts, moments = data.offsets[:-1], np.quantile(data.timestamps, [1 - 2 * held_out, 1 - held_out], method="higher")
-    return [starts + np.add.reduceat((data.timestamps < moment).astype(np.int64), starts) for moment in moments]
+        raise ValueError(
+            f"held_out is the share of interactions in each held-out phase, between 0 and 0.5; got {held_out}."
+        )
+    starts, moments = (
+        data.offsets[:-1],
+        np.quantile(data.timestamps, [1 - 2 * held_out, 1 - held_out], method="higher"),
+    )
+    return [
+        starts + np.add.reduceat((data.timestamps < moment).astype(np.int64), starts)
+        for moment in moments
+    ]
 
 
 def _dense(raw) -> tuple[np.ndarray, np.ndarray]:
@@ -247,12 +331,19 @@ def _dense(raw) -> tuple[np.ndarray, np.ndarray]:
         return (np.cumsum(present, dtype=np.int32) - np.int32(1))[raw], np.flatnonzero(present)
     codes, distinct = pd.factorize(raw, sort=True)
     if len(codes) and codes.min() < 0:
-        raise DataError(f"a user or item id is missing (None or NaN) at row {int(np.argmax(codes < 0)):,}; drop the row.")
+        raise DataError(
+            f"a user or item id is missing (None or NaN) at row {int(np.argmax(codes < 0)):,}; drop the row."
+        )
     distinct = np.asarray(distinct)
     numbers_or_strings = ("string", "integer", "floating", "mixed-integer-float", "empty")
-    if distinct.dtype.kind not in "iufUT" and pd.api.types.infer_dtype(distinct, skipna=False) not in numbers_or_strings:
-        raise DataError("user ids, and item ids, must be all numbers or all strings; turn dates, pairs or a mixture into strings first, as in "
-                        "frame['item'].astype(str).")
+    if (
+        distinct.dtype.kind not in "iufUT"
+        and pd.api.types.infer_dtype(distinct, skipna=False) not in numbers_or_strings
+    ):
+        raise DataError(
+            "user ids, and item ids, must be all numbers or all strings; turn dates, pairs or a mixture into strings first, as in "
+            "frame['item'].astype(str)."
+        )
     return codes, distinct
 
 
@@ -262,15 +353,22 @@ def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
 
 def _digits(keys: np.ndarray) -> list[np.ndarray]:
     """The keys' digits to base 2^16 as np.lexsort takes them, the most significant last: it sorts uint16 by radix, far faster than int64."""
-    above = (keys.astype(np.int64) - keys.min(initial=0)).view(np.uint64)  # right even where the difference exceeds int64: both are modulo 2^64
-    return [(above >> np.uint64(shift)).astype(np.uint16) for shift in range(0, max(1, int(above.max(initial=0)).bit_length()), 16)]
+    above = (keys.astype(np.int64) - keys.min(initial=0)).view(
+        np.uint64
+    )  # right even where the difference exceeds int64: both are modulo 2^64
+    return [
+        (above >> np.uint64(shift)).astype(np.uint16)
+        for shift in range(0, max(1, int(above.max(initial=0)).bit_length()), 16)
+    ]
 
 
 def _repeats(users: np.ndarray, timestamps: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Of rows in the order of (user, timestamp): bool[M], whether an earlier row is the same."""
     as_before = np.append(False, (users[1:] == users[:-1]) & (timestamps[1:] == timestamps[:-1]))
     tied, repeated = as_before | np.append(as_before[1:], False), np.zeros(len(users), dtype=bool)
-    repeated[tied] = pd.DataFrame({"moment": np.cumsum(~as_before)[tied], "item": items[tied]}).duplicated()
+    repeated[tied] = pd.DataFrame(
+        {"moment": np.cumsum(~as_before)[tied], "item": items[tied]}
+    ).duplicated()
     return repeated
 
 
@@ -281,7 +379,11 @@ def _integer_seconds(times: pd.Series) -> np.ndarray:
         return times.to_numpy().astype("datetime64[s]").astype(np.int64)
     times = times.to_numpy()
     if times.dtype.kind not in "iuf":
-        raise DataError("the timestamp column is not numeric; convert it with pandas.to_datetime or to whole seconds first.")
+        raise DataError(
+            "the timestamp column is not numeric; convert it with pandas.to_datetime or to whole seconds first."
+        )
     if (too_large := np.abs(times) >= 2.0**63).any():
-        raise DataError(f"the timestamp {times[too_large][0]:g} at row {int(np.argmax(too_large)):,} is no point in time; mend or drop the row.")
+        raise DataError(
+            f"the timestamp {times[too_large][0]:g} at row {int(np.argmax(too_large)):,} is no point in time; mend or drop the row."
+        )
     return (np.floor(times) if times.dtype.kind == "f" else times).astype(np.int64)

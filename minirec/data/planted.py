@@ -21,18 +21,34 @@ from torch import Tensor
 
 from minirec.data.interactions import Interactions
 
-GENRES = ("comedy", "crime", "drama", "fantasy", "horror", "musical", "noir", "romance", "thriller", "western")
+GENRES = (
+    "comedy",
+    "crime",
+    "drama",
+    "fantasy",
+    "horror",
+    "musical",
+    "noir",
+    "romance",
+    "thriller",
+    "western",
+)
 SHELF = 50
 N_ITEMS = len(GENRES) * SHELF
 WEIGHTS = {"taste": 0.50, "shelf": 0.25, "echo": 0.25}
 ANY_FILM = 0.1  # how often taste strays to any film
 STEPS, STEP_CHANCES = np.array([1, 2, 3]), np.array([0.5, 0.3, 0.2])
-COMPANION_GENRES, COMPANION_CHANCES = np.array([1, 2, 4, 7]), np.array([0.4, 0.3, 0.2, 0.1])  # genres further round the ring
+COMPANION_GENRES, COMPANION_CHANCES = (
+    np.array([1, 2, 4, 7]),
+    np.array([0.4, 0.3, 0.2, 0.1]),
+)  # genres further round the ring
 
 
 def film_names() -> np.ndarray:
     """The raw ids, in the order of the dense ones: "comedy-00" is item 1."""
-    return np.array([f"{genre}-{number:02d}" for genre in GENRES for number in range(SHELF)], dtype=object)
+    return np.array(
+        [f"{genre}-{number:02d}" for genre in GENRES for number in range(SHELF)], dtype=object
+    )
 
 
 def genre_prior() -> np.ndarray:
@@ -45,7 +61,9 @@ def taste_table() -> np.ndarray:
     """P(film | favourite genre, taste): float64[C, V + 1], column 0 is 0. A film's fame falls with (7 number mod 50), not along the shelf."""
     fame = 1.0 / (1 + (7 * np.arange(SHELF)) % SHELF)
     fame = fame / fame.sum()
-    table = (1 - ANY_FILM) * np.kron(np.eye(len(GENRES)), fame) + ANY_FILM * np.kron(genre_prior(), fame)
+    table = (1 - ANY_FILM) * np.kron(np.eye(len(GENRES)), fame) + ANY_FILM * np.kron(
+        genre_prior(), fame
+    )
     return np.pad(table, ((0, 0), (1, 0)))
 
 
@@ -55,17 +73,24 @@ def shelf_steps(last, before):
     A step of one to three films from `before` (ids of one shape, 0 where there was none) to `last` sets the direction; otherwise both are alike.
     """
     genre, number = (last - 1) // SHELF, (last - 1) % SHELF
-    films = genre[..., None] * SHELF + (number[..., None] + np.concatenate([STEPS, -STEPS])) % SHELF + 1
+    films = (
+        genre[..., None] * SHELF + (number[..., None] + np.concatenate([STEPS, -STEPS])) % SHELF + 1
+    )
     same_shelf = (before > 0) & ((before - 1) // SHELF == genre)
     moved = np.where(same_shelf, (last - before) % SHELF, 0)
-    forward = np.where(np.isin(moved, STEPS), 1.0, np.where(np.isin(moved, SHELF - STEPS), 0.0, 0.5))[..., None]
+    forward = np.where(
+        np.isin(moved, STEPS), 1.0, np.where(np.isin(moved, SHELF - STEPS), 0.0, 0.5)
+    )[..., None]
     return films, np.concatenate([forward * STEP_CHANCES, (1 - forward) * STEP_CHANCES], axis=-1)
 
 
 def echo_films(premiere):
     """The four companions of a premiere (ids -> ids[..., 4]): the "-x5" films of four other genres. For 0 they are films that mean nothing."""
     genre, decade = (premiere - 1) // SHELF, (premiere - 1) % SHELF // 10
-    genres, decades = (genre[..., None] + COMPANION_GENRES) % len(GENRES), (decade[..., None] + np.arange(4)) % 5
+    genres, decades = (
+        (genre[..., None] + COMPANION_GENRES) % len(GENRES),
+        (decade[..., None] + np.arange(4)) % 5,
+    )
     return genres * SHELF + decades * 10 + 5 + 1
 
 
@@ -80,7 +105,9 @@ def _last_premiere(items: np.ndarray) -> np.ndarray:
     return np.where(at >= 0, np.take_along_axis(items, np.maximum(at, 0), axis=1), 0)
 
 
-def generate_planted(seed: int = 0, n_users: int = 3000, shortest: int = 12, longest: int = 60) -> Interactions:
+def generate_planted(
+    seed: int = 0, n_users: int = 3000, shortest: int = 12, longest: int = 60
+) -> Interactions:
     """Draws the data set; the same seed gives the same bits on any machine (only uniform draws, divisions and running sums are used)."""
     rng = np.random.Generator(np.random.PCG64(seed))
     pick = lambda cumulative, u: (u[:, None] >= cumulative[..., :-1]).sum(-1)  # noqa: E731  inverse of a cumulative distribution
@@ -95,8 +122,12 @@ def generate_planted(seed: int = 0, n_users: int = 3000, shortest: int = 12, lon
         new = pick(taste[genre], u) + 1
         if step > 0:
             films, chances = shelf_steps(last, before)
-            walked = np.take_along_axis(films, pick(np.cumsum(chances, axis=1), u)[:, None], axis=1)[:, 0]
-            echoed = np.take_along_axis(echo_films(premiere), pick(np.cumsum(COMPANION_CHANCES), u)[:, None], axis=1)[:, 0]
+            walked = np.take_along_axis(
+                films, pick(np.cumsum(chances, axis=1), u)[:, None], axis=1
+            )[:, 0]
+            echoed = np.take_along_axis(
+                echo_films(premiere), pick(np.cumsum(COMPANION_CHANCES), u)[:, None], axis=1
+            )[:, 0]
             new = np.where(which < WEIGHTS["shelf"], walked, new)
             new = np.where((which >= 1 - WEIGHTS["echo"]) & (premiere > 0), echoed, new)
         items[:, step] = new
@@ -104,7 +135,13 @@ def generate_planted(seed: int = 0, n_users: int = 3000, shortest: int = 12, lon
         premiere = np.where(is_premiere(new), new, premiere)
     inside = np.arange(longest) < lengths[:, None]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Interactions(items[inside].astype(np.int32), offsets, film_names(), np.arange(1, n_users + 1), source="planted")
+    return Interactions(
+        items[inside].astype(np.int32),
+        offsets,
+        film_names(),
+        np.arange(1, n_users + 1),
+        source="planted",
+    )
 
 
 class PlantedOracle:
@@ -144,14 +181,25 @@ class PlantedOracle:
 
     def posterior(self, items: np.ndarray) -> np.ndarray:
         """items [B, N] -> P(favourite genre | prefix) [B, C]: prior times the probability of every step of the prefix, by Bayes' rule."""
-        premieres, log_posterior = _last_premiere(items), np.log(genre_prior()) + np.log(self.taste[:, items[:, 0]]).T
+        premieres, log_posterior = (
+            _last_premiere(items),
+            np.log(genre_prior()) + np.log(self.taste[:, items[:, 0]]).T,
+        )
         for t in range(1, items.shape[1]):
             real, premiere = items[:, t] > 0, premieres[:, t - 1]
-            films, chances = shelf_steps(items[:, t - 1], items[:, t - 2] if t > 1 else np.zeros_like(premiere))
+            films, chances = shelf_steps(
+                items[:, t - 1], items[:, t - 2] if t > 1 else np.zeros_like(premiere)
+            )
             rest = WEIGHTS["shelf"] * (chances * (films == items[:, t, None])).sum(1)
-            rest += WEIGHTS["echo"] * (premiere > 0) * ((echo_films(premiere) == items[:, t, None]) @ COMPANION_CHANCES)
+            rest += (
+                WEIGHTS["echo"]
+                * (premiere > 0)
+                * ((echo_films(premiere) == items[:, t, None]) @ COMPANION_CHANCES)
+            )
             taste_weight = WEIGHTS["taste"] + WEIGHTS["echo"] * (premiere == 0)
             step = taste_weight[:, None] * self.taste[:, items[:, t]].T + rest[:, None]
-            log_posterior += np.where(real[:, None], np.log(np.where(real[:, None], step, 1.0)), 0.0)
+            log_posterior += np.where(
+                real[:, None], np.log(np.where(real[:, None], step, 1.0)), 0.0
+            )
         posterior = np.exp(log_posterior - log_posterior.max(1, keepdims=True))
         return posterior / posterior.sum(1, keepdims=True)

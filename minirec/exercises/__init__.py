@@ -34,7 +34,9 @@ def check(name: str, value, *others, tolerance: float | None = None) -> None:
     if re.fullmatch(r"\d\d\.\d", name) or callable(value):
         known = exercises()
         if name not in known:
-            raise ValueError(f"there is no exercise {name!r}; there are {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"there is no exercise {name!r}; there are {', '.join(sorted(known))}."
+            )
         print(f"{name}: {judge(known[name], value)}")
         return
     if not others:
@@ -68,7 +70,9 @@ def judge(exercise: Exercise, answer: Callable) -> str:
     if not any(map(difference, expected, results)):
         return "right!"
     for mistake, hint in exercise.mistakes:
-        if not any(map(difference, [mistake(*copy.deepcopy(case)) for case in exercise.cases], results)):
+        if not any(
+            map(difference, [mistake(*copy.deepcopy(case)) for case in exercise.cases], results)
+        ):
             return f"not yet. Hint: {hint}"
     at = next(i for i, pair in enumerate(zip(expected, results)) if difference(*pair))
     return f"not yet. For the input {_show(exercise.cases[at])} it should give {_show(expected[at])}; yours gives {_show(results[at])}"
@@ -78,29 +82,45 @@ def difference(expected, value, tolerance: float | None = None) -> str:
     """What tells two results apart, in words; empty where they agree to the tolerance."""
     for kind in (str, set, type(None)):
         if isinstance(expected, kind) or isinstance(value, kind):
-            return "" if isinstance(expected, kind) and isinstance(value, kind) and expected == value else f"{expected!r} and {value!r}"
+            return (
+                ""
+                if isinstance(expected, kind) and isinstance(value, kind) and expected == value
+                else f"{expected!r} and {value!r}"
+            )
     if isinstance(expected, dict) and isinstance(value, dict):
         if expected.keys() != value.keys():
             return f"keys {sorted(map(str, expected))} and {sorted(map(str, value))}"
-        return next(filter(None, (difference(expected[key], value[key], tolerance) for key in expected)), "")
+        return next(
+            filter(None, (difference(expected[key], value[key], tolerance) for key in expected)), ""
+        )
     if type(expected) is tuple and type(value) is tuple:
         return _entry_by_entry(expected, value, tolerance)
     try:
         a, b = _tensor(expected), _tensor(value)
     except (TypeError, ValueError, RuntimeError):
-        if isinstance(expected, (list, np.ndarray)) and isinstance(value, (list, tuple, np.ndarray)):  # of names, or of unequal lengths
+        if isinstance(expected, (list, np.ndarray)) and isinstance(
+            value, (list, tuple, np.ndarray)
+        ):  # of names, or of unequal lengths
             return _entry_by_entry(expected, value, tolerance)
         return f"a {type(value).__name__} where {type(expected).__name__} was expected"
     if a.shape != b.shape:
         return f"shapes {list(a.shape)} and {list(b.shape)}"
     if a.dim() == 0 and (a.dtype == torch.bool) != (b.dtype == torch.bool):
         return f"a {type(value).__name__} where {type(expected).__name__} was expected"
-    allowed = tolerance if tolerance is not None else max(TOLERANCE.get(t.dtype, 0.0) for t in (a, b))
+    allowed = (
+        tolerance if tolerance is not None else max(TOLERANCE.get(t.dtype, 0.0) for t in (a, b))
+    )
     a, b = a.double(), b.double()
     same = a == b  # infinities; a NaN agrees with nothing, itself included
     finite = a[a.isfinite()]
-    close = (a - b).abs() <= allowed * max(1.0, float(finite.abs().max()) if finite.numel() else 1.0)
-    return "" if (same | close).all() else f"largest difference {float((a - b).abs().nan_to_num(nan=torch.inf).max()):.3g}"
+    close = (a - b).abs() <= allowed * max(
+        1.0, float(finite.abs().max()) if finite.numel() else 1.0
+    )
+    return (
+        ""
+        if (same | close).all()
+        else f"largest difference {float((a - b).abs().nan_to_num(nan=torch.inf).max()):.3g}"
+    )
 
 
 def _entry_by_entry(expected, value, tolerance) -> str:
@@ -121,5 +141,11 @@ def _show(value) -> str:
         value = value.detach().numpy()
     if isinstance(value, np.ndarray):
         value = (np.round(value, 4) if value.dtype.kind == "f" else value).tolist()
-    text = ", ".join(map(_show, value)) if isinstance(value, tuple) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = (
+        ", ".join(map(_show, value))
+        if isinstance(value, tuple)
+        else f"{value:.6g}"
+        if isinstance(value, float)
+        else str(value)
+    )
     return text if len(text) <= 160 else f"{text[:157]}..."

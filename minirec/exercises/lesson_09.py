@@ -64,12 +64,22 @@ COUNT = Exercise(
     solution=lambda n: (len(_reaches(n)), sum(n - reach for reach in _reaches(n))),
     cases=((8,), (1,), (6,), (200,), (4096,)),
     mistakes=(
-        (lambda n: (len(_reaches(n)), n * len(_reaches(n))),
-         "you combine at every position in every round. In the round with reach r, the first r positions have nothing r steps back: they are finished."),
-        (lambda n: (int(math.log2(n)), sum(n - 2**s for s in range(int(math.log2(n))))),
-         "your rounds stop too early where n is no power of two. Go on while the reach is smaller than n."),
-        (lambda n: (len(_reaches(n)), n - 1), "n - 1 products are what the loop needs. Add up n - reach over the rounds."),
-        (lambda n: (len(_reaches(n)), 2 * n - 2 - len(_reaches(n))), "that is Blelloch's number, for powers of two. Hillis and Steele spend more, to have fewer rounds."),
+        (
+            lambda n: (len(_reaches(n)), n * len(_reaches(n))),
+            "you combine at every position in every round. In the round with reach r, the first r positions have nothing r steps back: they are finished.",
+        ),
+        (
+            lambda n: (int(math.log2(n)), sum(n - 2**s for s in range(int(math.log2(n))))),
+            "your rounds stop too early where n is no power of two. Go on while the reach is smaller than n.",
+        ),
+        (
+            lambda n: (len(_reaches(n)), n - 1),
+            "n - 1 products are what the loop needs. Add up n - reach over the rounds.",
+        ),
+        (
+            lambda n: (len(_reaches(n)), 2 * n - 2 - len(_reaches(n))),
+            "that is Blelloch's number, for powers of two. Hillis and Steele spend more, to have fewer rounds.",
+        ),
     ),
 )
 
@@ -77,10 +87,22 @@ PACKED = Exercise(
     solution=_packed,
     cases=(_rows(0, 6, 2, 3, 1), _rows(1, 5, 5), _rows(2, 7, 1, 1, 5)),
     mistakes=(
-        (partial(_packed, into_b=0), "you emptied b as well. The first step of a user begins from nothing, but what comes in with it, b, has to enter."),
-        (partial(_packed, shift=-1), "you cut one step too early: the old state is multiplied by the a of the NEW user's first step. The last of the old user stays."),
-        (partial(_packed, into_a=None, into_b=0), "b is what comes in; a is what is kept. To forget the user before, nothing must be kept."),
-        (partial(_packed, into_a=1), "a = 1 keeps the whole state of the user before. Which a keeps nothing of it?"),
+        (
+            partial(_packed, into_b=0),
+            "you emptied b as well. The first step of a user begins from nothing, but what comes in with it, b, has to enter.",
+        ),
+        (
+            partial(_packed, shift=-1),
+            "you cut one step too early: the old state is multiplied by the a of the NEW user's first step. The last of the old user stays.",
+        ),
+        (
+            partial(_packed, into_a=None, into_b=0),
+            "b is what comes in; a is what is kept. To forget the user before, nothing must be kept.",
+        ),
+        (
+            partial(_packed, into_a=1),
+            "a = 1 keeps the whole state of the user before. Which a keeps nothing of it?",
+        ),
     ),
 )
 
@@ -88,10 +110,22 @@ FROM_THE_END = Exercise(
     solution=_from_the_end,
     cases=(_random(3, (4,), (4,)), _random(4, (1,), (1,)), _random(5, (6,), (6,))),
     mistakes=(
-        (partial(_from_the_end, own=True), "you multiply by a_t. What carries h_t into the next state is the NEXT step's a: g_t = a_{t+1} g_{t+1}."),
-        (partial(_from_the_end, late=True), "a_t multiplies the state before its step: its gradient is g_t h_{t-1}, not g_t h_t."),
-        (partial(_from_the_end, everywhere=True), "you let every state into the loss. Here only the last is: the grad_t of all others is 0."),
-        (lambda a, b: _from_the_end(a, b)[::-1], "the right numbers in the wrong order: first the gradient of a, then that of b."),
+        (
+            partial(_from_the_end, own=True),
+            "you multiply by a_t. What carries h_t into the next state is the NEXT step's a: g_t = a_{t+1} g_{t+1}.",
+        ),
+        (
+            partial(_from_the_end, late=True),
+            "a_t multiplies the state before its step: its gradient is g_t h_{t-1}, not g_t h_t.",
+        ),
+        (
+            partial(_from_the_end, everywhere=True),
+            "you let every state into the loss. Here only the last is: the grad_t of all others is 0.",
+        ),
+        (
+            lambda a, b: _from_the_end(a, b)[::-1],
+            "the right numbers in the wrong order: first the gradient of a, then that of b.",
+        ),
     ),
 )
 
@@ -99,10 +133,22 @@ LEAKY_MAXIMUM = Exercise(
     solution=_leaky,
     cases=(_pairs(6), _pairs(7)),
     mistakes=(
-        (partial(_leaky, leak=0), "you let b1 fade by a1. It has been through that already; it is the SECOND step that makes it fade, by a2."),
-        (partial(_leaky, decay=torch.mul), "the two leaks follow each other: h + a1 and then + a2. That is a sum, where the lesson's recurrence has a product."),
-        (partial(_leaky, pick=torch.add), "that adds up. The second step takes the larger of what came before it, faded, and b2."),
-        (lambda first, second: _leaky(second, first), "you took the steps in the wrong order. This product too depends on which step is first."),
+        (
+            partial(_leaky, leak=0),
+            "you let b1 fade by a1. It has been through that already; it is the SECOND step that makes it fade, by a2.",
+        ),
+        (
+            partial(_leaky, decay=torch.mul),
+            "the two leaks follow each other: h + a1 and then + a2. That is a sum, where the lesson's recurrence has a product.",
+        ),
+        (
+            partial(_leaky, pick=torch.add),
+            "that adds up. The second step takes the larger of what came before it, faded, and b2.",
+        ),
+        (
+            lambda first, second: _leaky(second, first),
+            "you took the steps in the wrong order. This product too depends on which step is first.",
+        ),
     ),
 )
 

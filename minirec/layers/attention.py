@@ -11,15 +11,27 @@ EPSILON = 1e-12  # a vector shorter than this is divided by this
 SHORTEST_CHUNK = 16  # where pairs within a chunk and sums between chunks cost alike for narrow heads; for wide ones that is at e (notebook 05)
 
 
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, real: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+def softmax_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    causal: bool = False,
+    real: Tensor | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
     """softmax(q k^T / sqrt(e)) v, [B, H, N, e]: every position meets every other, so time grows with N squared.
 
     causal: position t meets 0 .. t only; real: Bool[B, N], False where the row is padding, which nobody meets. dropout: the share of weights left out.
     """
     mask = None if real is None else real[:, None, None, :]
     if causal and mask is not None:
-        mask, causal = mask & torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril(), False
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+        mask, causal = (
+            mask & torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril(),
+            False,
+        )
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal
+    )
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -38,7 +50,9 @@ def running_linear_attention(q: Tensor, k: Tensor, v: Tensor, chunk: int | None 
         raise ValueError(f"chunk must be at least 1; got {chunk}.")
     if n <= chunk:
         return (q @ k.mT).tril() @ v
-    q, k, v = (F.pad(x, (0, 0, 0, -n % chunk)).unflatten(2, (-1, chunk)) for x in (q, k, v))  # [B, H, N / chunk, chunk, e]
+    q, k, v = (
+        F.pad(x, (0, 0, 0, -n % chunk)).unflatten(2, (-1, chunk)) for x in (q, k, v)
+    )  # [B, H, N / chunk, chunk, e]
     sums = k.mT @ v
     carried = sums.cumsum(2) - sums  # over the chunks before
     return ((q @ k.mT).tril() @ v + q @ carried).flatten(2, 3)[:, :, :n]
@@ -55,7 +69,9 @@ class SoftmaxAttention(nn.Module):
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
         """x: [B, N, d] -> [B, N, d], heads side by side. real: Bool[B, N], False where the row is padding, which is not seen."""
         q, k, v = (_to_heads(part(x), self.n_heads) for part in (self.query, self.key, self.value))
-        return _merge(softmax_attention(q, k, v, self.causal, real, self.dropout if self.training else 0.0))
+        return _merge(
+            softmax_attention(q, k, v, self.causal, real, self.dropout if self.training else 0.0)
+        )
 
 
 class LinearAttention(nn.Module):
@@ -89,7 +105,10 @@ class LinearAttention(nn.Module):
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"sums": zeros [B, H, e, e], "squares": zeros [B, H, 1, e]}."""
         weight, width = self.key.weight, self.key.weight.shape[0] // self.n_heads
-        return {"sums": weight.new_zeros(batch_size, self.n_heads, width, width), "squares": weight.new_zeros(batch_size, self.n_heads, 1, width)}
+        return {
+            "sums": weight.new_zeros(batch_size, self.n_heads, width, width),
+            "squares": weight.new_zeros(batch_size, self.n_heads, 1, width),
+        }
 
     def state_after(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """The state after the first lengths[b] >= 0 positions of each row of x [B, N, d], in one pass: what as many steps would give."""
@@ -128,5 +147,7 @@ def _length(squares: Tensor) -> Tensor:
 
 def _projections(d_model: int, n_heads: int) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
     if n_heads < 1 or d_model % n_heads:
-        raise ValueError(f"d_model must be divisible by n_heads; got d_model = {d_model} and n_heads = {n_heads}.")
+        raise ValueError(
+            f"d_model must be divisible by n_heads; got d_model = {d_model} and n_heads = {n_heads}."
+        )
     return nn.Linear(d_model, d_model), nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)

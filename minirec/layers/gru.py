@@ -47,7 +47,7 @@ class GRUCell(nn.Module):
             return torch.lerp(candidate, h.to(candidate.dtype), z)
         h_r, h_z = nn.functional.linear(h, self.weight_h[: 2 * self.d_state]).chunk(2, dim=-1)
         r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-        candidate = torch.tanh(x_c + nn.functional.linear(r * h, self.weight_h[2 * self.d_state:]))
+        candidate = torch.tanh(x_c + nn.functional.linear(r * h, self.weight_h[2 * self.d_state :]))
         return torch.lerp(h.to(candidate.dtype), candidate, z)
 
 
@@ -63,7 +63,17 @@ class GRU(nn.Module):
         cell = self.cell
         h = x.new_zeros(len(x), cell.d_state) if h is None else h
         if cell.form == "torch":
-            return torch.gru(x, h[None], list(cell.parameters()), cell.bias_x is not None, 1, 0.0, False, False, True)[0]
+            return torch.gru(
+                x,
+                h[None],
+                list(cell.parameters()),
+                cell.bias_x is not None,
+                1,
+                0.0,
+                False,
+                False,
+                True,
+            )[0]
         states, projected = [], cell.project(x)
         for t in range(x.shape[1]):
             h = cell.step(projected[:, t], h)

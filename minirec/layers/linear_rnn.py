@@ -22,7 +22,9 @@ class MinGRU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, N, d_input] -> the state after every step [B, N, d_state], from h = 0."""
         z, candidate = self.project(x).chunk(2, dim=-1)
-        return linear_recurrence(torch.sigmoid(-z), torch.sigmoid(z) * candidate)  # 1 - sigmoid(z) without its cancellation
+        return linear_recurrence(
+            torch.sigmoid(-z), torch.sigmoid(z) * candidate
+        )  # 1 - sigmoid(z) without its cancellation
 
 
 class LRU(nn.Module):
@@ -32,10 +34,18 @@ class LRU(nn.Module):
     part [2, ...]. At the start |lambda|^2 is uniform between the squares of `ring`, the angle between 0 and `max_angle`.
     """
 
-    def __init__(self, d_input: int, d_state: int, ring: tuple[float, float] = (0.9, 0.999), max_angle: float = 2 * math.pi):
+    def __init__(
+        self,
+        d_input: int,
+        d_state: int,
+        ring: tuple[float, float] = (0.9, 0.999),
+        max_angle: float = 2 * math.pi,
+    ):
         super().__init__()
         if not 0 <= ring[0] < ring[1] <= 1 or max_angle <= 0:
-            raise ValueError(f"ring must be two radii 0 <= r < R <= 1 and max_angle positive; got {ring} and {max_angle}.")
+            raise ValueError(
+                f"ring must be two radii 0 <= r < R <= 1 and max_angle positive; got {ring} and {max_angle}."
+            )
         low, high = ring[0] ** 2, ring[1] ** 2
         squared = high - (high - low) * torch.rand(d_state)  # in (low, high]
         self.nu = nn.Parameter(torch.log(-0.5 * torch.log(squared.clamp_max(1 - 1e-6))))
@@ -55,7 +65,9 @@ class LRU(nn.Module):
         g_t = |lambda| g_{t-1} + exp(-i angle t) gamma B x_t, where real and imaginary part are two real recurrences.
         """
         steps = torch.arange(x.shape[1], device=x.device, dtype=torch.float64)
-        angle = steps[:, None] * self.theta.double().exp()  # [N, d_state]; in float32 it would be wrong after many turns
+        angle = (
+            steps[:, None] * self.theta.double().exp()
+        )  # [N, d_state]; in float32 it would be wrong after many turns
         cos, sin = angle.cos().to(self.nu.dtype), angle.sin().to(self.nu.dtype)
         real, imaginary = self._drive(x)
         turned = torch.cat([cos * real + sin * imaginary, cos * imaginary - sin * real], dim=-1)

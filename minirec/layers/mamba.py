@@ -26,14 +26,25 @@ class Mamba(nn.Module):
         super().__init__()
         d_inner, rank = expand * d_model, math.ceil(d_model / 16)
         self.d_state, self.rank = d_state, rank
-        self.input, self.output = nn.Linear(d_model, 2 * d_inner, bias=False), nn.Linear(d_inner, d_model, bias=False)
+        self.input, self.output = (
+            nn.Linear(d_model, 2 * d_inner, bias=False),
+            nn.Linear(d_inner, d_model, bias=False),
+        )
         self.conv = TemporalConv(d_inner, kernel_size, depthwise=True, causal=True)
-        self.select, self.time = nn.Linear(d_inner, rank + 2 * d_state, bias=False), nn.Linear(rank, d_inner)
-        self.log_rates, self.skip = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(d_inner, 1)), nn.Parameter(torch.ones(d_inner))
+        self.select, self.time = (
+            nn.Linear(d_inner, rank + 2 * d_state, bias=False),
+            nn.Linear(rank, d_inner),
+        )
+        self.log_rates, self.skip = (
+            nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(d_inner, 1)),
+            nn.Parameter(torch.ones(d_inner)),
+        )
         steps = torch.empty(d_inner).uniform_(*map(math.log, STEP_SIZES)).exp()
         with torch.no_grad():
             self.time.weight.uniform_(-(rank**-0.5), rank**-0.5)
-            self.time.bias.copy_(steps + torch.log(-torch.expm1(-steps)))  # softplus of this is `steps`
+            self.time.bias.copy_(
+                steps + torch.log(-torch.expm1(-steps))
+            )  # softplus of this is `steps`
 
     def forward(self, u: Tensor) -> Tensor:
         """u [B, N, d] -> [B, N, d]; position t has seen u[:, :t + 1]."""
@@ -46,7 +57,10 @@ class Mamba(nn.Module):
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"h": [B, E, S], "inputs": the last k - 1 of x before the convolution [B, k - 1, E]}, zeros."""
         zeros, d_inner = self.skip.new_zeros, len(self.skip)
-        return {"h": zeros(batch_size, d_inner, self.d_state), "inputs": zeros(batch_size, self.conv.kernel_size - 1, d_inner)}
+        return {
+            "h": zeros(batch_size, d_inner, self.d_state),
+            "inputs": zeros(batch_size, self.conv.kernel_size - 1, d_inner),
+        }
 
     def step(self, state: dict[str, Tensor], u: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more position u [B, d]: returns what `forward` gives there [B, d], and the new state."""
@@ -61,7 +75,11 @@ class Mamba(nn.Module):
         """x [..., E] -> exp(dt A) and dt B x [..., E, S], C [..., S]."""
         time, write, read = self.select(x).split((self.rank, self.d_state, self.d_state), dim=-1)
         dt = F.softplus(self.time(time))
-        return torch.exp(-dt[..., None] * self.log_rates.exp()), (dt * x)[..., None] * write[..., None, :], read
+        return (
+            torch.exp(-dt[..., None] * self.log_rates.exp()),
+            (dt * x)[..., None] * write[..., None, :],
+            read,
+        )
 
     def _read(self, h: Tensor, read: Tensor, x: Tensor, z: Tensor) -> Tensor:
         return self.output(F.silu(z) * ((h @ read[..., None])[..., 0] + self.skip * x))

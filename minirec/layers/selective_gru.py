@@ -26,7 +26,14 @@ class SelectiveGRU(nn.Module):
     form="paper": the printed cell, with biases, and a gate of full width. form="released": PyTorch's cell without biases, a gate of width d / 2 with dropout.
     """
 
-    def __init__(self, d_model: int, kernel_size: int = 3, form: str = "paper", temporal_conv: bool = True, dropout: float = 0.0):
+    def __init__(
+        self,
+        d_model: int,
+        kernel_size: int = 3,
+        form: str = "paper",
+        temporal_conv: bool = True,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         if form not in ("paper", "released"):
             raise ValueError(f"form must be 'paper' or 'released'; got {form!r}.")
@@ -51,20 +58,35 @@ class SelectiveGRU(nn.Module):
         """
         r = self.conv.reach
         ends = self.conv.ends(self.dense(x))
-        states = F.pad(self.gru(ends[0][:, r:]), (0, 0, r, 0)) if x.shape[1] > r else torch.zeros_like(x)
+        states = (
+            F.pad(self.gru(ends[0][:, r:]), (0, 0, r, 0)) if x.shape[1] > r else torch.zeros_like(x)
+        )
         return self._read(ends, states, torch.arange(x.shape[1], device=x.device)[None])
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """Before the first item: {"h": the state r positions ago [B, d], "inputs": the last 2r of L [B, 2r, d], "age": items so far Long[B]}, zeros."""
         zeros, d = self.dense.weight.new_zeros, len(self.dense.weight)
-        return {"h": zeros(batch_size, d), "inputs": zeros(batch_size, 2 * self.conv.reach, d), "age": zeros(batch_size, dtype=torch.long)}
+        return {
+            "h": zeros(batch_size, d),
+            "inputs": zeros(batch_size, 2 * self.conv.reach, d),
+            "age": zeros(batch_size, dtype=torch.long),
+        }
 
     def state_after(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """The state after the first lengths[b] >= 0 positions of each row of x [B, N, d], in one pass: what as many steps would give."""
         dense, r = self.dense(x), self.conv.reach
-        states = F.pad(self.gru(self.conv(dense)), (0, 0, 1, 0))  # a state of zeros before the first position
-        rows, windows = torch.arange(len(x), device=x.device), F.pad(dense, (0, 0, 2 * r, 0)).unfold(1, 2 * r, 1)  # [B, N + 1, d, 2r]
-        return {"h": states[rows, (lengths - r).clamp_min(0)], "inputs": windows[rows, lengths].mT, "age": lengths}
+        states = F.pad(
+            self.gru(self.conv(dense)), (0, 0, 1, 0)
+        )  # a state of zeros before the first position
+        rows, windows = (
+            torch.arange(len(x), device=x.device),
+            F.pad(dense, (0, 0, 2 * r, 0)).unfold(1, 2 * r, 1),
+        )  # [B, N + 1, d, 2r]
+        return {
+            "h": states[rows, (lengths - r).clamp_min(0)],
+            "inputs": windows[rows, lengths].mT,
+            "age": lengths,
+        }
 
     def step(self, state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more position x [B, d]: returns what `every_prefix` gives there [B, d], and the new state."""
@@ -73,12 +95,18 @@ class SelectiveGRU(nn.Module):
         ends = self.conv.ends(window)[:, :, -1]
         older = (state["age"] >= r)[:, None]  # is there a position t - r?
         h = torch.where(older, self.gru.cell(ends[0], state["h"]), state["h"])
-        return self._read(ends[:, :, None], h[:, None], state["age"][:, None])[:, 0], {"h": h, "inputs": window[:, 1:], "age": state["age"] + 1}
+        return self._read(ends[:, :, None], h[:, None], state["age"][:, None])[:, 0], {
+            "h": h,
+            "inputs": window[:, 1:],
+            "age": state["age"] + 1,
+        }
 
     def _read(self, ends: Tensor, h: Tensor, age: Tensor) -> Tensor:
         """ends [r + 1, B, N, d] and the states at t - r [B, N, d] -> Y at t [B, N, d]. age: t, Long[B, N] or [1, N]."""
         r, cell = self.conv.reach, self.gru.cell
-        exists = torch.stack([age >= r - m for m in range(r + 1)])[..., None].to(h.dtype)  # is there a position t - r + m?
+        exists = torch.stack([age >= r - m for m in range(r + 1)])[..., None].to(
+            h.dtype
+        )  # is there a position t - r + m?
         states = [h]
         for m in range(1, r + 1):
             states.append(cell(ends[m], states[-1]) * exists[m])

@@ -15,7 +15,22 @@ from minirec.models.recblr import RecBLR
 from minirec.models.sasrec import SASRec
 from minirec.models.smlp4rec import SMLP4Rec
 
-MODELS = {model.name: model for model in (Popularity, LastItem, GRU4Rec, BERT4Rec, SASRec, LinRec, SMLP4Rec, Mamba4Rec, LRURec, GLINTRU, RecBLR)}
+MODELS = {
+    model.name: model
+    for model in (
+        Popularity,
+        LastItem,
+        GRU4Rec,
+        BERT4Rec,
+        SASRec,
+        LinRec,
+        SMLP4Rec,
+        Mamba4Rec,
+        LRURec,
+        GLINTRU,
+        RecBLR,
+    )
+}
 
 
 def available_models() -> list[str]:
@@ -27,7 +42,9 @@ def model_options(name: str) -> dict[str, object]:
     """The keywords a model takes, with their defaults. Raises ValueError for an unknown name."""
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
-        raise ValueError(f"there is no model {name!r}{f'; did you mean {near[0]!r}?' if near else ''} Available: {', '.join(MODELS)}.")
+        raise ValueError(
+            f"there is no model {name!r}{f'; did you mean {near[0]!r}?' if near else ''} Available: {', '.join(MODELS)}."
+        )
     _, *options = inspect.signature(MODELS[name]).parameters.values()  # all but n_items
     return {option.name: option.default for option in options}
 
@@ -37,7 +54,9 @@ def build_model(name: str, n_items: int, **options) -> Recommender:
     known = model_options(name)
     for option in [option for option in options if option not in known]:
         near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
-        raise TypeError(f"{name} has no option {option!r}{f'; did you mean {near[0]!r}?' if near else '.'} It has: {', '.join(known) or 'none'}.")
+        raise TypeError(
+            f"{name} has no option {option!r}{f'; did you mean {near[0]!r}?' if near else '.'} It has: {', '.join(known) or 'none'}."
+        )
     model = MODELS[name](n_items, **options)
     model.options = {**known, **options}
     return model

@@ -49,7 +49,9 @@ class NeuralRecommender(Recommender):
     def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int = 1):
         super().__init__(n_items)
         if d_model < 1 or max_len < 1:
-            raise ValueError(f"d_model and max_len must be at least 1; got {d_model} and {max_len}.")
+            raise ValueError(
+                f"d_model and max_len must be at least 1; got {d_model} and {max_len}."
+            )
         if n_layers < 1:
             raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
         self.d_model, self.max_len = d_model, max_len
@@ -88,9 +90,16 @@ def check_ids(items: Tensor, n_items: int) -> None:
     """Refuses what the hot path does not look for: ids out of range, an empty row, a zero before the end of a row."""
     if items.numel() == 0 or items.min() < 0 or items.max() > n_items:
         found = f"{int(items.min())}..{int(items.max())}" if items.numel() else "no items at all"
-        raise ValueError(f"item ids must lie in 1..{n_items}, padded with 0 on the right; got {found}.")
+        raise ValueError(
+            f"item ids must lie in 1..{n_items}, padded with 0 on the right; got {found}."
+        )
     real = items > 0
-    for wrong, what in ((~real[:, 0], "starts with padding: it is empty, or padded on the left; pad on the right."),
-                        ((real[:, 1:] & ~real[:, :-1]).any(1), "has a 0 inside the sequence; 0 is padding and stands on the right only.")):
+    for wrong, what in (
+        (~real[:, 0], "starts with padding: it is empty, or padded on the left; pad on the right."),
+        (
+            (real[:, 1:] & ~real[:, :-1]).any(1),
+            "has a 0 inside the sequence; 0 is padding and stands on the right only.",
+        ),
+    ):
         if wrong.any():
             raise ValueError(f"row {int(wrong.nonzero()[0, 0])} {what}")

@@ -21,9 +21,27 @@ class BERT4Rec(TransformerRecommender):
     name = "bert4rec"
     objective = "cloze"
 
-    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 2, n_heads: int = 2, dropout: float = 0.2, max_len: int = 200):
-        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: SoftmaxAttention(d_model, n_heads, dropout=dropout))
-        self.head = nn.Sequential(nn.Linear(d_model, d_model), nn.GELU(), nn.LayerNorm(d_model, eps=1e-12))
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        d_model: int = 64,
+        n_layers: int = 2,
+        n_heads: int = 2,
+        dropout: float = 0.2,
+        max_len: int = 200,
+    ):
+        super().__init__(
+            n_items,
+            d_model,
+            max_len,
+            n_layers,
+            dropout,
+            lambda: SoftmaxAttention(d_model, n_heads, dropout=dropout),
+        )
+        self.head = nn.Sequential(
+            nn.Linear(d_model, d_model), nn.GELU(), nn.LayerNorm(d_model, eps=1e-12)
+        )
 
     def encode(self, items: Tensor) -> Tensor:
         """items [B, N], some of them the mask token -> [B, N, d]; every position sees the whole row."""

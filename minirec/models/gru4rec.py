@@ -15,14 +15,28 @@ class GRU4Rec(NeuralRecommender):
 
     name = "gru4rec"
 
-    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 1, dropout: float = 0.2, max_len: int = 200,
-                 d_state: int | None = None, form: str = "torch"):
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        d_model: int = 64,
+        n_layers: int = 1,
+        dropout: float = 0.2,
+        max_len: int = 200,
+        d_state: int | None = None,
+        form: str = "torch",
+    ):
         super().__init__(n_items, d_model, max_len)
         d_state = 2 * d_model if d_state is None else d_state
         if n_layers < 1 or d_state < 1:
-            raise ValueError(f"n_layers and d_state must be at least 1; got {n_layers} and {d_state}.")
+            raise ValueError(
+                f"n_layers and d_state must be at least 1; got {n_layers} and {d_state}."
+            )
         self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(GRU(d_state if layer else d_model, d_state, bias=False, form=form) for layer in range(n_layers))
+        self.layers = nn.ModuleList(
+            GRU(d_state if layer else d_model, d_state, bias=False, form=form)
+            for layer in range(n_layers)
+        )
         self.output = nn.Linear(d_state, d_model)
         nn.init.xavier_normal_(self.item_embedding.weight[1:])
 
@@ -35,7 +49,9 @@ class GRU4Rec(NeuralRecommender):
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
         """The state before the first item: {"h": zeros [L, B, d_state]}."""
-        return {"h": self.output.weight.new_zeros(len(self.layers), batch_size, self.output.in_features)}
+        return {
+            "h": self.output.weight.new_zeros(len(self.layers), batch_size, self.output.in_features)
+        }
 
     def step(self, state: dict[str, Tensor], items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One more item for each row, Long[B]; 0 leaves its row as it was. Returns (representation [B, d], the new state)."""

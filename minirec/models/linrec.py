@@ -14,5 +14,21 @@ class LinRec(TransformerRecommender):
     name = "linrec"
     objective = "prefix"
 
-    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 2, n_heads: int = 2, dropout: float = 0.2, max_len: int = 200):
-        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: LinearAttention(d_model, n_heads, form="paper"))
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        d_model: int = 64,
+        n_layers: int = 2,
+        n_heads: int = 2,
+        dropout: float = 0.2,
+        max_len: int = 200,
+    ):
+        super().__init__(
+            n_items,
+            d_model,
+            max_len,
+            n_layers,
+            dropout,
+            lambda: LinearAttention(d_model, n_heads, form="paper"),
+        )

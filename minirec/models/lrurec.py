@@ -31,7 +31,22 @@ class LRURec(RecurrentRecommender):
 
     name = "lrurec"
 
-    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 2, dropout: float = 0.2, max_len: int = 200):
-        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: ComplexRecurrence(d_model, 2 * d_model, ring=(0.8, 0.99)),
-                         activation=F.gelu)
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        d_model: int = 64,
+        n_layers: int = 2,
+        dropout: float = 0.2,
+        max_len: int = 200,
+    ):
+        super().__init__(
+            n_items,
+            d_model,
+            max_len,
+            n_layers,
+            dropout,
+            lambda: ComplexRecurrence(d_model, 2 * d_model, ring=(0.8, 0.99)),
+            activation=F.gelu,
+        )
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)

@@ -17,8 +17,25 @@ class Mamba4Rec(RecurrentRecommender):
 
     name = "mamba4rec"
 
-    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 1, dropout: float = 0.2, max_len: int = 200, kernel_size: int = 4,
-                 d_state: int = 32):
-        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: Mamba(d_model, d_state, kernel_size), activation=F.gelu,
-                         residual=n_layers > 1)
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        d_model: int = 64,
+        n_layers: int = 1,
+        dropout: float = 0.2,
+        max_len: int = 200,
+        kernel_size: int = 4,
+        d_state: int = 32,
+    ):
+        super().__init__(
+            n_items,
+            d_model,
+            max_len,
+            n_layers,
+            dropout,
+            lambda: Mamba(d_model, d_state, kernel_size),
+            activation=F.gelu,
+            residual=n_layers > 1,
+        )
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)

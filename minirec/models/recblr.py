@@ -16,10 +16,33 @@ class RecBLR(RecurrentRecommender):
 
     name = "recblr"
 
-    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 2, dropout: float = 0.2, max_len: int = 200, kernel_size: int = 4,
-                 temporal_conv: bool = True, behaviour_gates: bool = True, feed_forward: bool = True):
-        options = {"kernel_size": kernel_size, "temporal_conv": temporal_conv, "behaviour_gates": behaviour_gates}
-        super().__init__(n_items, d_model, max_len, n_layers, dropout, lambda: GatedRecurrentLayer(d_model, **options), feed_forward=feed_forward)
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        d_model: int = 64,
+        n_layers: int = 2,
+        dropout: float = 0.2,
+        max_len: int = 200,
+        kernel_size: int = 4,
+        temporal_conv: bool = True,
+        behaviour_gates: bool = True,
+        feed_forward: bool = True,
+    ):
+        options = {
+            "kernel_size": kernel_size,
+            "temporal_conv": temporal_conv,
+            "behaviour_gates": behaviour_gates,
+        }
+        super().__init__(
+            n_items,
+            d_model,
+            max_len,
+            n_layers,
+            dropout,
+            lambda: GatedRecurrentLayer(d_model, **options),
+            feed_forward=feed_forward,
+        )
         self.layers.apply(initialise)  # as released; its convolution is as PyTorch makes it
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)
 
@@ -31,5 +54,8 @@ class RecBLR(RecurrentRecommender):
             recurred, state = layer.recurrent.read(x, real)
             x = layer.after(x, recurred)
             states.append(state)
-        latest = x[torch.arange(len(x), device=x.device), (lengths - 1).clamp_min(0)] * (lengths > 0)[:, None]
+        latest = (
+            x[torch.arange(len(x), device=x.device), (lengths - 1).clamp_min(0)]
+            * (lengths > 0)[:, None]
+        )
         return stack(states) | {"representation": latest}

@@ -16,10 +16,21 @@ from minirec.models.base import NeuralRecommender
 class RecurrentLayer(nn.Module):
     """A recurrence with dropout, residual and LayerNorm, then `feed_forward`. The recurrence has forward, init_state and step, as the models have."""
 
-    def __init__(self, recurrent: nn.Module, d_model: int, dropout: float, feed_forward: nn.Module, residual: bool = True):
+    def __init__(
+        self,
+        recurrent: nn.Module,
+        d_model: int,
+        dropout: float,
+        feed_forward: nn.Module,
+        residual: bool = True,
+    ):
         super().__init__()
         self.recurrent, self.residual = recurrent, residual
-        self.dropout, self.norm, self.feed_forward = nn.Dropout(dropout), nn.LayerNorm(d_model, eps=1e-12), feed_forward
+        self.dropout, self.norm, self.feed_forward = (
+            nn.Dropout(dropout),
+            nn.LayerNorm(d_model, eps=1e-12),
+            feed_forward,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, N, d] -> [B, N, d]."""
@@ -37,13 +48,31 @@ class RecurrentRecommender(NeuralRecommender):
     recurrence() makes one layer's recurrence. residual and feed_forward: whether a layer has them.
     """
 
-    def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int, dropout: float, recurrence: Callable[[], nn.Module], *,
-                 activation: Callable[[Tensor], Tensor] = F.silu, residual: bool = True, feed_forward: bool = True):
+    def __init__(
+        self,
+        n_items: int,
+        d_model: int,
+        max_len: int,
+        n_layers: int,
+        dropout: float,
+        recurrence: Callable[[], nn.Module],
+        *,
+        activation: Callable[[Tensor], Tensor] = F.silu,
+        residual: bool = True,
+        feed_forward: bool = True,
+    ):
         super().__init__(n_items, d_model, max_len, n_layers)
         self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(d_model, eps=1e-12)
         self.layers = nn.ModuleList(
-            RecurrentLayer(recurrence(), d_model, dropout, FeedForward(d_model, dropout, activation) if feed_forward else nn.Identity(), residual)
-            for _ in range(n_layers))
+            RecurrentLayer(
+                recurrence(),
+                d_model,
+                dropout,
+                FeedForward(d_model, dropout, activation) if feed_forward else nn.Identity(),
+                residual,
+            )
+            for _ in range(n_layers)
+        )
 
     def encode(self, items: Tensor) -> Tensor:
         """items [B, N] -> [B, N, d]; position t has read items[:, :t + 1]."""
@@ -65,11 +94,16 @@ class RecurrentRecommender(NeuralRecommender):
         """One more item for each row, Long[B]; 0 leaves its row as it was. Returns (representation [B, d], the new state)."""
         x, states = self.embed(items), []
         for at, layer in enumerate(self.layers):
-            recurred, after = layer.recurrent.step({name: part[at] for name, part in state.items() if name != "representation"}, x)
+            recurred, after = layer.recurrent.step(
+                {name: part[at] for name, part in state.items() if name != "representation"}, x
+            )
             x = layer.after(x, recurred)
             states.append(after)
         real = items > 0
-        new = {name: part.where(real.view(1, -1, *[1] * (part.dim() - 2)), state[name]) for name, part in stack(states).items()}
+        new = {
+            name: part.where(real.view(1, -1, *[1] * (part.dim() - 2)), state[name])
+            for name, part in stack(states).items()
+        }
         new["representation"] = x.where(real[:, None], state["representation"])
         return new["representation"], new
 

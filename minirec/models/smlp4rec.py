@@ -19,7 +19,11 @@ class MixerLayer(nn.Module):
 
     def __init__(self, d_model: int, max_len: int, dropout: float):
         super().__init__()
-        self.norm, self.sequence, self.channels = nn.LayerNorm(d_model), _perceptron(max_len, dropout), _perceptron(d_model, dropout)
+        self.norm, self.sequence, self.channels = (
+            nn.LayerNorm(d_model),
+            _perceptron(max_len, dropout),
+            _perceptron(d_model, dropout),
+        )
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """x [B, W, d], real Bool[B, W] -> [B, W, d]."""
@@ -33,7 +37,15 @@ class SMLP4Rec(NeuralRecommender):
     name = "smlp4rec"
     objective = "prefix"
 
-    def __init__(self, n_items: int, *, d_model: int = 64, n_layers: int = 1, dropout: float = 0.2, max_len: int = 50):
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        d_model: int = 64,
+        n_layers: int = 1,
+        dropout: float = 0.2,
+        max_len: int = 50,
+    ):
         super().__init__(n_items, d_model, max_len, n_layers)
         self.layers = nn.ModuleList(MixerLayer(d_model, max_len, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model, eps=1e-12)
@@ -42,7 +54,11 @@ class SMLP4Rec(NeuralRecommender):
 
     def last(self, items: Tensor) -> Tensor:
         """items [B, N] -> the representation of each whole row [B, d]; of a row longer than W, of its last W items."""
-        at = (items > 0).sum(1, keepdim=True) - self.max_len + torch.arange(self.max_len, device=items.device)  # negative before the first item
+        at = (
+            (items > 0).sum(1, keepdim=True)
+            - self.max_len
+            + torch.arange(self.max_len, device=items.device)
+        )  # negative before the first item
         items = items.gather(1, at.clamp_min(0)) * (at >= 0)
         x = self.item_embedding(items)
         for layer in self.layers:
@@ -51,5 +67,8 @@ class SMLP4Rec(NeuralRecommender):
 
 
 def _perceptron(width: int, dropout: float) -> nn.Module:
-    widen, narrow = nn.Linear(width, 3 * width, bias=False), nn.Linear(3 * width, width, bias=False)  # 3: as released
+    widen, narrow = (
+        nn.Linear(width, 3 * width, bias=False),
+        nn.Linear(3 * width, width, bias=False),
+    )  # 3: as released
     return nn.Sequential(widen, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))

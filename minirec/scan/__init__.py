@@ -13,7 +13,9 @@ IMPLEMENTATIONS = ("auto", "loop", "tree", "numba", "triton")
 KERNELS = {"numba": "minirec.scan.cpu", "triton": "minirec.scan.gpu"}
 
 
-def linear_recurrence(a: Tensor, b: Tensor, h0: Tensor | None = None, *, impl: str = "auto") -> Tensor:
+def linear_recurrence(
+    a: Tensor, b: Tensor, h0: Tensor | None = None, *, impl: str = "auto"
+) -> Tensor:
     """h_t = a_t h_{t-1} + b_t along dimension 1: a, b [B, N, D], h0 [B, D] (zeros unless given) -> h [B, N, D]; h[:, -1] is the final state.
 
     impl: "loop", a step at a time, the oracle; "tree", a parallel scan in PyTorch; "numba", compiled for the CPU; "triton", on a GPU; "auto", the
@@ -31,7 +33,9 @@ def linear_recurrence(a: Tensor, b: Tensor, h0: Tensor | None = None, *, impl: s
     start = b.new_zeros(b.shape[0], b.shape[2]) if h0 is None else h0
     if a.numel() == 0:
         return a * b + start[:, None]
-    return {"loop": loop.loop, "tree": tree.tree}[impl](a.to(wide), b.to(wide), start.to(wide)).to(b.dtype)
+    return {"loop": loop.loop, "tree": tree.tree}[impl](a.to(wide), b.to(wide), start.to(wide)).to(
+        b.dtype
+    )
 
 
 def best(device: torch.device) -> str:
@@ -48,25 +52,35 @@ def kernels(impl: str, device: torch.device) -> ModuleType:
     try:
         module = importlib.import_module(KERNELS[impl])
     except (ImportError, AttributeError) as error:  # AttributeError: an old Triton
-        raise RuntimeError(f"impl={impl!r} cannot be used here: {error}. Use impl='auto', or 'tree'.") from error
+        raise RuntimeError(
+            f"impl={impl!r} cannot be used here: {error}. Use impl='auto', or 'tree'."
+        ) from error
     home = "cpu" if impl == "numba" else "cuda"
     if device.type != home and not (impl == "triton" and module.INTERPRETED):
-        raise RuntimeError(f"impl={impl!r} works on {home} tensors; these are on {device.type}. Use impl='auto'.")
+        raise RuntimeError(
+            f"impl={impl!r} works on {home} tensors; these are on {device.type}. Use impl='auto'."
+        )
     return module
 
 
 def _check(a: Tensor, b: Tensor, h0: Tensor | None) -> None:
     if a.dim() != 3 or a.shape != b.shape:
-        raise ValueError(f"a and b must have one shape [B, N, D]; got {list(a.shape)} and {list(b.shape)}.")
+        raise ValueError(
+            f"a and b must have one shape [B, N, D]; got {list(a.shape)} and {list(b.shape)}."
+        )
     if h0 is not None and h0.shape != (a.shape[0], a.shape[2]):
-        raise ValueError(f"h0 must have the shape [B, D] = {[a.shape[0], a.shape[2]]}; got {list(h0.shape)}.")
+        raise ValueError(
+            f"h0 must have the shape [B, D] = {[a.shape[0], a.shape[2]]}; got {list(h0.shape)}."
+        )
     given = {"a": a, "b": b} if h0 is None else {"a": a, "b": b, "h0": h0}
     for what in ("dtype", "device"):
         if len({getattr(tensor, what) for tensor in given.values()}) > 1:
             found = ", ".join(f"{name} {getattr(tensor, what)}" for name, tensor in given.items())
             raise TypeError(f"a, b and h0 must have one {what}; got {found}.")
     if a.dtype not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-        raise TypeError(f"a, b and h0 must be float32, float64, bfloat16 or float16; got {a.dtype}.")
+        raise TypeError(
+            f"a, b and h0 must be float32, float64, bfloat16 or float16; got {a.dtype}."
+        )
 
 
 class _Recurrence(torch.autograd.Function):

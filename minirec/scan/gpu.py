@@ -21,21 +21,40 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on")  # set before the import: the kernels run on any machine, slowly
+INTERPRETED = os.environ.get("TRITON_INTERPRET", "").lower() in (
+    "1",
+    "true",
+    "yes",
+    "on",
+)  # set before the import: the kernels run on any machine, slowly
 
 # Not yet measured on a GPU; read off the compiler's output for one (sm_90): loads of 8 bytes where channels are adjacent, no register spilled.
-BLOCK, WARPS = 64, 1  # two lanes a thread, one warp a program: small programs, so that few lanes still spread over many multiprocessors
+BLOCK, WARPS = (
+    64,
+    1,
+)  # two lanes a thread, one warp a program: small programs, so that few lanes still spread over many multiprocessors
 UNROLL, UNROLL_BACK = 16, 8  # positions read together, of 2 tensors or of 3
 
 
 @triton.jit
 def _place(lanes, D, N, length, REVERSE: tl.constexpr, BLOCK: tl.constexpr):
     """This program's lane, row, channel, live (it exists), all [BLOCK]; chunk, its first position in walking order, how many it has, its place in start."""
-    lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # 64 bits, as every offset made of it: tensors outgrow 2^31 elements
+    lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(
+        0, BLOCK
+    )  # 64 bits, as every offset made of it: tensors outgrow 2^31 elements
     chunk = tl.num_programs(1) - 1 - tl.program_id(1) if REVERSE else tl.program_id(1)
     count = tl.minimum(N - chunk * length, length)
     n = chunk * length + count - 1 if REVERSE else chunk * length
-    return lane, lane // D, lane % D, lane < lanes, chunk, n, count, (lane // D * tl.num_programs(1) + tl.program_id(1)) * D + lane % D
+    return (
+        lane,
+        lane // D,
+        lane % D,
+        lane < lanes,
+        chunk,
+        n,
+        count,
+        (lane // D * tl.num_programs(1) + tl.program_id(1)) * D + lane % D,
+    )
 
 
 @triton.jit
@@ -55,17 +74,40 @@ def _read(ptr, step, w, count, live, UNROLL: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["N", "length"])
-def _walk(a_ptr, b_ptr, start_ptr, h_ptr, a_row: tl.int64, a_step: tl.int64, a_channel, b_row: tl.int64, b_step: tl.int64, b_channel,
-          lanes: tl.int64, D: tl.int64, N, length, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+def _walk(
+    a_ptr,
+    b_ptr,
+    start_ptr,
+    h_ptr,
+    a_row: tl.int64,
+    a_step: tl.int64,
+    a_channel,
+    b_row: tl.int64,
+    b_step: tl.int64,
+    b_channel,
+    lanes: tl.int64,
+    D: tl.int64,
+    N,
+    length,
+    ACC: tl.constexpr,
+    BLOCK: tl.constexpr,
+    UNROLL: tl.constexpr,
+):
     lane, row, channel, live, chunk, n, count, place = _place(lanes, D, N, length, False, BLOCK)
     a_ptr += row * a_row + n * a_step + channel * a_channel
     b_ptr += row * b_row + n * b_step + channel * b_channel
     h_ptr += (row * N + n) * D + channel
     h = _state(start_ptr, place, live, ACC, BLOCK)
-    next_a, next_b = _read(a_ptr, a_step, 0, count, live, UNROLL), _read(b_ptr, b_step, 0, count, live, UNROLL)
+    next_a, next_b = (
+        _read(a_ptr, a_step, 0, count, live, UNROLL),
+        _read(b_ptr, b_step, 0, count, live, UNROLL),
+    )
     for w in range(0, count, UNROLL):
         a, b = next_a, next_b
-        next_a, next_b = _read(a_ptr, a_step, w + UNROLL, count, live, UNROLL), _read(b_ptr, b_step, w + UNROLL, count, live, UNROLL)
+        next_a, next_b = (
+            _read(a_ptr, a_step, w + UNROLL, count, live, UNROLL),
+            _read(b_ptr, b_step, w + UNROLL, count, live, UNROLL),
+        )
         for u in tl.static_range(UNROLL):
             h = a[u].to(ACC) * h + b[u].to(ACC)
             tl.store(h_ptr, h, live & (w + u < count))
@@ -73,25 +115,58 @@ def _walk(a_ptr, b_ptr, start_ptr, h_ptr, a_row: tl.int64, a_step: tl.int64, a_c
 
 
 @triton.jit(do_not_specialize=["N", "length"])
-def _walk_back(a_ptr, grad_ptr, h_ptr, h0_ptr, start_ptr, grad_a_ptr, grad_b_ptr, grad_h0_ptr,
-               a_row: tl.int64, a_step: tl.int64, a_channel, g_row: tl.int64, g_step: tl.int64, g_channel,
-               lanes: tl.int64, D: tl.int64, N, length, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+def _walk_back(
+    a_ptr,
+    grad_ptr,
+    h_ptr,
+    h0_ptr,
+    start_ptr,
+    grad_a_ptr,
+    grad_b_ptr,
+    grad_h0_ptr,
+    a_row: tl.int64,
+    a_step: tl.int64,
+    a_channel,
+    g_row: tl.int64,
+    g_step: tl.int64,
+    g_channel,
+    lanes: tl.int64,
+    D: tl.int64,
+    N,
+    length,
+    ACC: tl.constexpr,
+    BLOCK: tl.constexpr,
+    UNROLL: tl.constexpr,
+):
     lane, row, channel, live, chunk, n, count, place = _place(lanes, D, N, length, True, BLOCK)
     a_ptr += row * a_row + n * a_step + channel * a_channel
     grad_ptr += row * g_row + n * g_step + channel * g_channel
     here = (row * N + n) * D + channel
-    before_ptr, n_before = h_ptr + here - D, count - (chunk == 0).to(tl.int32)  # only position 0 has no h before it but h0
+    before_ptr, n_before = (
+        h_ptr + here - D,
+        count - (chunk == 0).to(tl.int32),
+    )  # only position 0 has no h before it but h0
     k, h0 = _state(start_ptr, place, live, ACC, BLOCK), _state(h0_ptr, lane, live, ACC, BLOCK)
-    next_a, next_grad = _read(a_ptr, -a_step, 0, count, live, UNROLL), _read(grad_ptr, -g_step, 0, count, live, UNROLL)
+    next_a, next_grad = (
+        _read(a_ptr, -a_step, 0, count, live, UNROLL),
+        _read(grad_ptr, -g_step, 0, count, live, UNROLL),
+    )
     next_before = _read(before_ptr, -D, 0, n_before, live, UNROLL)
     for w in range(0, count, UNROLL):
         a, grad, before = next_a, next_grad, next_before
-        next_a, next_grad = _read(a_ptr, -a_step, w + UNROLL, count, live, UNROLL), _read(grad_ptr, -g_step, w + UNROLL, count, live, UNROLL)
+        next_a, next_grad = (
+            _read(a_ptr, -a_step, w + UNROLL, count, live, UNROLL),
+            _read(grad_ptr, -g_step, w + UNROLL, count, live, UNROLL),
+        )
         next_before = _read(before_ptr, -D, w + UNROLL, n_before, live, UNROLL)
         for u in tl.static_range(UNROLL):
             g = grad[u].to(ACC) + k
             tl.store(grad_b_ptr + here, g, live & (w + u < count))
-            tl.store(grad_a_ptr + here, g * tl.where(w + u < n_before, before[u].to(ACC), h0), live & (w + u < count))
+            tl.store(
+                grad_a_ptr + here,
+                g * tl.where(w + u < n_before, before[u].to(ACC), h0),
+                live & (w + u < count),
+            )
             k = tl.where(w + u < count, a[u].to(ACC) * g, k)
             here -= D
     if grad_h0_ptr is not None:
@@ -99,8 +174,26 @@ def _walk_back(a_ptr, grad_ptr, h_ptr, h0_ptr, start_ptr, grad_a_ptr, grad_b_ptr
 
 
 @triton.jit(do_not_specialize=["N", "length"])
-def _chunk_ends(a_ptr, b_ptr, product_ptr, end_ptr, a_row: tl.int64, a_step: tl.int64, a_channel, b_row: tl.int64, b_step: tl.int64, b_channel,
-                lanes: tl.int64, D: tl.int64, N, length, REVERSE: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr, UNROLL: tl.constexpr):
+def _chunk_ends(
+    a_ptr,
+    b_ptr,
+    product_ptr,
+    end_ptr,
+    a_row: tl.int64,
+    a_step: tl.int64,
+    a_channel,
+    b_row: tl.int64,
+    b_step: tl.int64,
+    b_channel,
+    lanes: tl.int64,
+    D: tl.int64,
+    N,
+    length,
+    REVERSE: tl.constexpr,
+    ACC: tl.constexpr,
+    BLOCK: tl.constexpr,
+    UNROLL: tl.constexpr,
+):
     lane, row, channel, live, chunk, n, count, place = _place(lanes, D, N, length, REVERSE, BLOCK)
     a_ptr += row * a_row + n * a_step + channel * a_channel
     b_ptr += row * b_row + n * b_step + channel * b_channel
@@ -108,16 +201,25 @@ def _chunk_ends(a_ptr, b_ptr, product_ptr, end_ptr, a_row: tl.int64, a_step: tl.
         a_step, b_step = -a_step, -b_step
     product, state = tl.full([BLOCK], 1, ACC), tl.full([BLOCK], 0, ACC)
     for w in range(0, count, UNROLL):
-        a, b = _read(a_ptr, a_step, w, count, live, UNROLL), _read(b_ptr, b_step, w, count, live, UNROLL)
+        a, b = (
+            _read(a_ptr, a_step, w, count, live, UNROLL),
+            _read(b_ptr, b_step, w, count, live, UNROLL),
+        )
         for u in tl.static_range(UNROLL):
-            after = a[u].to(ACC) * (state + b[u].to(ACC)) if REVERSE else a[u].to(ACC) * state + b[u].to(ACC)
+            after = (
+                a[u].to(ACC) * (state + b[u].to(ACC))
+                if REVERSE
+                else a[u].to(ACC) * state + b[u].to(ACC)
+            )
             state = tl.where(w + u < count, after, state)
             product = tl.where(w + u < count, product * a[u].to(ACC), product)
     tl.store(product_ptr + place, product, live)
     tl.store(end_ptr + place, state, live)
 
 
-def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None = None, *, n_chunks: int | None = None) -> Tensor:
+def scan_forward(
+    a: Tensor, b: Tensor, h0: Tensor | None = None, *, n_chunks: int | None = None
+) -> Tensor:
     """h_n = a_n h_{n-1} + b_n. a, b: [B, N, D], any strides; h0: [B, D], zeros if None -> h [B, N, D], contiguous, of b's dtype."""
     h = torch.empty(b.shape, dtype=b.dtype, device=b.device)
     start, chunked = _cut(b, n_chunks, h0, (a, b), REVERSE=False)
@@ -125,12 +227,29 @@ def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None = None, *, n_chunks: in
     return h
 
 
-def scan_backward(a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, *, n_chunks: int | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+def scan_backward(
+    a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, *, n_chunks: int | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """The gradients of a, b [B, N, D] and h0 [B, D] (None without h0) from grad [B, N, D], that of h. a, grad: any strides; h: scan_forward's."""
-    grad_a, grad_b = torch.empty(a.shape, dtype=a.dtype, device=a.device), torch.empty(h.shape, dtype=h.dtype, device=h.device)
+    grad_a, grad_b = (
+        torch.empty(a.shape, dtype=a.dtype, device=a.device),
+        torch.empty(h.shape, dtype=h.dtype, device=h.device),
+    )
     h0, grad_h0 = (None, None) if h0 is None else (h0.contiguous(), h0.new_zeros(h0.shape))
     start, chunked = _cut(h, n_chunks, None, (a, grad), REVERSE=True)
-    launch(_walk_back, h, (a, grad), h, h0, start, grad_a, grad_b, grad_h0, unroll=UNROLL_BACK, **chunked)
+    launch(
+        _walk_back,
+        h,
+        (a, grad),
+        h,
+        h0,
+        start,
+        grad_a,
+        grad_b,
+        grad_h0,
+        unroll=UNROLL_BACK,
+        **chunked,
+    )
     return grad_a, grad_b, grad_h0
 
 
@@ -150,31 +269,69 @@ def chunks(like: Tensor, n_chunks: int | None = None) -> tuple[int, int]:
     """How many chunks a tensor [B, N, D] is walked in, and how many positions each has; none is empty. n_chunks: asked for by the caller."""
     B, N, D = like.shape
     if n_chunks is None:
-        n_chunks = chunks_for(B, N, D, torch.cuda.get_device_properties(like.device).multi_processor_count if like.is_cuda else 132)
-    length = max(1, triton.cdiv(N, max(1, min(n_chunks, N, 2**15))))  # a grid's second axis ends at 65,535
+        n_chunks = chunks_for(
+            B,
+            N,
+            D,
+            torch.cuda.get_device_properties(like.device).multi_processor_count
+            if like.is_cuda
+            else 132,
+        )
+    length = max(
+        1, triton.cdiv(N, max(1, min(n_chunks, N, 2**15)))
+    )  # a grid's second axis ends at 65,535
     return max(1, triton.cdiv(N, length)), length
 
 
-def _cut(like: Tensor, n_chunks: int | None, start: Tensor | None, strided: tuple, REVERSE: bool) -> tuple[Tensor | None, dict[str, int]]:
+def _cut(
+    like: Tensor, n_chunks: int | None, start: Tensor | None, strided: tuple, REVERSE: bool
+) -> tuple[Tensor | None, dict[str, int]]:
     """What enters each chunk in walking order, [B, C, D]: start [B, D] (None: zeros), then what a walk over the chunks' ends gives; C and length."""
     (B, _, D), (C, length) = like.shape, chunks(like, n_chunks)
     chunked = {"C": C, "length": length}
     if C == 1:
         return None if start is None else start.contiguous(), chunked
-    product, end = torch.empty((2, B, C, D), dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+    product, end = torch.empty(
+        (2, B, C, D), dtype=torch.promote_types(like.dtype, torch.float32), device=like.device
+    )
     launch(_chunk_ends, like, strided, product, end, REVERSE=REVERSE, **chunked)
     first = torch.zeros_like(end[:, 0]) if start is None else start.to(end.dtype)
-    return torch.cat([first[:, None], scan_forward(product, end, first, n_chunks=1)[:, :-1]], dim=1), chunked
+    return torch.cat(
+        [first[:, None], scan_forward(product, end, first, n_chunks=1)[:, :-1]], dim=1
+    ), chunked
 
 
-def launch(kernel, like: Tensor, strided: tuple[Tensor, ...], *others: Tensor | None, C: int = 1, unroll: int | None = None, **constants) -> None:
+def launch(
+    kernel,
+    like: Tensor,
+    strided: tuple[Tensor, ...],
+    *others: Tensor | None,
+    C: int = 1,
+    unroll: int | None = None,
+    **constants,
+) -> None:
     """Runs a kernel over all lanes and C chunks of a [B, N, D] tensor, on its device. strided: tensors whose strides it takes; others: contiguous."""
     if like.numel() == 0:
         return
     (B, N, D), strides = like.shape, [stride for tensor in strided for stride in tensor.stride()]
-    block, unroll, accumulator = min(BLOCK, triton.next_power_of_2(B * D)), unroll or UNROLL, tl.float32
+    block, unroll, accumulator = (
+        min(BLOCK, triton.next_power_of_2(B * D)),
+        unroll or UNROLL,
+        tl.float32,
+    )
     if like.dtype == torch.float64:  # twice the registers a number
         unroll, accumulator = max(1, unroll // 2), tl.float64
     with torch.cuda.device_of(like):
-        kernel[(triton.cdiv(B * D, block), C)](*strided, *others, *strides, B * D, D, N, ACC=accumulator, BLOCK=block, UNROLL=unroll,
-                                               num_warps=WARPS, **constants)
+        kernel[(triton.cdiv(B * D, block), C)](
+            *strided,
+            *others,
+            *strides,
+            B * D,
+            D,
+            N,
+            ACC=accumulator,
+            BLOCK=block,
+            UNROLL=unroll,
+            num_warps=WARPS,
+            **constants,
+        )

@@ -17,7 +17,10 @@ def hillis_steele(a: Tensor, b: Tensor) -> Tensor:
     reach = 1
     while reach < a.shape[1]:
         a_joined, b_joined = combine(a[:, :-reach], b[:, :-reach], a[:, reach:], b[:, reach:])
-        a, b = torch.cat([a[:, :reach], a_joined], dim=1), torch.cat([b[:, :reach], b_joined], dim=1)
+        a, b = (
+            torch.cat([a[:, :reach], a_joined], dim=1),
+            torch.cat([b[:, :reach], b_joined], dim=1),
+        )
         reach *= 2
     return b
 
@@ -28,11 +31,13 @@ def blelloch(a: Tensor, b: Tensor) -> Tensor:
     if n == 1:
         return b
     even = n - n % 2
-    odd_states = blelloch(*combine(a[:, 0:even:2], b[:, 0:even:2], a[:, 1:even:2], b[:, 1:even:2]))  # h_1, h_3, ...
-    between = a[:, 2::2] * odd_states[:, :(n - 1) // 2] + b[:, 2::2]  # h_2, h_4, ...
+    odd_states = blelloch(
+        *combine(a[:, 0:even:2], b[:, 0:even:2], a[:, 1:even:2], b[:, 1:even:2])
+    )  # h_1, h_3, ...
+    between = a[:, 2::2] * odd_states[:, : (n - 1) // 2] + b[:, 2::2]  # h_2, h_4, ...
     even_states = torch.cat([b[:, :1], between], dim=1)
-    paired = torch.stack([even_states[:, :n // 2], odd_states], dim=2).flatten(1, 2)
-    return torch.cat([paired, even_states[:, n // 2:]], dim=1)
+    paired = torch.stack([even_states[:, : n // 2], odd_states], dim=2).flatten(1, 2)
+    return torch.cat([paired, even_states[:, n // 2 :]], dim=1)
 
 
 def tree(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
