@@ -167,3 +167,23 @@ def test_the_paper_has_one_bias_where_pytorch_has_two(form, bias, n_biases):
 def test_an_unknown_form_is_refused_by_name():
     with pytest.raises(ValueError, match="form must be 'paper' or 'torch'; got 'keras'"):
         GRU(2, 3, form="keras")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_torch_form_has_gradients_in_train_and_eval_mode(training):
+    gru = random_gru(3, 4, True, "torch", seed=0).train(training)
+    theirs = pytorch_gru(gru, 3, 4, True)
+    x = torch.randn(2, 6, 3).double()
+    found = torch.autograd.grad(gru(x).sum(), list(gru.parameters()))
+    expected = torch.autograd.grad(theirs(x)[0].sum(), list(theirs.parameters()))
+    for ours, pytorchs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, pytorchs, **CLOSE)
+
+
+def test_a_moved_gru_keeps_its_parameters():
+    """An optimiser made before the move still holds the same weights after it."""
+    gru = GRU(3, 4, form="torch")
+    before = list(gru.parameters())
+    gru.double()
+    assert all(ours is theirs for ours, theirs in zip(gru.parameters(), before, strict=True))
+    assert [each.dtype for each in gru.parameters()] == [torch.float64] * 4

@@ -3,6 +3,8 @@
 B batch, N positions. x the input, h the state before the step, h' after it, r the reset gate, z the update gate, c the candidate; W meets x, U meets h.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -52,30 +54,83 @@ class GRUCell(nn.Module):
 
 
 class GRU(nn.Module):
-    """The cell along a sequence, h_n = GRUCell(x_n, h_{n-1}) (Eq. 6). form="torch" runs PyTorch's own kernel on the cell's weights."""
+    """The cell along a sequence, h_n = GRUCell(x_n, h_{n-1}) (Eq. 6, notebook 02).
+
+    Parameters
+    ----------
+    d_input : int
+        Width of the inputs.
+    d_state : int
+        Width of the state.
+    bias : bool
+        Whether the cell has biases.
+    form : {"paper", "torch"}
+        The cell's form. "torch" runs PyTorch's own kernel (cuDNN's on a GPU) on the cell's weights;
+        "paper" walks along the sequence step by step.
+
+    References
+    ----------
+    GLINT-RU, Eqs. 1 and 6; derived in notebook 02.
+    """
 
     def __init__(self, d_input: int, d_state: int, bias: bool = True, form: str = "paper"):
         super().__init__()
         self.cell = GRUCell(d_input, d_state, bias, form)
 
     def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
-        """x: [B, N, d_input]; h: the state before the first step [B, d_state], zeros if not given. Returns the state after every step [B, N, d_state]."""
-        cell = self.cell
-        h = x.new_zeros(len(x), cell.d_state) if h is None else h
-        if cell.form == "torch":
-            return torch.gru(
-                x,
-                h[None],
-                list(cell.parameters()),
-                cell.bias_x is not None,
-                1,
-                0.0,
-                False,
-                False,
-                True,
-            )[0]
-        states, projected = [], cell.project(x)
+        """Return the state after every step, [B, N, d_state].
+
+        x: [B, N, d_input]; h: the state before the first step [B, d_state], zeros if not given.
+        """
+        if h is None:
+            h = x.new_zeros(len(x), self.cell.d_state)
+        if self.cell.form == "torch":
+            return self._by_pytorch(x, h)
+        projected = self.cell.project(x)
+        states = []
         for t in range(x.shape[1]):
-            h = cell.step(projected[:, t], h)
+            h = self.cell.step(projected[:, t], h)
             states.append(h)
         return torch.stack(states, dim=1)
+
+    def _by_pytorch(self, x: Tensor, h: Tensor) -> Tensor:
+        states, _ = torch.gru(
+            x,
+            h[None],
+            list(self.cell.parameters()),
+            has_biases=self.cell.bias_x is not None,
+            num_layers=1,
+            dropout=0.0,
+            train=True,  # only dropout would depend on it; without it cuDNN has no backward
+            bidirectional=False,
+            batch_first=True,
+        )
+        return states
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "GRU":
+        """Move or convert the weights as every module does, then lay them side by side again."""
+        super()._apply(fn, recurse)
+        if self.cell.form == "torch":
+            self._flatten()
+        return self
+
+    def _flatten(self) -> None:
+        """Put the weights into one contiguous chunk, as cuDNN wants them; nothing on a CPU.
+
+        Moving a module gives each weight memory of its own. PyTorch's GRU knows how to mend that,
+        so one is made around our weights for as long as it takes.
+        """
+        cell = self.cell
+        shell = nn.GRU(
+            cell.weight_x.shape[1],
+            cell.d_state,
+            bias=cell.bias_x is not None,
+            batch_first=True,
+            device="meta",
+        )
+        shell.weight_ih_l0 = cell.weight_x
+        shell.weight_hh_l0 = cell.weight_h
+        if cell.bias_x is not None:
+            shell.bias_ih_l0 = cell.bias_x
+            shell.bias_hh_l0 = cell.bias_h
+        shell.flatten_parameters()
