@@ -363,9 +363,7 @@ def _writable(flag: str, path, taken: dict[str, object]) -> Path:
     for whose, other in taken.items():
         if other is not None and (
             path.resolve() == Path(other).resolve()
-            or path.exists()
-            and Path(other).exists()
-            and path.samefile(other)
+            or (path.exists() and Path(other).exists() and path.samefile(other))
         ):
             raise ValueError(f"{flag} {path} is {whose}; name another.")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,7 @@ def printed_head(q, k, v, form) -> list[list[float]]:
 
 def printed_layer(layer: LinearAttention, rows: torch.Tensor) -> torch.Tensor:
     """rows: [N, d], one sequence without padding -> [N, d]: each head through the loop."""
-    project = lambda part: (rows @ part.weight.T + part.bias).detach().chunk(layer.n_heads, dim=-1)  # noqa: E731
+    project = lambda part: (rows @ part.weight.T + part.bias).detach().chunk(layer.n_heads, dim=-1)
     heads = zip(*map(project, (layer.query, layer.key, layer.value)))
     return torch.cat(
         [

@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis.strategies import integers, sampled_from
-
 from logs import log, random_log
+
 from minirec import evaluate
 from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.models.baselines import LastItem, Popularity

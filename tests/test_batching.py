@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs import log
+
 from minirec import load_dataset
 from minirec.data.batching import MASK_SHARE, PREFIXES_PER_USER, TrainingBatches, bucketed, windows
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, sampled_from
+from logs import log
 from scipy.stats import ttest_rel
 
-from logs import log
 from minirec import Evaluation, compare, evaluate
 from minirec.models.baselines import Popularity
 

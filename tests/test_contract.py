@@ -1,13 +1,13 @@
 """Every registered model keeps its contract; and the contract notices a model that does not."""
 
+import contract
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis.strategies import integers, lists
-
-import contract
-from minirec.models import MODELS
 from small_models import RunningMean
+
+from minirec.models import MODELS
 
 MORE = {
     "gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],

@@ -11,8 +11,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis.strategies import booleans, integers, lists, sampled_from
-
 from logs import log, random_log, rows_of
+
 from minirec import build_model, evaluate, expected_metrics, fit, metrics
 from minirec.data import batching
 from minirec.data.batching import flat_ranges, history_batches, padded
@@ -126,7 +126,7 @@ def test_scores_are_asked_for_whole_rows_and_few_at_a_time(monkeypatch, n_items,
     evaluate(model, random_log(3, n_users=60, n_items=n_items, longest=longest).split())
     assert {items.dim() for items in model.shown} == {2} and len(model.shown) > 2
     assert all(
-        len(items) * (n_items + 1) <= 1500 and items.numel() * 64 <= 1500 or len(items) == 1
+        (len(items) * (n_items + 1) <= 1500 and items.numel() * 64 <= 1500) or len(items) == 1
         for items in model.shown
     )
 

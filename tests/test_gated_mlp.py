@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from
+from plain_floats import affine
 from torch import nn
 
 from minirec.layers.gated_mlp import GatedMLP
-from plain_floats import affine
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 FORMS = ["paper", "released"]
@@ -106,7 +106,7 @@ def test_the_released_form_has_one_linear_map_more(form, maps):
 def test_gradients_are_those_of_the_function(form):
     mlp, z = random_mlp(3, form), torch.randn(4, 3).double()
     names, weights = zip(*mlp.named_parameters())
-    values = lambda z, *weights: torch.func.functional_call(mlp, dict(zip(names, weights)), (z,))  # noqa: E731
+    values = lambda z, *weights: torch.func.functional_call(mlp, dict(zip(names, weights)), (z,))
     assert torch.autograd.gradcheck(
         values, [value.detach().requires_grad_() for value in (z, *weights)]
     )

@@ -6,13 +6,13 @@ What it promises as every model does is in test_contract.py.
 import math
 from pathlib import Path
 
+import contract
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis.strategies import integers, lists, sampled_from
 
-import contract
 from minirec.models import build_model
 
 CLOSE = {"rtol": 0, "atol": 1e-10}
@@ -92,9 +92,9 @@ def test_the_released_form_is_the_authors_code():
 def printed(model, items: list[int]) -> np.ndarray:
     """The paper's form for one history, Eqs. 2 to 12 one after another in NumPy, position by position; the representation of its end."""
     w = {name: value.detach().numpy() for name, value in model.named_parameters()}
-    dense = lambda name, x: x @ w[f"{name}.weight"].T + w[f"{name}.bias"]  # noqa: E731
+    dense = lambda name, x: x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
     gelu = np.vectorize(lambda a: a * (1 + math.erf(a / math.sqrt(2))) / 2)
-    sigmoid = lambda a: 1 / (1 + np.exp(-a))  # noqa: E731
+    sigmoid = lambda a: 1 / (1 + np.exp(-a))
 
     def convolve(name, x):
         if f"{name}.weight" not in w:

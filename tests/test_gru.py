@@ -45,8 +45,8 @@ def printed_step(x: list[float], h: list[float], cell: GRUCell) -> list[float]:
     rows = [
         u + w + [b] for u, w, b in zip(cell.weight_h.tolist(), cell.weight_x.tolist(), biases)
     ]  # meets [h, x, 1]
-    meet = lambda row, vector: math.fsum(a * b for a, b in zip(row, vector, strict=True))  # noqa: E731
-    sigmoid = lambda a: 1 / (1 + math.exp(-a))  # noqa: E731
+    meet = lambda row, vector: math.fsum(a * b for a, b in zip(row, vector, strict=True))
+    sigmoid = lambda a: 1 / (1 + math.exp(-a))
     r = [sigmoid(meet(rows[i], h + x + [1.0])) for i in range(n)]
     z = [sigmoid(meet(rows[n + i], h + x + [1.0])) for i in range(n)]
     reset = [r[i] * h[i] for i in range(n)]
@@ -110,7 +110,7 @@ def test_gradients_are_those_of_the_function(form, bias):
     names, weights = zip(*gru.named_parameters())
     states = lambda x, h, *weights: torch.func.functional_call(
         gru, dict(zip(names, weights)), (x, h)
-    )  # noqa: E731
+    )
     assert torch.autograd.gradcheck(
         states, [value.detach().requires_grad_() for value in (x, h, *weights)]
     )

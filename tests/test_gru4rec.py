@@ -1,12 +1,12 @@
 """What is GRU4Rec's own; what it promises as every model does is in test_contract.py."""
 
+import contract
 import pytest
 import torch
 from hypothesis import given
 from hypothesis.strategies import integers, sampled_from
 from torch import nn
 
-import contract
 from minirec.models import build_model
 from minirec.models.gru4rec import GRU4Rec
 

@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-import pytest
-
 import notebook_rules
+import pytest
 import source_rules
 
 ROOT = Path(__file__).resolve().parent.parent

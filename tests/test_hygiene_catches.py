@@ -1,9 +1,8 @@
 """Each rule of hygiene fires: a good notebook passes them all, and a notebook broken in one way is caught by that way's rule and by no other."""
 
 import nbformat.v4 as v4
-import pytest
-
 import notebook_rules as rules
+import pytest
 import source_rules
 
 ALL_RULES = rules.RULES + rules.LESSON_RULES

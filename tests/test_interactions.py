@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from, tuples
-
 from logs import log, random_log, rows_of
+
 from minirec.data.interactions import DataError, Interactions
 
 SEEDS = integers(0, 10**6)

@@ -1,5 +1,6 @@
 """The Mamba block beside a loop and another implementation; Mamba4Rec and LRURec beside their pieces. Their promises are in test_contract.py."""
 
+import contract
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +8,6 @@ from hypothesis.strategies import integers
 from mambapy import mamba
 from torch.nn import functional as F
 
-import contract
 from minirec.layers.mamba import Mamba
 
 CLOSE = {"rtol": 0, "atol": 1e-10}

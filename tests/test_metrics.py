@@ -121,7 +121,7 @@ def test_untruncated_mrr_is_sklearns_label_ranking_average_precision(case):
 
 @given(ranks=lists(integers(1, 40), min_size=1, max_size=20), k=integers(1, 45))
 def test_metrics_are_means_of_gains_that_end_after_rank_k(ranks, k):
-    mean = lambda gain: math.fsum(gain(r) for r in ranks if r <= k) / len(ranks)  # noqa: E731
+    mean = lambda gain: math.fsum(gain(r) for r in ranks if r <= k) / len(ranks)
     assert recall(ranks, k) == pytest.approx(mean(lambda r: 1), abs=1e-14)
     assert mrr(ranks, k) == pytest.approx(mean(lambda r: 1 / r), abs=1e-14)
     assert ndcg(ranks, k) == pytest.approx(mean(lambda r: math.log(2) / math.log(r + 1)), abs=1e-14)

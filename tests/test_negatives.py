@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis.strategies import integers, sampled_from
+from logs import log, random_log, rows_of
 from scipy.stats import chi2
 
-from logs import log, random_log, rows_of
 from minirec import evaluate
 from minirec.data.interactions import Targets
 from minirec.evaluation import sample_negatives

@@ -3,11 +3,11 @@
 import math
 from pathlib import Path
 
+import contract
 import numpy as np
 import pytest
 import torch
 
-import contract
 from minirec.models import build_model
 
 CLOSE = {"rtol": 0, "atol": 1e-10}

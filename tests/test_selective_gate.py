@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis.strategies import floats, integers, lists, sampled_from
+from plain_floats import affine
 from torch import Tensor, nn
 
 from minirec.layers.selective_gate import SelectiveGate
-from plain_floats import affine
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 widths = {"d_model": integers(1, 6), "d_hidden": integers(1, 7), "seed": integers(0, 10**6)}
@@ -178,7 +178,7 @@ def test_gradients_are_those_of_the_function(d_hidden):
     names, weights = zip(*gate.named_parameters())
     values = lambda c, h, *weights: torch.func.functional_call(
         gate, dict(zip(names, weights)), (c, h)
-    )  # noqa: E731
+    )
     assert torch.autograd.gradcheck(
         values, [value.detach().requires_grad_() for value in (c, h, *weights)]
     )

@@ -1,11 +1,10 @@
 """SMLP4Rec beside a loop; what it promises as every model does is in test_contract.py."""
 
+import contract
 import torch
 from hypothesis import given
 from hypothesis.strategies import integers
 from torch.nn import functional as F
-
-import contract
 
 CLOSE = {"rtol": 0, "atol": 1e-10}
 

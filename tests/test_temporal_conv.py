@@ -191,7 +191,7 @@ def test_a_window_may_be_longer_than_the_sequence(kernel_size, depthwise, causal
 def test_gradients_are_those_of_the_function(depthwise, causal):
     conv, x = random_conv(2, 3, depthwise, causal, seed=4), random_input(2, 4, 2)
     names, weights = zip(*conv.named_parameters())
-    outputs = lambda x, *weights: torch.func.functional_call(conv, dict(zip(names, weights)), (x,))  # noqa: E731
+    outputs = lambda x, *weights: torch.func.functional_call(conv, dict(zip(names, weights)), (x,))
     assert torch.autograd.gradcheck(
         outputs, [value.detach().requires_grad_() for value in (x, *weights)]
     )

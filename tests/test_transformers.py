@@ -1,5 +1,6 @@
 """SASRec, BERT4Rec and LinRec beside PyTorch's encoder layer and loops; what they promise as every model does is in test_contract.py."""
 
+import contract
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +8,6 @@ from hypothesis.strategies import integers, lists, sampled_from
 from torch import nn
 from torch.nn import functional as F
 
-import contract
 from minirec.layers.attention import SoftmaxAttention
 from minirec.models.transformer import TransformerLayer
 

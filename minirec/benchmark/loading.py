@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from minirec.profiling import take_turns
 from minirec.data.datasets import find_file, load_dataset
+from minirec.profiling import take_turns
 
 N_ROWS = 1_000_000
 

@@ -240,7 +240,7 @@ def _fast(rows: bytes, layout: Layout | None) -> Columns | None:
         rows = rows.replace(b"\r\n", b"\n")
     if not rows.endswith(b"\n"):
         rows += b"\n"
-    if b"\r" in rows or layout and layout.quoted and b'"' in rows:
+    if b"\r" in rows or (layout and layout.quoted and b'"' in rows):
         return None
     if layout is None:
         return _fast_sequences(rows)

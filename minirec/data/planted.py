@@ -110,7 +110,7 @@ def generate_planted(
 ) -> Interactions:
     """Draws the data set; the same seed gives the same bits on any machine (only uniform draws, divisions and running sums are used)."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    pick = lambda cumulative, u: (u[:, None] >= cumulative[..., :-1]).sum(-1)  # noqa: E731  inverse of a cumulative distribution
+    pick = lambda cumulative, u: (u[:, None] >= cumulative[..., :-1]).sum(-1)
     lengths = shortest + (rng.random(n_users) * (longest - shortest + 1)).astype(np.int64)
     genre = pick(np.cumsum(genre_prior()), rng.random(n_users))
     taste = np.cumsum(taste_table()[:, 1:], axis=1)
