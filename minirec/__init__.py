@@ -1,7 +1,9 @@
 """minirec: efficient sequential recommenders, to learn, teach and use."""
 
 from minirec.data.datasets import available_datasets, load_dataset
-from minirec.data.interactions import DataError, Interactions, Split
+from minirec.data.interactions import Interactions
+from minirec.data.splits import Split
+from minirec.errors import DataError
 from minirec.evaluation import Evaluation, compare, evaluate, expected_metrics
 from minirec.models import available_models, build_model
 from minirec.scan import linear_recurrence

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from minirec.checkpoint import read, save
 from minirec.data.batching import SCORES_PER_BATCH
 from minirec.data.interactions import encode_items
-from minirec.evaluation import judging
 from minirec.models import build_model, model_options
-from minirec.models.base import Vocabulary
+from minirec.models.base import Vocabulary, judging
+from minirec.storage import read, save
 
 
 def save_model(path, model, interactions) -> None:

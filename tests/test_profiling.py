@@ -28,7 +28,7 @@ def test_the_closed_form_is_what_pytorch_counts(name, d_model, n, n_layers):
 
 
 def test_every_neural_system_has_a_closed_form():
-    from minirec.benchmark.systems import SYSTEMS
+    from minirec.experiments.benchmarks.systems import SYSTEMS
 
     assert set(profiling.MULTIPLY_ADDS) == set(SYSTEMS)
 

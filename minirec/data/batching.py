@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minirec.data.interactions import Split
+from minirec.data.splits import Split
 
 SCORES_PER_BATCH = 2**22  # floats in one batch of scores, or of hidden states 64 wide: 16 MiB
 BATCHES_PER_POOL = 32  # a pool is sorted by length: more batches in a pool mean less padding, fewer mean a freer shuffle

@@ -13,9 +13,10 @@ from typing import BinaryIO
 import pandas as pd
 from tqdm import tqdm
 
-from minirec.data.formats import read_interactions_file
-from minirec.data.interactions import DataError, Interactions
-from minirec.files import atomic_write
+from minirec.data.interactions import Interactions
+from minirec.data.readers import read_interactions_file
+from minirec.errors import DataError
+from minirec.storage import atomic_write
 
 TIMEOUT = 30  # seconds without a byte before a download is given up
 PIECE = 1 << 16  # bytes
@@ -84,7 +85,7 @@ NAMED_SETS = {
 def load_dataset(
     name_or_path, *, data_home=None, download: bool = True, columns: dict[str, str] | None = None
 ) -> Interactions:
-    """A data set by name, or any interaction file by path (formats: `minirec.data.formats`); a DataError says where anything is wrong with it.
+    """A data set by name, or any interaction file by path (formats: `minirec.data.readers`); a DataError says where anything is wrong with it.
 
     Names: "planted" (generated, always at hand), "ml-1m" (its 5-core, whichever file it comes from), "ml-1m-full" (unfiltered), "ml-100k",
     "beauty", "video-games". A name is looked for in the folder `data_home`, in the one that MINIREC_DATA names, and in the project's `data`; what

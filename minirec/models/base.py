@@ -3,6 +3,7 @@
 B batch, N positions, d model width, V items. Items are Long[B, N] with ids 1..V, padded with 0 on the right; no row is empty.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,3 +104,23 @@ def check_ids(items: Tensor, n_items: int) -> None:
     ):
         if wrong.any():
             raise ValueError(f"row {int(wrong.nonzero()[0, 0])} {what}")
+
+
+@contextlib.contextmanager
+def judging(model):
+    """Eval mode and no gradients, for as long as the block runs; gives the device the model is on."""
+    training, device = getattr(model, "training", False), torch.device("cpu")
+    if isinstance(model, torch.nn.Module):
+        device = next(iter(model.state_dict().values()), torch.empty(0)).device
+        model.eval()
+    try:
+        with torch.inference_mode():
+            yield device
+    finally:
+        if training:
+            model.train()
+
+
+def name_of(model) -> str:
+    """As the registry has it; of a model from elsewhere, its class's."""
+    return getattr(model, "name", type(model).__name__)

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from minirec.scan import KERNELS, best, kernels, linear_recurrence
+from minirec.scan.recurrence import best, kernels, linear_recurrence
+
+FUSED_KERNELS = {"numba": "minirec.scan.numba_bd_lru", "triton": "minirec.scan.triton_bd_lru"}
 
 
 def bd_lru(
@@ -89,7 +91,7 @@ class _BDLRU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, gates, x, z, Lambda, h0, library):
-        module = importlib.import_module(f"{KERNELS[library]}_bd_lru")
+        module = importlib.import_module(FUSED_KERNELS[library])
         decay = F.softplus(Lambda.detach().to(torch.promote_types(x.dtype, torch.float32)))
         y, h = module.bd_lru_forward(gates, x, z, decay, h0)
         ctx.save_for_backward(gates, x, z, Lambda, decay, h0, h)

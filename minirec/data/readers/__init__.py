@@ -1,0 +1,5 @@
+"""Readers: an interaction log in any of the usual formats, one format a file."""
+
+from minirec.data.readers.file import read_interactions_file
+
+__all__ = ["read_interactions_file"]

@@ -1,0 +1,7 @@
+"""Training: one loop for every model, and the history that it leaves."""
+
+from minirec.training.fit import FIT_DEFAULTS, fit
+from minirec.training.history import History
+from minirec.training.settings import PRECISIONS, SCHEDULES
+
+__all__ = ["FIT_DEFAULTS", "PRECISIONS", "SCHEDULES", "History", "fit"]

@@ -1,0 +1,141 @@
+"""The benchmarks run, name what they compare, and compare like with like. What they measure is not tested: machines differ."""
+
+import pytest
+import torch
+
+from minirec.experiments.benchmarks import glint_ru, recblr, scan, systems
+from minirec.profiling import take_turns
+from minirec.scan import linear_recurrence
+
+
+def test_runs_take_turns_and_the_first_is_the_measure():
+    calls = []
+    frame = take_turns(
+        "case",
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
+        repeats=2,
+        times={"b": 10.0},
+    )
+    assert calls == list("ab" * 3)  # once unmeasured, then in turns
+    assert (
+        frame["name"].tolist() == ["a", "b"]
+        and frame["ratio"][0] == 1
+        and (frame["seconds"] > 0).all()
+    )
+
+
+def test_a_sampled_part_is_scaled_to_the_whole(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))  # every run takes 1 s
+    frame = take_turns("case", {"a": lambda: None, "b": lambda: None}, repeats=3, times={"b": 8.0})
+    assert frame["seconds"].tolist() == [1, 8] and frame["ratio"].tolist() == [1, 8]
+
+
+def test_glint_ru_is_measured_beside_its_peers_and_leaves_the_threads_as_they_were():
+    threads = torch.get_num_threads()
+    frame = glint_ru.benchmark_glint_ru(n_users=12, repeats=1)
+    assert torch.get_num_threads() == threads
+    assert [case.partition(",")[0] for case in frame["case"].unique()] == [
+        "epoch",
+        "encoder alone",
+        "parts of an epoch",
+    ]
+    assert frame.groupby("case")["ratio"].first().eq(1).all() and (frame["seconds"] > 0).all()
+    parts = frame[frame["case"].str.startswith("parts")].set_index("name")["seconds"]
+    assert parts.drop(["all", "all but the softmax"]).sum() == pytest.approx(parts["all"], rel=1e-6)
+
+
+def test_both_sides_of_the_epoch_compute_the_same_loss_and_a_difference_is_noticed():
+    split, name = systems.split_of("ml-1m", 12)
+    assert name == "planted, for want of ml-1m"
+    one_pass, augmented = (
+        systems.Side(split, "glint-ru", 16, 30, augmented=each, pad=each, **glint_ru.NO_DROPOUT)
+        for each in (False, True)
+    )
+    glint_ru._same_loss(one_pass, augmented)
+    with torch.no_grad():
+        augmented.model.mixing[0] += 1
+    with pytest.raises(RuntimeError, match="disagree about the loss"):
+        glint_ru._same_loss(one_pass, augmented)
+
+
+def test_the_sample_of_an_epoch_stands_for_all_of_it():
+    split, _ = systems.split_of("beauty", 40)
+    side = systems.Side(split, "glint-ru", 8, 30, augmented=True, pad=True)
+    side.sample(16, 3)
+    assert len(side.batches) == 3 and all(items.shape[1] == 30 for items, _ in side.batches)
+    n_prefixes = int((split.train_ends - split.interactions.offsets[:-1] - 1).clip(0).sum())
+    assert side.times * 3 == pytest.approx(n_prefixes / 16, abs=0.5)
+
+
+def test_scans_are_measured_beside_a_copy_and_agree():
+    frame = scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
+    assert {"copy", "loop", "tree", "torch associative_scan"} <= set(frame["name"])
+    assert (
+        frame["name"][0].startswith("ours, ")
+        and frame["ratio"][0] == 1
+        and (frame["seconds"] > 0).all()
+    )
+
+
+def test_a_scan_that_disagrees_is_noticed(monkeypatch):
+    monkeypatch.setattr(
+        scan, "peers", lambda device: {"wrong": lambda a, b: linear_recurrence(a, b) * 1.01}
+    )
+    with pytest.raises(RuntimeError, match="wrong and ours disagree"):
+        scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
+
+
+def test_a_peer_that_cannot_do_a_shape_is_left_out_and_named(monkeypatch, capsys):
+    def refuse(a, b):
+        raise ValueError("only powers of two")
+
+    monkeypatch.setattr(scan, "peers", lambda device: {"choosy": refuse})
+    assert "choosy" not in set(scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)["name"])
+    assert "choosy leaves out [2, 9, 4]: only powers of two" in capsys.readouterr().out
+
+
+def test_recblr_is_taken_apart():
+    frame = recblr.benchmark_recblr(n_users=12, repeats=1, shape=(2, 5, 4), lengths=(2, 20))
+    assert [case.partition(",")[0] for case in frame["case"].unique()] == [
+        "parts of a training step",
+        "BD-LRU",
+        "serving",
+    ]
+    parts = frame[frame["case"].str.startswith("parts")].set_index("name")
+    assert parts["seconds"].drop(["all", "of that, the recurrences alone"]).sum() == pytest.approx(
+        parts["seconds"]["all"]
+    )
+    assert (parts["seconds"] > 0).all()  # every kind of operator was found by its name
+
+
+SMALL = {"beauty": (8, 6)}
+
+
+def test_every_system_is_measured_by_its_own_objective_and_by_the_common_one():
+    frame = systems.benchmark_train(n_users=12, repeats=1, sizes=SMALL, n=1, rows=4)
+    assert [set(names) for _, names in frame.groupby("case")["name"]] == [set(systems.SYSTEMS)] * 2
+    assert (frame.loc[frame["name"] == "glint-ru", "ratio"] == 1).all()
+    assert frame.groupby("case")["seconds"].apply(lambda each: each.is_monotonic_increasing).all()
+
+
+def test_memory_and_inference_have_every_system():
+    memory = systems.benchmark_memory(n_users=12, sizes=SMALL, rows=4)
+    assert len(memory) == 3 * len(systems.SYSTEMS) and (memory["mib"] > 0).all()
+    reading, one_more = (
+        frame
+        for _, frame in systems.benchmark_inference(
+            repeats=1, sizes=((8, 5),), n_histories=4, n_items=9
+        ).groupby("case", sort=False)
+    )
+    assert set(reading["name"]) == set(one_more["name"]) == {*systems.SYSTEMS, "sasrec, one layer"}
+
+
+def test_growth_is_measured_and_a_system_whose_weights_do_not_fit_is_left_out(monkeypatch):
+    monkeypatch.setattr(systems, "WEIGHTS_UP_TO", 6 * 8 * 8)
+    frame = systems.benchmark_length(
+        repeats=1, lengths=(4, 9), widths=(8,), batches=(2,), tokens=18
+    )
+    cases = {case: set(names) for case, names in frame.groupby("case")["name"]}
+    assert cases["18 positions in rows of N = 4, d = 64"] == set(systems.SYSTEMS)
+    assert set(systems.SYSTEMS) - cases["18 positions in rows of N = 9, d = 64"] == {"smlp4rec"}

@@ -1,0 +1,34 @@
+"""The stored histograms of history lengths (data/results/lengths) are those of the data sets, counted here from the data."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import minirec
+
+RECORD = json.loads(
+    (
+        Path(__file__).resolve().parents[2] / "data" / "results" / "lengths" / "histograms.json"
+    ).read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", ["ml-1m", "beauty", "video-games"])
+def test_the_stored_lengths_are_those_of_the_data(name, real_data):
+    data = minirec.load_dataset(name, data_home=real_data, download=False)
+    stored = RECORD["data"][name]
+    lengths = Counter(len(data.sequence(user)) for user in range(data.n_users))
+    assert {int(length): users for length, users in stored["users_by_length"].items()} == lengths
+    assert stored["fingerprint"] == data.fingerprint
+
+
+def test_nothing_is_stored_but_counts():
+    assert set(RECORD["data"]) == {"ml-1m", "beauty", "video-games"}
+    for stored in RECORD["data"].values():
+        assert set(stored) == {"fingerprint", "users_by_length"}
+        assert all(
+            length.isdecimal() and type(users) is int and users > 0
+            for length, users in stored["users_by_length"].items()
+        )

@@ -1,0 +1,275 @@
+"""Reproduction: only what is missing runs, a run that is cut short continues, and tables are made of records alone."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from minirec.experiments import run as runs
+from minirec.experiments import tables, units
+from minirec.experiments.records import load_records
+from minirec.models import model_options
+from minirec.training import fit
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """Two systems on the planted set, small and for three epochs."""
+    monkeypatch.setattr(units, "DATA", {"beauty": ("planted", 8, 10, 0.1)})
+    monkeypatch.setattr(units, "SYSTEMS", {"GRU4Rec": "gru4rec", "SASRec": "sasrec"})
+    return [
+        units.Unit(
+            unit.row,
+            unit.paper_data,
+            unit.data,
+            unit.model,
+            unit.options,
+            unit.settings | {"epochs": 3, "batch_size": 4096, "device": "cpu"},
+        )
+        for unit in units.units(2, seeds=(0, 1))
+        if unit.row == "GRU4Rec"
+    ]
+
+
+def test_every_row_of_the_papers_tables_has_its_runs():
+    for table, n_data in ((2, len(units.DATA)), (4, 1)):
+        rows = tables.paper(table)
+        found = units.units(table)
+        assert {*zip(rows[rows.columns[0]], rows["data"])} <= {
+            (unit.row, unit.paper_data) for unit in found
+        }
+        assert len({unit.name for unit in found}) == len(found) == (8 * n_data if table == 2 else 5)
+    assert [unit.options.get("kernel_size") for unit in units.units(figure=2)] == [
+        1,
+        3,
+        5,
+        7,
+        None,
+    ]
+    assert {unit.settings["select"] for unit in units.units()} == {"full"}
+    assert {unit.paper_data for unit in units.units(2, data=["beauty"], seeds=(3,))} == {"beauty"}
+    with pytest.raises(ValueError, match="got table 3"):
+        units.units(3)
+
+
+def test_missing_runs_are_trained_once_and_recorded(tiny, tmp_path):
+    said = []
+    runs.run(
+        tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append
+    )
+    records = load_records(tmp_path)
+    assert [len(units.find(records, unit)) for unit in tiny] == [1, 1] and len(said) == 2
+    assert set(records["ended"]) == {"budget"} and not list((tmp_path / "checkpoints").glob("*"))
+    runs.run(
+        tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append
+    )
+    assert len(said) == 2  # nothing is left to do
+
+
+def test_a_call_that_is_cut_short_leaves_no_record_and_the_next_one_continues(
+    tiny, tmp_path, monkeypatch
+):
+    stopped = []
+    monkeypatch.setattr(
+        runs,
+        "fit",
+        lambda *arguments, **options: (stopped.append(fit(*arguments, **options)), stopped[-1])[1],
+    )
+    runs.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        budget=1e-9,
+        say=lambda line: None,
+    )
+    assert not stopped  # the budget was gone before the first run
+    clock = iter([0.0, 0.0, 9.0, 0.0, *[0.0] * 9])
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    runs.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        budget=5.0,
+        say=lambda line: None,
+    )
+    assert len(stopped[0].epochs) == 1 and not list(tmp_path.glob("*.json"))
+    runs.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        budget=5.0,
+        say=lambda line: None,
+    )
+    assert [entry["epoch"] for entry in stopped[1].epochs] == [1, 2, 3]
+    assert stopped[1].epochs[0] == stopped[0].epochs[0] and len(load_records(tmp_path)) == 1
+
+
+def test_a_run_that_has_used_its_own_budget_is_recorded_as_such(tiny, tmp_path):
+    runs.run(
+        tiny[:1],
+        tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        unit_budget=1e-9,
+        say=lambda line: None,
+    )
+    record = load_records(tmp_path).iloc[0]
+    assert (record["ended"], record["stopped"], len(record["history"])) == (
+        "budget",
+        "interrupted",
+        1,
+    )
+
+
+def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs, "fit", lambda *arguments, **options: pytest.fail("trained"))
+    record(
+        tmp_path, tiny[0].name, units.units(figure=2)[0], 0, 0.3
+    )  # another run under this one's name
+    with pytest.raises(FileExistsError, match="never replaced"):
+        runs.run(tiny, tmp_path, command=["python"])
+    (tmp_path / "damaged.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged.json is not a run record"):
+        runs.run(tiny, tmp_path, command=["python"])
+
+
+def record(folder, name, unit, seed, ndcg):
+    settings = {
+        "seed": seed,
+        "select": "popular-100",
+        "lr": 1e-3,
+        "lr_schedule": "constant",
+        "batch_size": 2048,
+        "precision": "float32",
+        "objective": "next-item",
+    }
+    figures = {"recall": ndcg + 0.1, "mrr": ndcg - 0.1, "ndcg": ndcg, "users": 1000}
+    options = model_options(unit.model) | unit.options
+    (folder / f"{name}.json").write_text(
+        json.dumps(
+            {
+                "schema": 1,
+                "model": unit.model,
+                "data": unit.data,
+                "options": options,
+                "settings": settings,
+                "ended": "converged",
+                "metrics": {"test": {"popular-100": figures, "full": figures}},
+            }
+        )
+    )
+
+
+def test_ours_stands_beside_the_papers_with_interval_and_sigmas(tmp_path):
+    todo = units.units(2, data=["beauty"], seeds=(0, 1, 2))
+    glint = [unit for unit in todo if unit.row == "GLINT-RU"]
+    for seed, ndcg in enumerate((0.28, 0.30, 0.32)):
+        record(tmp_path, f"seed{seed}", glint[0], seed, ndcg)
+    table = tables.beside_paper(todo, tmp_path, 2).set_index("system")
+    ours = table.loc["GLINT-RU"]
+    assert (ours["n_seeds"], ours["ended"], ours["paper ndcg"]) == (3, "converged", 0.2964)
+    assert ours["ndcg"] == pytest.approx(0.30) and ours["ndcg difference"] == pytest.approx(0.0036)
+    low, high = stats.t.interval(0.95, 2, loc=0.30, scale=stats.sem([0.28, 0.30, 0.32]))
+    assert (0.30 - ours["interval"], 0.30 + ours["interval"]) == pytest.approx((low, high))
+    assert ours["sigmas"] == pytest.approx((0.40 - 0.4472) / math.sqrt(2 * 0.4 * 0.6 / 1000))
+    assert (
+        table.loc["SASRec", "ended"] == "not run"
+        and table.loc["SASRec", "n_seeds"] == 0
+        and math.isnan(table.loc["SASRec", "ndcg"])
+    )
+
+
+def test_table_1_shows_data_that_the_paper_does_not_have(monkeypatch):
+    monkeypatch.setattr(
+        tables,
+        "DATA",
+        {"beauty": ("planted", 8, 10, 0.1), "ml-1m, 5-core": ("planted", 8, 10, 0.1)},
+    )
+    table = tables.statistics_beside_paper().set_index("data")
+    assert (
+        table["users"].tolist() == [3000, 3000]
+        and table.loc["beauty", "paper users"] == 22364
+        and math.isnan(table.loc["ml-1m, 5-core", "paper users"])
+    )
+
+
+def test_where_nothing_was_recorded_every_row_says_so(tmp_path):
+    assert set(tables.beside_paper(units.units(4), tmp_path / "nothing", 4)["ended"]) == {"not run"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [
+        ("model", "gru4rec"),
+        ("data", "ml-1m"),
+        ("options.d_model", 32),
+        ("settings.seed", 1),
+        ("settings.select", "full"),
+        ("settings.lr", 0.01),
+        ("settings.objective", "prefix"),
+        ("settings.batch_size", 512),
+    ],
+)
+def test_a_record_of_another_run_is_not_taken(tmp_path, changed, value):
+    unit = units.units(2, data=["beauty"])[0]
+    record(tmp_path, "one", unit, 0, 0.3)
+    records = load_records(tmp_path)
+    assert len(units.find(records, unit)) == 1
+    assert len(units.find(records.assign(**{changed: value}), unit)) == 0
+
+
+def test_efficiency_is_compared_by_ratios(tmp_path):
+    assert tables.efficiency_beside_paper(tmp_path).empty
+    (tmp_path / "benchmarks").mkdir()
+    rows = [
+        {"case": "epoch, own objective, beauty, d = 64, N = 100", "name": name, "seconds": seconds}
+        for name, seconds in (("glint-ru", 2.0), ("sasrec", 6.0))
+    ]
+    (tmp_path / "benchmarks" / "train.json").write_text(json.dumps({"rows": rows}))
+    table = tables.efficiency_beside_paper(tmp_path).set_index("system")
+    assert table.loc["SASRec", "ratio"] == 3 and table.loc[
+        "SASRec", "paper ratio"
+    ] == pytest.approx(8.1 / 3.8)
+
+
+def test_systems_are_timed_once(tmp_path, monkeypatch):
+    calls = []
+    kinds = ["train", "inference", "memory", "length"]
+    monkeypatch.setattr(
+        runs,
+        "BENCHMARKS",
+        {
+            what: lambda what=what: (calls.append(what), pd.DataFrame({"name": ["x"]}))[1]
+            for what in kinds
+        },
+    )
+    for _ in range(2):
+        runs.time_systems(tmp_path, ["python"], say=lambda line: None)
+    assert calls == kinds
+    assert json.loads((tmp_path / "benchmarks" / "memory.json").read_text())["rows"] == [
+        {"name": "x"}
+    ]
+
+
+def test_the_readme_is_written_between_its_marks_only(tmp_path):
+    record(tmp_path, "one", units.units(2, data=["beauty"])[0], 0, 0.3)
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
+    for _ in range(2):
+        tables.write_readme(readme, tmp_path)
+    text = readme.read_text()
+    assert (
+        text
+        == f"before\n<!-- results -->\n{tables.results_section(tmp_path)}<!-- end of results -->\nafter\n"
+    )
+    assert "| beauty | GLINT-RU | 0.4000 / 0.4472 |" in text and "old" not in text
+    readme.write_text("no marks")
+    with pytest.raises(ValueError, match="end of results"):
+        tables.write_readme(readme, tmp_path)

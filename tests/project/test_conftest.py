@@ -1,0 +1,83 @@
+"""What conftest.py and pytest's configuration do: a run of their own on a small notebook and two small tests, without a GPU and with a meddling environment."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import nbformat.v4 as v4
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PRINTS_ENVIRONMENT = "import os\nprint(os.environ.get('MINIREC_FULL'), os.environ.get('MPLBACKEND', '').startswith('module://'))"
+
+SMALL_TESTS = """
+import minirec, pytest
+
+@pytest.mark.gpu
+def test_fast():
+    assert False
+
+def test_grumble():
+    minirec.grumble()
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("suite")
+    gpu_cell = v4.new_code_cell("1 / 0", execution_count=2, metadata={"tags": ["gpu"]})
+    cells = [
+        v4.new_code_cell(
+            PRINTS_ENVIRONMENT,
+            execution_count=1,
+            outputs=[v4.new_output("stream", name="stdout", text="None True\n")],
+        ),
+        gpu_cell,
+        v4.new_code_cell("1 / 0", execution_count=3),
+    ]
+    for room in ("notebooks/solutions", "tests", "minirec"):
+        (folder / room).mkdir(parents=True)
+    notebook = v4.new_notebook(
+        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
+    nbformat.write(notebook, folder / "notebooks/solutions/small.ipynb")
+    (folder / "minirec/__init__.py").write_text(
+        "import warnings\n\ndef grumble():\n    warnings.warn('old')\n"
+    )
+    (folder / "tests/test_small.py").write_text(SMALL_TESTS)
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "MINIREC_FULL": "1",
+        "MPLBACKEND": "Agg",
+    }
+    command = [sys.executable, "-m", "pytest", "--nbval", "-v", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True
+    ).stdout
+
+
+def test_a_cell_tagged_gpu_is_skipped(report):
+    assert "Cell 1 SKIPPED" in report
+
+
+def test_a_test_marked_gpu_is_skipped(report):
+    assert "test_fast SKIPPED" in report
+
+
+def test_other_cells_run_in_solutions_too(report):
+    assert re.search("notebooks/solutions/.*Cell 2 FAILED", report)
+
+
+def test_a_warning_of_our_own_code_is_a_failure(report):
+    assert "test_grumble FAILED" in report
+
+
+def test_kernels_know_neither_minirec_full_nor_a_plotting_backend_of_the_outside(report):
+    assert "Cell 0 PASSED" in report
