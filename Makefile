@@ -8,11 +8,12 @@ PYTEST_ARGS ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: help lab test clean
+.PHONY: help lab test check clean
 
 help:
 	@echo "make lab      set up .venv (a few minutes, once) and open the first notebook in JupyterLab"
 	@echo "make test     set up .venv and run the whole suite: unit tests and every notebook"
+	@echo "make check    format, lint, types and the fast unit tests, in under a minute"
 	@echo "make clean    remove .venv and what builds and tests left behind"
 	@echo ""
 	@echo "PYTHON=python3.12    the Python (3.11 or newer) that .venv is made from"
@@ -27,7 +28,14 @@ lab: $(READY)
 	$(VENV)/bin/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" $(LAB_ARGS) notebooks/00_start_here.ipynb
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest --nbval $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --nbval --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+# Everything that is quick to know: what a commit must keep, without what is marked slow.
+check: $(READY)
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/python -m pytest -q -r fE -m "not slow" tests
 
 # The stamp comes last, so a set-up that failed or was interrupted starts again.
 $(READY): pyproject.toml constraints.txt
@@ -38,9 +46,9 @@ $(READY): pyproject.toml constraints.txt
 ifneq ($(strip $(TORCH_INDEX)),)
 	$(VENV)/bin/python -m pip install -c constraints.txt --no-deps --index-url $(TORCH_INDEX) torch
 endif
-	$(VENV)/bin/python -m pip install -c constraints.txt -e '.[lab,test]'
+	$(VENV)/bin/python -m pip install -c constraints.txt -e '.[lab,test,dev]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) minirec.egg-info build .pytest_cache .hypothesis
+	rm -rf $(VENV) minirec.egg-info build .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage
 	find minirec tests notebooks -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

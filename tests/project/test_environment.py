@@ -17,7 +17,8 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DIRECT = [Requirement(line) for line in [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]]]
+ASKED_FOR = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"], *EXTRAS["dev"]]
+DIRECT = [Requirement(line) for line in ASKED_FOR]
 PINNED_LINES = [
     line
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -25,7 +26,9 @@ PINNED_LINES = [
 ]
 PINS = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in PINNED_LINES}
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]
+JOBS = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
+WORKFLOW = JOBS["test"]
+HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
 
 
 def makefile(*arguments: str) -> str:
@@ -133,7 +136,25 @@ def test_the_workflow_tests_pythons_that_the_project_allows_the_oldest_among_the
 
 def test_the_workflow_and_ci_run_the_same_command():
     assert WORKFLOW["steps"][-1] == {"run": ".ci/run"}
-    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "make test"
+    assert (ROOT / ".ci/run").read_text().splitlines()[-2:] == ["make check", "make test"]
+
+
+def test_the_workflow_checks_style_and_types_apart():
+    assert JOBS["lint"]["steps"][-1] == {"run": "make check"}
+
+
+def test_the_workflow_runs_on_linux_and_macos():
+    assert WORKFLOW["strategy"]["matrix"]["os"] == ["ubuntu-latest", "macos-latest"]
+
+
+def test_hooks_before_a_commit_are_local_and_fetch_nothing():
+    assert [repository["repo"] for repository in HOOKS] == ["local"]
+    assert {hook["language"] for hook in HOOKS[0]["hooks"]} == {"system"}
+
+
+@pytest.mark.parametrize("command", ["ruff format --check .", "ruff check .", "mypy"])
+def test_make_check_asks_for_format_lint_and_types(command):
+    assert f"python -m {command}" in makefile("$(VENV)", command)
 
 
 def test_ci_run_may_be_executed():
@@ -141,4 +162,4 @@ def test_ci_run_may_be_executed():
 
 
 def test_make_test_is_plain_pytest_nbval():
-    assert "pytest --nbval $(PYTEST_ARGS)" in makefile("$(VENV)", "pytest")
+    assert re.search(r"pytest --nbval --cov .*\$\(PYTEST_ARGS\)$", makefile("$(VENV)", "--nbval"))
