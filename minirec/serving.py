@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from minirec.data.batching import SCORES_PER_BATCH
-from minirec.data.interactions import encode_items
+from minirec.data.raw_ids import encode_items
 from minirec.models import build_model, model_options
 from minirec.models.base import Vocabulary, judging
 from minirec.storage import read, save

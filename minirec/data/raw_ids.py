@@ -1,0 +1,116 @@
+"""Between the raw ids of a log, numbers or strings, and dense ones that count from 0 or from 1.
+
+M interactions, n distinct raw ids.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from minirec.errors import DataError
+
+# What pandas calls ids that are all numbers or all strings.
+ONE_KIND = ("string", "integer", "floating", "mixed-integer-float", "empty")
+
+
+def encode_items(raw: Sequence[Any] | np.ndarray | pd.Index, index: pd.Index) -> np.ndarray:
+    """Return the dense id of each raw item id.
+
+    Parameters
+    ----------
+    raw : sequence of n ids
+        Raw ids; where the ids of the index are integers, the string '12' finds 12.
+    index : pandas.Index
+        The raw ids of items 1, 2, 3, ...
+
+    Returns
+    -------
+    numpy.ndarray
+        int64[n]: the position in `index` plus one, 0 where the id is unknown.
+    """
+    raw = pd.Index(raw)
+    if index.inferred_type == "string":
+        return index.get_indexer(raw.map(str)).astype(np.int64) + 1
+
+    integers_are_sought = index.dtype.kind in "iuf" and raw.dtype.kind not in "iuf"
+    if not integers_are_sought:
+        return index.get_indexer(raw).astype(np.int64) + 1
+
+    codes = np.zeros(len(raw), dtype=np.int64)
+    is_number = pd.to_numeric(raw, errors="coerce").notna()
+    # Read once more without the others: one id that is no number makes all of them floats.
+    numbers = pd.to_numeric(raw[is_number])
+    codes[is_number] = index.get_indexer(numbers) + 1
+    return codes
+
+
+def dense_ids(raw: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Replace raw ids by codes that number the distinct ones in their sorted order.
+
+    Parameters
+    ----------
+    raw : array-like of M ids, or pandas.Categorical
+        Numbers or strings; readers deliver strings as a Categorical.
+
+    Returns
+    -------
+    codes : numpy.ndarray
+        int[M]: which of the distinct ids each one is, from 0.
+    distinct : numpy.ndarray
+        The n distinct raw ids, sorted.
+
+    Raises
+    ------
+    DataError
+        Where an id is missing, or numbers and strings are mixed.
+    """
+    if isinstance(raw, pd.Categorical):
+        return _dense_categories(raw)
+    raw = np.asarray(raw)
+    if _is_small_range(raw):
+        return _dense_small_integers(raw)
+
+    codes, distinct = pd.factorize(raw, sort=True)
+    if len(codes) and codes.min() < 0:
+        row = int(np.argmax(codes < 0))
+        raise DataError(f"a user or item id is missing (None or NaN) at row {row:,}; drop the row.")
+    distinct = np.asarray(distinct)
+    if not _are_of_one_kind(distinct):
+        raise DataError(
+            "user ids, and item ids, must be all numbers or all strings; turn dates, pairs or "
+            "a mixture into strings first, as in frame['item'].astype(str)."
+        )
+    return codes, distinct
+
+
+def _are_of_one_kind(ids: np.ndarray) -> bool:
+    """Whether ids are all numbers or all strings."""
+    if ids.dtype.kind in "iufUT":
+        return True
+    return pd.api.types.infer_dtype(ids, skipna=False) in ONE_KIND
+
+
+def _dense_categories(raw: pd.Categorical) -> tuple[np.ndarray, np.ndarray]:
+    """`dense_ids` of strings that are stored once each: only the distinct ones are sorted."""
+    codes, used = dense_ids(raw.codes)
+    names = np.asarray(raw.categories, dtype=object)[used]
+    order = np.argsort(names)
+    place_of = np.argsort(order).astype(np.int32)  # the inverse of the permutation
+    return place_of[codes], names[order]
+
+
+def _is_small_range(raw: np.ndarray) -> bool:
+    """Whether a table with a place for every possible id is about as small as the column itself."""
+    if len(raw) == 0 or raw.dtype.kind not in "iu":
+        return False
+    return bool(raw.min() >= 0 and raw.max() < 4 * len(raw) + 1024)
+
+
+def _dense_small_integers(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`dense_ids` by a table instead of a hash: mark the ids that occur, and count the marks."""
+    present = np.zeros(int(raw.max()) + 1, dtype=bool)
+    present[raw] = True
+    code_of = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return code_of[raw], np.flatnonzero(present)
