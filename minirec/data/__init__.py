@@ -1,1 +1,1 @@
-"""Interaction data: reading it, splitting it, batching it, and a planted set whose answer is known."""
+"""Interaction data: reading, splitting and batching it, and a planted set with a known answer."""
