@@ -67,7 +67,11 @@ def test_equations_and_lessons_named_in_the_source_exist(name):
     expect_none(source_rules.dangling_references(name, TEXTS[name], lessons))
 
 
-@pytest.mark.parametrize("name", SOURCES)
+# The answers of the exercises, right and wrong, say by their names what they do.
+DOCUMENTED = [name for name in SOURCES if not name.startswith("minirec.exercises.lesson_")]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
 def test_public_names_have_docstrings(name):
     expect_none(source_rules.missing_docstrings(name, TEXTS[name]))
 
