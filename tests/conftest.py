@@ -1,4 +1,4 @@
-"""One hypothesis profile for the unit tests: the same examples every time, however slow the machine. And Triton's interpreter where there is no GPU."""
+"""What the unit tests share: hypothesis' profile, Triton's interpreter, the real data."""
 
 import os
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import settings
 
+# Without a GPU, Triton's kernels run in its interpreter. It is read when they are first imported.
 if not torch.cuda.is_available():
-    os.environ.setdefault(
-        "TRITON_INTERPRET", "1"
-    )  # Triton's kernels run without a GPU then; it is read when they are first imported
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
+# The same examples every time, however slow the machine.
 settings.register_profile("tests", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("tests")
 

@@ -6,16 +6,22 @@ from minirec.data.interactions import Interactions
 
 
 def log(rows, n_items: int | None = None, times=None) -> Interactions:
-    """rows: one list of dense item ids a user, oldest first; times: as many lists of integers. Items up to n_items exist whether they occur or not."""
-    flat = np.concatenate(rows).astype(np.int32)
-    n_items = n_items or int(flat.max())
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    """A log of dense item ids, one list per user, oldest first.
+
+    Items up to n_items exist whether they occur or not. times: as many lists of integers.
+    """
+    items = np.concatenate(rows).astype(np.int32)
+    n_items = n_items or int(items.max())
+    lengths = [len(row) for row in rows]
+    timestamps = None
+    if times is not None:
+        timestamps = np.concatenate(times).astype(np.int64)
     return Interactions(
-        flat,
-        offsets,
-        np.arange(1, n_items + 1),
-        np.arange(len(rows)),
-        None if times is None else np.concatenate(times).astype(np.int64),
+        items=items,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        item_ids=np.arange(1, n_items + 1),
+        user_ids=np.arange(len(rows)),
+        timestamps=timestamps,
     )
 
 
@@ -28,23 +34,21 @@ def random_log(
     longest: int = 12,
     latest: int | None = None,
 ) -> Interactions:
-    """Random items, repeats included; timestamps in 0..latest, many of them equal, if latest is given."""
+    """Random items, repeats included.
+
+    With `latest` there are timestamps in 0..latest, many of them equal.
+    """
     rng = np.random.default_rng(seed)
-    rows = [
-        rng.integers(1, n_items + 1, size=rng.integers(shortest, longest + 1))
-        for _ in range(n_users)
-    ]
-    return log(
-        rows,
-        n_items,
-        None
-        if latest is None
-        else [np.sort(rng.integers(0, latest + 1, size=len(row))) for row in rows],
-    )
+    rows = []
+    for _ in range(n_users):
+        length = rng.integers(shortest, longest + 1)
+        rows.append(rng.integers(1, n_items + 1, size=length))
+    if latest is None:
+        return log(rows, n_items)
+    times = [np.sort(rng.integers(0, latest + 1, size=len(row))) for row in rows]
+    return log(rows, n_items, times)
 
 
 def rows_of(data: Interactions) -> list[list[int]]:
     """The log as Python lists."""
-    return [
-        data.items[begin:end].tolist() for begin, end in zip(data.offsets[:-1], data.offsets[1:])
-    ]
+    return [data.sequence(user).tolist() for user in range(data.n_users)]

@@ -1,15 +1,18 @@
-"""What the package's source must keep: each rule returns its complaints, an empty list when all is well.
+"""What the package's source must keep: each rule returns its complaints, none if all is well.
 
-A module is given as (name, source), for example ("minirec.layers.gru", "..."); lessons as {"02": [the text of each section]}.
+A module is given as (name, source), for example ("minirec.layers.gru", "..."); lessons as
+{"02": [the text of each section]}.
 """
 
 import ast
 import graphlib
 import re
+from typing import NamedTuple
 
 import notebook_rules
 
-# Rooms that know little: what each may import of minirec besides itself. The other rooms only must not import in a circle.
+# Rooms that know little: what each may import of minirec besides itself. The other rooms only must
+# not import in a circle.
 MAY_IMPORT = {
     "errors": set(),
     "storage": set(),
@@ -21,55 +24,65 @@ MAY_IMPORT = {
     "layers": {"scan"},
     "models": {"layers", "scan"},
 }
-KNOW_ONLY_THE_CONTRACT = {
-    "training",
-    "evaluation",
-}  # of minirec.models, these may import minirec.models.base
+# Of minirec.models, these may import minirec.models.base.
+KNOW_ONLY_THE_CONTRACT = {"training", "evaluation"}
 KNOWN_BY_NOBODY = {"__main__", "cli", "exercises", "notebooks", "tests", "conftest"}
-KNOWN_ONLY_BY = {"experiments": {"experiments", "cli"}}
+KNOWN_ONLY_BY = {"experiments": {"cli"}}
 KNOW_EVERYTHING = {"minirec", "__main__", "cli"}
 
+# "Eq. 3", or "Eqs. 7 and 9" with a list of numbers and ranges of them.
 EQUATION = re.compile(
-    r"\b(?:Eq\.|Equation)\s+\(?(\d+)|\b(?:Eqs\.|Equations)\s+(\(?\d+\)?(?:(?:,\s*and|,|and|to|[-–\s])+\(?\d+\)?)*)"
+    r"\b(?:Eq\.|Equation)\s+\(?(\d+)"
+    r"|\b(?:Eqs\.|Equations)\s+(\(?\d+\)?(?:(?:,\s*and|,|and|to|[-–\s])+\(?\d+\)?)*)"
 )
 LESSON = re.compile(
-    r"\b(?:notebook|lesson)\s+(\d\d)\b|\b(?:notebooks|lessons)[\s/]+(\d\d(?:(?:,\s*and|,|and|to|[-–\s])+\d\d\b)*)",
-    re.I,
+    r"\b(?:notebook|lesson)\s+(\d\d)\b"
+    r"|\b(?:notebooks|lessons)[\s/]+(\d\d(?:(?:,\s*and|,|and|to|[-–\s])+\d\d\b)*)",
+    re.IGNORECASE,
 )
+ONE_OR_A_RANGE = re.compile(r"(\d+)(?:\)?\s*(?:-|–|\bto\b)\s*\(?(\d+))?")
+
+
+class Docstring(NamedTuple):
+    line: int
+    text: str
+    lessons: set[str]  # that it names, or the nearest docstring around it that names any
 
 
 def equations(text: str) -> set[int]:
     """The equation numbers of 'Eq. 3', 'Eqs. 7 and 9', 'Equations 5-8', 'Eq. (2)'."""
-    return {n for one, many in EQUATION.findall(text) for n in _numbers(one or many)}
+    return _numbers_found(EQUATION, text)
 
 
 def lessons_named(text: str) -> set[str]:
-    """The lesson numbers of 'notebook 02', 'notebooks 02 and 06', 'lessons 03-05', 'notebooks/02_gru.ipynb'."""
-    return {f"{n:02}" for one, many in LESSON.findall(text) for n in _numbers(one or many)}
+    """The lesson numbers of 'notebook 02', 'lessons 02 and 06', 'lessons 03-05', 'notebooks/02_gru'."""
+    return {f"{number:02}" for number in _numbers_found(LESSON, text)}
 
 
-def _numbers(listed: str) -> set[int]:
-    spans = re.findall(r"(\d+)(?:\)?\s*(?:-|–|\bto\b)\s*\(?(\d+))?", listed)
-    return {n for first, last in spans for n in range(int(first), int(last or first) + 1)}
+def _numbers_found(pattern: re.Pattern, text: str) -> set[int]:
+    numbers = set()
+    for one, many in pattern.findall(text):
+        for first, last in ONE_OR_A_RANGE.findall(one or many):
+            numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
 
 
 def sections(notebook) -> list[str]:
-    """The notebook's text from each second-level heading (or deeper) to the next; the title and the head are no section."""
-    return re.split(r"^##+ ", notebook_rules.markdown(notebook), flags=re.M)[1:]
+    """The notebook's text from each heading of the second level or deeper to the next."""
+    _, *found = re.split(r"^##+ ", notebook_rules.markdown(notebook), flags=re.MULTILINE)
+    return found
 
 
-def docstrings(source: str) -> list[tuple[int, str, set[str]]]:
-    """(line, docstring, lessons it names, or those named by the nearest docstring around it that names any)."""
+def docstrings(source: str) -> list[Docstring]:
+    """Every docstring of a module, with the lessons that it leans on."""
     found = []
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
     def visit(node, inherited):
-        documented = isinstance(
-            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        )
-        text = ast.get_docstring(node) if documented else None
+        text = ast.get_docstring(node) if isinstance(node, documented) else None
         if text:
             inherited = lessons_named(text) or inherited
-            found.append((node.body[0].lineno, text, inherited))
+            found.append(Docstring(node.body[0].lineno, text, inherited))
         for child in ast.iter_child_nodes(node):
             visit(child, inherited)
 
@@ -78,90 +91,104 @@ def docstrings(source: str) -> list[tuple[int, str, set[str]]]:
 
 
 def dangling_references(name: str, source: str, lessons: dict[str, list[str]]) -> list[str]:
-    """Lessons that do not exist, and equations of docstrings that no section of the lesson named beside them mentions."""
-    complaints = [
-        f"{name}: there is no lesson {number}"
-        for number in sorted(lessons_named(source) - set(lessons))
-    ]
+    """Lessons that do not exist, and equations that the lesson named beside them does not derive."""
+    unknown = sorted(lessons_named(source) - set(lessons))
+    complaints = [f"{name}: there is no lesson {number}" for number in unknown]
     for line, text, named in docstrings(source):
-        if equations(text) and not named:
-            complaints.append(
-                f"{name}, line {line}: gives an equation number but no notebook that derives it"
-            )
-        derived = {
-            n for number in named for section in lessons.get(number, []) for n in equations(section)
-        }
-        if named <= set(lessons) and named:
-            complaints += [
-                f"{name}, line {line}: no section of notebook {' or '.join(sorted(named))} mentions Eq. {n}"
-                for n in sorted(equations(text) - derived)
-            ]
+        where = f"{name}, line {line}"
+        given = equations(text)
+        if given and not named:
+            complaints.append(f"{where}: gives an equation number but no notebook that derives it")
+        if not named or not named <= set(lessons):
+            continue
+        derived = set()
+        for number in named:
+            for section in lessons[number]:
+                derived |= equations(section)
+        notebook = " or ".join(sorted(named))
+        for equation in sorted(given - derived):
+            complaints.append(f"{where}: no section of notebook {notebook} mentions Eq. {equation}")
     return complaints
 
 
 def missing_docstrings(name: str, source: str) -> list[str]:
-    return [
-        f"{name}: the public name {node.name} has no docstring"
-        for node in ast.parse(source).body
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        and not node.name.startswith("_")
-        and not ast.get_docstring(node)
-    ]
+    """Public functions and classes of a module that say nothing about themselves."""
+    complaints = []
+    for node in ast.parse(source).body:
+        is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if is_definition and not node.name.startswith("_") and not ast.get_docstring(node):
+            complaints.append(f"{name}: the public name {node.name} has no docstring")
+    return complaints
 
 
 def imports(name: str, source: str, modules: set[str], is_package: bool = False) -> set[str]:
-    """The modules that the source imports, at the top or inside functions; `from package import module` counts as the module."""
+    """The modules that the source imports, at the top or inside functions.
+
+    `from package import module` counts as the module.
+    """
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            up = (
-                name.split(".")[: len(name.split(".")) - node.level + is_package]
-                if node.level
-                else []
-            )
-            base = ".".join([*up, *filter(None, [node.module])])
-            found |= {
-                f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules else base
-                for alias in node.names
-            }
+            base = _imported_from(node, name, is_package)
+            for alias in node.names:
+                longer = f"{base}.{alias.name}"
+                found.add(longer if longer in modules else base)
     return found
 
 
+def _imported_from(node: ast.ImportFrom, name: str, is_package: bool) -> str:
+    """The module that a `from ... import` in module `name` names, relative or not."""
+    parts = []
+    if node.level:
+        here = name.split(".")
+        parts = here[: len(here) - node.level + is_package]
+    if node.module:
+        parts.append(node.module)
+    return ".".join(parts)
+
+
 def room(module: str) -> str:
-    """ "data" for minirec.data.planted; "minirec" for the package itself; what is not minirec's, by its first name."""
+    """The room of a module: "data" of minirec.data.planted, "minirec" of the package itself.
+
+    Of what is not minirec's, the first name.
+    """
     parts = module.split(".")
-    return parts[1] if parts[0] == "minirec" and len(parts) > 1 else parts[0]
+    if parts[0] == "minirec" and len(parts) > 1:
+        return parts[1]
+    return parts[0]
 
 
 def upward_imports(imported: dict[str, set[str]]) -> list[str]:
-    """imported: for every module of minirec, the modules it imports. Complaints about imports that do not run downward."""
-    complaints, rooms = [], {}
+    """Imports that do not run downward. imported: for every module, the modules it imports."""
+    complaints = []
+    rooms = {}
     for name, targets in imported.items():
         here = room(name)
         if here in KNOW_EVERYTHING:
             continue
         for target in sorted(targets):
-            there, ours = room(target), target.split(".")[0] == "minirec"
-            if there == here or not (ours or there in KNOWN_BY_NOBODY):
+            there = room(target)
+            is_ours = target.split(".")[0] == "minirec"
+            if there == here or not (is_ours or there in KNOWN_BY_NOBODY):
                 continue
             rooms.setdefault(here, set()).add(there)
-            allowed = MAY_IMPORT.get(here)
-            contract = (
-                here in KNOW_ONLY_THE_CONTRACT
-                and there == "models"
-                and target != "minirec.models.base"
-            )
-            if (
-                there in KNOWN_BY_NOBODY
-                or target == "minirec"
-                or contract
-                or (allowed is not None and there not in allowed)
-            ):
+            if not _may_know(here, there, target):
                 complaints.append(f"{name} imports {target}, which it must not know")
     try:
         graphlib.TopologicalSorter(rooms).prepare()
     except graphlib.CycleError as error:
         complaints.append(f"rooms import in a circle: {' -> '.join(reversed(error.args[1]))}")
     return complaints
+
+
+def _may_know(here: str, there: str, target: str) -> bool:
+    """Whether a module in room `here` may import the module `target` of room `there`."""
+    if there in KNOWN_BY_NOBODY or target == "minirec":
+        return False
+    if here not in KNOWN_ONLY_BY.get(there, {here}):
+        return False
+    if here in KNOW_ONLY_THE_CONTRACT and there == "models":
+        return target == "minirec.models.base"
+    return there in MAY_IMPORT.get(here, {there})
