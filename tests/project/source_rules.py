@@ -55,7 +55,7 @@ def equations(text: str) -> set[int]:
 
 
 def lessons_named(text: str) -> set[str]:
-    """The lesson numbers of 'notebook 02', 'lessons 02 and 06', 'lessons 03-05', 'notebooks/02_gru'."""
+    """The lesson numbers of 'notebook 02', 'lessons 02 and 06', 'lessons 03-05', 'notebooks/02'."""
     return {f"{number:02}" for number in _numbers_found(LESSON, text)}
 
 
@@ -91,7 +91,7 @@ def docstrings(source: str) -> list[Docstring]:
 
 
 def dangling_references(name: str, source: str, lessons: dict[str, list[str]]) -> list[str]:
-    """Lessons that do not exist, and equations that the lesson named beside them does not derive."""
+    """Lessons that do not exist, and equations that the lesson named beside does not derive."""
     unknown = sorted(lessons_named(source) - set(lessons))
     complaints = [f"{name}: there is no lesson {number}" for number in unknown]
     for line, text, named in docstrings(source):
