@@ -89,6 +89,8 @@ def load_dataset(
     Names: "planted" (generated, always at hand), "ml-1m" (its 5-core, whichever file it comes from), "ml-1m-full" (unfiltered), "ml-100k",
     "beauty", "video-games". A name is looked for in the folder `data_home`, in the one that MINIREC_DATA names, and in the project's `data`; what
     lies nowhere is downloaded from its source into `data_home` (or `data`) and verified, unless `download` is False.
+    Events of the same moment (ties) stay in the order of the source file. That order decides
+    which item is a user's last one, and so the target.
     `columns` names the columns of a file with a header: {"user": ..., "item": ..., "timestamp": ...}.
     """
     name = str(name_or_path)
