@@ -377,7 +377,7 @@ def results_section(out) -> str:
     ran = frame[frame["n_seeds"] > 0].sort_values(["data", "ndcg"], ascending=[True, False])
     pairs = {
         title: ran[metric].map("{:.4f} / ".format)
-        + ran[f"paper {metric}"].map("{:.4f}".format, na_action="ignore").fillna("-")
+        + ran[f"paper {metric}"].map("{:.4f}".format).replace("nan", "-")
         for metric, title in METRICS.items()
     }
     table = ran[["data", "system"]].assign(
