@@ -96,7 +96,9 @@ def load_dataset(
     """Load a data set by name, or any interaction file by path.
 
     A name is looked for in the folder `data_home`, in the one that MINIREC_DATA names, and in the
-    project's `data`; what lies nowhere is downloaded from its source and verified.
+    project's `data`; what lies nowhere is downloaded from its source and verified. Events of the
+    same moment (ties) stay in the order of the source file: that order decides which item is a
+    user's last one, and so the target.
 
     Parameters
     ----------

@@ -10,13 +10,18 @@ from scipy import stats
 
 from minirec.data.datasets import find_file, load_dataset
 from minirec.experiments.records import load_records
-from minirec.experiments.units import DATA, SYSTEMS, Unit, recorded, units
+from minirec.experiments.units import DATA, EARLIER, SYSTEMS, Unit, recorded, units
 from minirec.storage import atomic_write
 
 METRICS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
 RESULTS = re.compile("(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
 
+ABOUT_EARLIER = (
+    "*ml-1m, 5-core, ties by movie id*: the histories hold the same films, but those rated in the "
+    "same second stand in the order of their numbers, not of the source file. That changes which "
+    "film is asked for, so these rows are not comparable with any other row on MovieLens."
+)
 PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}  # d and N
 
 TIMED = {
@@ -140,39 +145,46 @@ def efficiency_beside_paper(out) -> pd.DataFrame:
 def results_section(out) -> str:
     """The results that are recorded, as Markdown. Raises ValueError where there is no record."""
     load_records(out)
-    frame = beside_paper(units(2, seeds=range(10)), out, 2)
+    shown = [*DATA, *EARLIER]
+    frame = beside_paper(units(2, data=shown, seeds=range(10)), out, 2)
     ran = frame[frame["n_seeds"] > 0].sort_values(["data", "ndcg"], ascending=[True, False])
     pairs = {
         title: ran[metric].map("{:.4f} / ".format)
-        + ran[f"paper {metric}"].map("{:.4f}".format, na_action="ignore").fillna("-")
+        + ran[f"paper {metric}"].map("{:.4f}".format).replace("nan", "-")
         for metric, title in METRICS.items()
     }
     table = ran[["data", "system"]].assign(
         **pairs, seeds=ran["n_seeds"], **{"ended by": ran["ended"]}
     )
-    missing = frame[frame["n_seeds"] == 0].groupby("data", sort=False)["system"].agg(", ".join)
+    to_run = frame[(frame["n_seeds"] == 0) & frame["data"].isin(DATA)]
+    missing = to_run.groupby("data", sort=False)["system"].agg(", ".join)
+    found = recorded([*units(2, data=shown), *units(data=shown)], out)
     full = [
         [
             unit.paper_data,
             f"{unit.row}, chosen by {unit.settings['select']}",
             *(f"{record[f'metrics.test.full.{each}']:.4f}" for each in METRICS),
         ]
-        for unit, record in recorded([*units(2), *units()], out)
+        for unit, record in found
     ]
-    return "\n".join(
-        [
-            "**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn by popularity; ours / the paper's):",
-            "",
-            *markdown_rows(table),
-            "",
-            "Not run: " + "; ".join(f"{names} on {data}" for data, names in missing.items()) + ".",
-            "",
-            "**Full ranking** of all items, on test, of the same runs and of RecBLR's own setting:",
-            "",
-            *markdown_rows(pd.DataFrame(full, columns=["data", "system", *METRICS.values()])),
-            "",
-        ]
-    )
+    own_missing = [unit.paper_data for unit in units() if not recorded([unit], out)]
+    lines = [
+        "**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn by popularity; ours / the paper's):",
+        "",
+        *markdown_rows(table),
+        "",
+        "Not run: " + "; ".join(f"{names} on {data}" for data, names in missing.items()) + ".",
+        "",
+        "**Full ranking** of all items, on test, of the same runs and of RecBLR's own setting:",
+        "",
+        *markdown_rows(pd.DataFrame(full, columns=["data", "system", *METRICS.values()])),
+        "",
+    ]
+    if own_missing:
+        lines += [f"Not run: RecBLR, chosen by full, on {', '.join(own_missing)}.", ""]
+    if any(unit.paper_data in EARLIER for unit, _ in found):
+        lines += [ABOUT_EARLIER, ""]
+    return "\n".join(lines)
 
 
 def markdown_rows(table: pd.DataFrame) -> list[str]:

@@ -141,15 +141,19 @@ def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(
 
 
 def record(folder, name, unit, seed, ndcg):
-    settings = {
-        "seed": seed,
-        "select": "popular-100",
-        "lr": 1e-3,
-        "lr_schedule": "constant",
-        "batch_size": 2048,
-        "precision": "float32",
-        "objective": "next-item",
-    }
+    settings = (
+        {
+            "seed": seed,
+            "select": "popular-100",
+            "lr": 1e-3,
+            "lr_schedule": "constant",
+            "batch_size": 2048,
+            "precision": "float32",
+            "objective": "next-item",
+        }
+        | unit.settings
+        | {"seed": seed}
+    )
     figures = {"recall": ndcg + 0.1, "mrr": ndcg - 0.1, "ndcg": ndcg, "users": 1000}
     options = model_options(unit.model) | unit.options
     (folder / f"{name}.json").write_text(
@@ -223,6 +227,24 @@ def test_a_record_of_another_run_is_not_taken(tmp_path, changed, value):
     records = load_records(tmp_path)
     assert len(units.find(records, unit)) == 1
     assert len(units.find(records.assign(**{changed: value}), unit)) == 0
+
+
+def test_runs_on_an_earlier_order_are_shown_under_its_name_and_never_to_be_trained(tmp_path):
+    for table in (2, None):
+        assert not {unit.paper_data for unit in units.units(table)} & set(units.EARLIER)
+    earlier = units.units(2, data=units.EARLIER)
+    for unit in (earlier[0], earlier[-1], *units.units(data=units.EARLIER)):
+        record(tmp_path, unit.name, unit, 0, 0.3)
+    table = tables.beside_paper(units.units(2, data=["ml-1m, 5-core"]), tmp_path, 2)
+    assert set(table["ended"]) == {"not run"}
+    lines = tables.results_section(tmp_path).splitlines()
+    shown = [line for line in lines if line.startswith("| ml-1m, 5-core")]
+    assert len(shown) == 5  # two of Table 2's; by full ranking these two and RecBLR's own
+    assert all(line.startswith("| ml-1m, 5-core, ties by movie id |") for line in shown)
+    not_run = [line for line in lines if line.startswith("Not run:")]
+    assert len(not_run) == 2
+    assert all("ml-1m, 5-core" in line and "ties by movie id" not in line for line in not_run)
+    assert tables.ABOUT_EARLIER in lines
 
 
 def test_efficiency_is_compared_by_ratios(tmp_path):
