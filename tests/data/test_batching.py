@@ -11,8 +11,16 @@ from minirec.data.batching import MASK_SHARE, PREFIXES_PER_USER, TrainingBatches
 
 
 def numbered(lengths):
-    """A log in which every interaction is an item of its own, so that an item's id says where it stands: user u has lengths[u] items."""
-    return log(np.split(np.arange(1, sum(lengths) + 1), np.cumsum(lengths)[:-1]))
+    """A log in which every interaction is an item of its own: an item's id says where it stands.
+
+    User u has lengths[u] items.
+    """
+    items = np.arange(1, sum(lengths) + 1)
+    return log(np.split(items, np.cumsum(lengths)[:-1]))
+
+
+def all_targets(batches) -> np.ndarray:
+    return np.concatenate([batch.targets[batch.targets > 0] for batch in batches])
 
 
 def epoch_of(lengths, objective, max_len, batch_size, seed=0, epoch=0):
@@ -21,20 +29,19 @@ def epoch_of(lengths, objective, max_len, batch_size, seed=0, epoch=0):
     return split, [batches[i] for i in range(len(batches))]
 
 
-lengths_with_a_judged_user = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(
-    lambda lengths: lengths + [4]
-)
+@st.composite
+def lengths_with_a_judged_user(draw):
+    return [*draw(st.lists(st.integers(1, 40), min_size=1, max_size=12)), 4]
 
 
-@given(lengths_with_a_judged_user, st.integers(1, 15), st.integers(1, 60))
+@given(lengths_with_a_judged_user(), st.integers(1, 15), st.integers(1, 60))
 def test_every_training_target_counts_exactly_once(lengths, max_len, batch_size):
     split, batches = epoch_of(lengths, "next-item", max_len, batch_size)
-    seen = np.sort(np.concatenate([batch.targets[batch.targets > 0] for batch in batches]))
-    expected = np.concatenate([split.train_sequence(u)[1:] for u in range(len(lengths))])
-    assert seen.tolist() == expected.tolist()
+    expected = np.concatenate([split.train_sequence(user)[1:] for user in range(len(lengths))])
+    assert sorted(all_targets(batches)) == expected.tolist()
 
 
-@given(lengths_with_a_judged_user, st.integers(1, 15), st.integers(1, 60))
+@given(lengths_with_a_judged_user(), st.integers(1, 15), st.integers(1, 60))
 def test_the_input_at_a_target_is_the_item_just_before_it(lengths, max_len, batch_size):
     _, batches = epoch_of(lengths, "next-item", max_len, batch_size)
     for batch in batches:
@@ -42,18 +49,21 @@ def test_the_input_at_a_target_is_the_item_just_before_it(lengths, max_len, batc
         assert np.array_equal(batch.inputs[real] + 1, batch.targets[real])
 
 
-@given(lengths_with_a_judged_user, st.integers(1, 15))
+@given(lengths_with_a_judged_user(), st.integers(1, 15))
 def test_a_target_has_half_a_window_of_context_once_that_many_items_exist(lengths, max_len):
     split, batches = epoch_of(lengths, "next-item", max_len, 30)
-    begins = np.repeat(split.interactions.offsets[:-1], np.diff(split.interactions.offsets))
+    offsets = split.interactions.offsets
+    begins = np.repeat(offsets[:-1], np.diff(offsets))  # where the history of each item begins
     for batch in batches:
-        for row, column in zip(*np.nonzero(batch.targets)):
-            exist = batch.targets[row, column] - 1 - begins[batch.targets[row, column] - 1]
-            assert column + 1 >= min(exist, max_len / 2)
+        for row, column in np.argwhere(batch.targets):
+            position = batch.targets[row, column] - 1
+            n_before = position - begins[position]
+            n_in_view = column + 1
+            assert n_in_view >= min(n_before, max_len / 2)
 
 
 @given(
-    lengths_with_a_judged_user,
+    lengths_with_a_judged_user(),
     st.integers(1, 15),
     st.sampled_from(["next-item", "prefix", "cloze"]),
 )
@@ -63,36 +73,35 @@ def test_rows_are_consecutive_items_of_one_user_padded_on_the_right_and_trimmed(
     split, batches = epoch_of(lengths, objective, max_len, 30)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     for batch in batches:
-        assert (batch.inputs[:, -1] > 0).any() and batch.inputs.shape[1] <= max_len
-        for row, targets in zip(batch.inputs, batch.targets):
-            items = (
-                np.where(row == split.interactions.n_items + 1, targets, row)
-                if objective == "cloze"
-                else row
-            )
+        assert (batch.inputs[:, -1] > 0).any()
+        assert batch.inputs.shape[1] <= max_len
+        for items, targets in zip(batch.inputs, batch.targets, strict=True):
+            if objective == "cloze":  # what is hidden stands among the targets
+                items = np.where(items == split.interactions.n_items + 1, targets, items)
             real = items[items > 0]
-            assert len(real) > 0 and not items[len(real) :].any() and np.all(np.diff(real) == 1)
-            assert (
-                len(set(owner[real - 1])) == 1 and real[-1] <= split.train_ends[owner[real[0] - 1]]
-            )
+            assert len(real) > 0
+            assert not items[len(real) :].any()
+            assert np.all(np.diff(real) == 1)
+            owners = set(owner[real - 1])
+            assert len(owners) == 1
+            assert real[-1] <= split.train_ends[owners.pop()]
 
 
 def test_a_prefix_epoch_samples_each_user_without_repeats_and_anew_every_epoch():
     lengths = [30, 5, 12]
-    split, batches = epoch_of(lengths, "prefix", 50, 7)
-    targets = np.concatenate([batch.targets for batch in batches])
+    _, batches = epoch_of(lengths, "prefix", 50, 7)
+    targets = all_targets(batches)
     owner = np.repeat(np.arange(3), lengths)
     assert len(set(targets.tolist())) == len(targets)
     assert np.bincount(owner[targets - 1]).tolist() == [PREFIXES_PER_USER, 2, PREFIXES_PER_USER]
-    again = np.concatenate(
-        [batch.targets for batch in epoch_of(lengths, "prefix", 50, 7, epoch=1)[1]]
-    )
-    assert sorted(again) != sorted(targets)
+    _, next_epoch = epoch_of(lengths, "prefix", 50, 7, epoch=1)
+    assert sorted(all_targets(next_epoch)) != sorted(targets)
 
 
-@given(lengths_with_a_judged_user, st.integers(1, 15))
+@given(lengths_with_a_judged_user(), st.integers(1, 15))
 def test_a_prefix_row_ends_just_before_its_target(lengths, max_len):
-    for batch in epoch_of(lengths, "prefix", max_len, 20)[1]:
+    _, batches = epoch_of(lengths, "prefix", max_len, 20)
+    for batch in batches:
         assert np.array_equal(batch.inputs.max(1) + 1, batch.targets)
 
 
@@ -102,27 +111,26 @@ def test_cloze_hides_the_share_it_says_and_at_least_one_item_a_window():
     visible = sum((batch.inputs > 0).sum() for batch in batches)
     assert all((batch.targets > 0).any(1).all() for batch in batches)
     n = 200 * 38  # training items, each countable in one window
-    assert (
-        abs(hidden - MASK_SHARE * n) < 5 * np.sqrt(n * MASK_SHARE * (1 - MASK_SHARE)) + 10
-        and visible > hidden
-    )
+    standard_deviation = np.sqrt(n * MASK_SHARE * (1 - MASK_SHARE))
+    assert abs(hidden - MASK_SHARE * n) < 5 * standard_deviation + 10
+    assert visible > hidden
 
 
 @given(st.integers(0, 100), st.integers(0, 3))
 def test_an_epoch_follows_from_its_seed_and_number(seed, epoch):
-    first, second = (epoch_of([9, 20, 4], "next-item", 6, 5, seed, epoch)[1] for _ in range(2))
-    assert all(
-        np.array_equal(a.inputs, b.inputs) and np.array_equal(a.targets, b.targets)
-        for a, b in zip(first, second, strict=True)
-    )
+    _, first = epoch_of([9, 20, 4], "next-item", 6, 5, seed, epoch)
+    _, second = epoch_of([9, 20, 4], "next-item", 6, 5, seed, epoch)
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a.inputs, b.inputs)
+        assert np.array_equal(a.targets, b.targets)
 
 
 def test_epochs_and_seeds_differ_in_order():
-    orders = {
-        tuple(batch.inputs[0, 0] for batch in epoch_of([5] * 50, "next-item", 6, 5, seed, epoch)[1])
-        for seed in range(2)
-        for epoch in range(2)
-    }
+    orders = set()
+    for seed in range(2):
+        for epoch in range(2):
+            _, batches = epoch_of([5] * 50, "next-item", 6, 5, seed, epoch)
+            orders.add(tuple(batch.inputs[0, 0] for batch in batches))
     assert len(orders) == 4
 
 
@@ -130,12 +138,11 @@ def test_epochs_and_seeds_differ_in_order():
 def test_windows_count_every_position_once(lengths, max_len):
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
     begins, widths, counts = windows(starts, np.array(lengths), max_len)
-    counted = [
-        p
-        for start, n, last in zip(begins, widths, counts)
-        for p in range(start + n - last, start + n)
-    ]
-    assert sorted(counted) == list(range(sum(lengths))) and np.all(widths <= max_len)
+    counted = []
+    for end, count in zip(begins + widths, counts, strict=True):
+        counted += range(end - count, end)
+    assert sorted(counted) == list(range(sum(lengths)))
+    assert np.all(widths <= max_len)
 
 
 @given(
@@ -155,9 +162,9 @@ def test_padding_is_under_a_tenth_on_beauty(real_data):
     batches = TrainingBatches(split, "next-item", 100, 2048, 0)
     for epoch in range(3):
         inputs = [batch.inputs for batch in batches.epoch(epoch)]
-        assert sum((items == 0).sum() for items in inputs) < 0.1 * sum(
-            items.size for items in inputs
-        )
+        n_padding = sum((items == 0).sum() for items in inputs)
+        n_positions = sum(items.size for items in inputs)
+        assert n_padding < 0.1 * n_positions
 
 
 def test_wrong_objective_batch_size_and_an_empty_training_part_are_refused():

@@ -1,7 +1,12 @@
-"""The planted set and its oracle: shipped as generated, exact by brute force, and out of reach of simple predictors, each for its own reason."""
+"""The planted set and its oracle.
+
+Shipped as generated, exact by brute force, and out of reach of simple predictors, each for a reason
+of its own.
+"""
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,42 +21,56 @@ from minirec.data.datasets import default_folder, find_file
 from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.models.baselines import LastItem, Popularity
 
-SEEDS, PREMIERES = integers(0, 10**6), sampled_from(["many", "none", "at the end"])
+SEEDS = integers(0, 10**6)
+PREMIERES = sampled_from(["many", "none", "at the end"])
 
-# The module's story once more, in plain Python: a film is (genre, number), genres and numbers from 0; a distribution is a dict.
-PRIOR = {g: (1 / (4 + g)) / sum(1 / (4 + other) for other in range(10)) for g in range(10)}
-FAME = {
-    n: (1 / (1 + 7 * n % 50)) / sum(1 / (1 + 7 * other % 50) for other in range(50))
-    for n in range(50)
-}
-FILMS = [(g, n) for g in range(10) for n in range(50)]
+# The module's story once more, in plain Python: a film is (genre, number), genres and numbers from
+# 0; a distribution is a dict.
+FILMS = [(genre, number) for genre in range(10) for number in range(50)]
+
+
+def normalised(weights: list[float]) -> dict:
+    return {i: weight / sum(weights) for i, weight in enumerate(weights)}
+
+
+PRIOR = normalised([1 / (4 + genre) for genre in range(10)])
+FAME = normalised([1 / (1 + 7 * number % 50) for number in range(50)])
 
 
 def taste(favourite: int) -> dict:
-    return {(g, n): 0.9 * (g == favourite) * FAME[n] + 0.1 * PRIOR[g] * FAME[n] for g, n in FILMS}
+    chances = {}
+    for genre, number in FILMS:
+        is_favourite = genre == favourite
+        chances[genre, number] = (0.9 * is_favourite + 0.1 * PRIOR[genre]) * FAME[number]
+    return chances
 
 
 def walk(prefix: list) -> dict:
-    """From the last film one, two or three on; which way, the last step tells if it was one of these on the same shelf."""
+    """From the last film one, two or three on.
+
+    Which way, the last step tells if it was one of these on the same shelf.
+    """
     genre, number = prefix[-1]
     ways = {1: 0.5, -1: 0.5}
     if len(prefix) > 1 and prefix[-2][0] == genre:
         for way in (1, -1):
-            if any((prefix[-2][1] + way * stride) % 50 == number for stride in (1, 2, 3)):
+            reached = [(prefix[-2][1] + way * stride) % 50 for stride in (1, 2, 3)]
+            if number in reached:
                 ways = {way: 1.0}
-    return {
-        (genre, (number + way * stride) % 50): share * chance
-        for way, share in ways.items()
-        for stride, chance in ((1, 0.5), (2, 0.3), (3, 0.2))
-    }
+    chances = {}
+    for way, share in ways.items():
+        for stride, chance in ((1, 0.5), (2, 0.3), (3, 0.2)):
+            chances[genre, (number + way * stride) % 50] = share * chance
+    return chances
 
 
 def companions(premiere) -> dict:
-    genre, decade = premiere[0], premiere[1] // 10
-    return {
-        ((genre + around) % 10, (decade + i) % 5 * 10 + 5): chance
-        for i, (around, chance) in enumerate([(1, 0.4), (2, 0.3), (4, 0.2), (7, 0.1)])
-    }
+    genre, number = premiere
+    decade = number // 10
+    chances = {}
+    for i, (around, chance) in enumerate([(1, 0.4), (2, 0.3), (4, 0.2), (7, 0.1)]):
+        chances[(genre + around) % 10, (decade + i) % 5 * 10 + 5] = chance
+    return chances
 
 
 TASTES = [taste(favourite) for favourite in range(10)]
@@ -59,34 +78,46 @@ TASTES = [taste(favourite) for favourite in range(10)]
 
 def next_film(prefix: list, favourite: int) -> dict:
     """P(next | prefix, favourite genre)"""
+    liking = TASTES[favourite]
     if not prefix:
-        return TASTES[favourite]
-    premieres = [film for film in prefix if film[1] % 10 == 0]
-    echo = companions(premieres[-1]) if premieres else TASTES[favourite]
+        return liking
+    premieres = premieres_of(prefix)
+    echo = companions(premieres[-1]) if premieres else liking
     steps = walk(prefix)
-    return {
-        film: 0.5 * TASTES[favourite][film] + 0.25 * steps.get(film, 0) + 0.25 * echo.get(film, 0)
-        for film in FILMS
-    }
+    chances = {}
+    for film in FILMS:
+        chances[film] = 0.5 * liking[film] + 0.25 * steps.get(film, 0) + 0.25 * echo.get(film, 0)
+    return chances
+
+
+def premieres_of(prefix: list) -> list:
+    return [film for film in prefix if film[1] % 10 == 0]
 
 
 def brute_force(prefix: list) -> tuple[list[float], list[float]]:
-    """(P(favourite | prefix), P(next | prefix) in the order of FILMS), by Bayes' rule over whole prefixes."""
-    joint = [
-        PRIOR[f] * math.prod(next_film(prefix[:t], f)[film] for t, film in enumerate(prefix))
-        for f in range(10)
-    ]
-    posterior = [j / sum(joint) for j in joint]
-    nexts = [next_film(prefix, f) for f in range(10)]
-    return posterior, [
-        sum(p * distribution[film] for p, distribution in zip(posterior, nexts)) for film in FILMS
-    ]
+    """By Bayes' rule over whole prefixes: P(favourite | prefix), and P(next | prefix) of FILMS."""
+    joint = []
+    for favourite in range(10):
+        steps = [next_film(prefix[:t], favourite)[film] for t, film in enumerate(prefix)]
+        joint.append(PRIOR[favourite] * math.prod(steps))
+    posterior = [probability / sum(joint) for probability in joint]
+
+    nexts = [next_film(prefix, favourite) for favourite in range(10)]
+    chances = []
+    for film in FILMS:
+        given_each = [distribution[film] for distribution in nexts]
+        chances.append(sum(p * q for p, q in zip(posterior, given_each, strict=True)))
+    return posterior, chances
 
 
 def random_prefix(seed: int, length: int, premieres: str) -> list:
-    """Films chosen so that every rule matters: neighbours, also across the ring's end, the last premiere's companions, and premieres: many, none
-    or one at the very end, which may have been reached by a step along the shelf."""
-    rng, prefix = np.random.default_rng(seed), []
+    """Films chosen so that every rule matters.
+
+    Neighbours, also across the ring's end, the last premiere's companions, and premieres: many,
+    none, or one at the very end, which may have been reached by a step along the shelf.
+    """
+    rng = np.random.default_rng(seed)
+    prefix = []
     seen = (int(rng.integers(10)), 0)
     for _ in range(length):
         choice = rng.integers(4) if prefix else 0
@@ -119,16 +150,18 @@ def padded_rows(prefixes: list, width: int) -> np.ndarray:
 def test_the_shipped_data_is_what_the_generator_draws(monkeypatch):
     monkeypatch.delenv("MINIREC_DATA", raising=False)
     assert find_file("planted", None) == default_folder() / "planted.txt.gz"
-    shipped, drawn = load_dataset("planted"), generate_planted(0)
+    shipped = load_dataset("planted")
+    drawn = generate_planted(0)
     for name in ("items", "offsets", "item_ids", "user_ids"):
         assert np.array_equal(getattr(shipped, name), getattr(drawn, name))
-    assert shipped.fingerprint == drawn.fingerprint and shipped.timestamps is None
+    assert shipped.fingerprint == drawn.fingerprint
+    assert shipped.timestamps is None
 
 
 def test_the_sequences_of_another_seed_are_others():
-    assert (
-        generate_planted(1, n_users=20).fingerprint != generate_planted(0, n_users=20).fingerprint
-    )
+    first = generate_planted(0, n_users=20)
+    second = generate_planted(1, n_users=20)
+    assert second.fingerprint != first.fingerprint
 
 
 def test_lengths_lie_within_their_bounds():
@@ -147,34 +180,24 @@ def test_the_example_in_the_docstring_is_one():
 def test_the_oracle_is_the_brute_force_probability(seed, length, premieres):
     prefix = random_prefix(seed, length, premieres)
     _, expected = brute_force(prefix)
-    assert_allclose(
-        PlantedOracle().probabilities(padded_rows([prefix], length))[0, 1:],
-        expected,
-        rtol=1e-9,
-        atol=0,
-    )
+    found = PlantedOracle().probabilities(padded_rows([prefix], length))[0, 1:]
+    assert_allclose(found, expected, rtol=1e-9, atol=0)
 
 
 @given(seed=SEEDS, length=integers(1, 9), premieres=PREMIERES)
 def test_the_posterior_is_the_brute_force_posterior(seed, length, premieres):
     prefix = random_prefix(seed, length, premieres)
-    assert_allclose(
-        PlantedOracle().posterior(padded_rows([prefix], length))[0],
-        brute_force(prefix)[0],
-        rtol=1e-9,
-        atol=0,
-    )
+    expected, _ = brute_force(prefix)
+    found = PlantedOracle().posterior(padded_rows([prefix], length))[0]
+    assert_allclose(found, expected, rtol=1e-9, atol=0)
 
 
 @given(seed=SEEDS)
 def test_padding_and_neighbours_do_not_matter(seed):
-    prefixes = [
-        random_prefix(seed + i, length, premieres="many") for i, length in enumerate((1, 2, 5, 9))
-    ]
-    together = PlantedOracle().probabilities(padded_rows(prefixes, 12))
-    alone = [
-        PlantedOracle().probabilities(padded_rows([prefix], len(prefix)))[0] for prefix in prefixes
-    ]
+    prefixes = [random_prefix(seed + i, n, "many") for i, n in enumerate((1, 2, 5, 9))]
+    oracle = PlantedOracle()
+    together = oracle.probabilities(padded_rows(prefixes, 12))
+    alone = [oracle.probabilities(padded_rows([prefix], len(prefix)))[0] for prefix in prefixes]
     assert_allclose(together, alone, rtol=1e-12, atol=0)
 
 
@@ -201,9 +224,14 @@ def test_an_unknown_part_is_refused(parts):
 
 @pytest.fixture(scope="module")
 def foretold():
-    """(probabilities [T, V], drawn films [T], prefixes) of every position but the first of 500 drawn users, as the oracle sees it."""
+    """(probabilities [T, V], drawn films [T], prefixes) as the oracle sees them.
+
+    Of every position but the first of 500 drawn users.
+    """
     data = generate_planted(11, n_users=500)
-    rows, drawn, prefixes = [], [], []
+    rows = []
+    drawn = []
+    prefixes = []
     for user in range(data.n_users):
         row = data.sequence(user)
         films = [FILMS[item - 1] for item in row]
@@ -221,18 +249,17 @@ def test_the_generator_draws_as_surprisingly_as_the_oracle_expects(foretold):
     p, drawn, _ = foretold
     surprise = np.log(p)
     mean = (p * surprise).sum(1)
-    assert (
-        abs(z_score(surprise[np.arange(len(p)), drawn], mean, (p * surprise**2).sum(1) - mean**2))
-        < 4
-    )
+    variance = (p * surprise**2).sum(1) - mean**2
+    happened = surprise[np.arange(len(p)), drawn]
+    assert abs(z_score(happened, mean, variance)) < 4
 
 
 @pytest.mark.parametrize("first, last", [(1, 1), (2, 4), (5, 10), (11, 60), (61, 500)])
 def test_the_generator_draws_each_rank_as_often_as_the_oracle_expects(foretold, first, last):
     p, drawn, _ = foretold
-    order = (-p).argsort(1, kind="stable")
-    share = np.take_along_axis(p, order[:, first - 1 : last], 1).sum(1)
-    happened = (order[:, first - 1 : last] == drawn[:, None]).any(1)
+    films = (-p).argsort(1, kind="stable")[:, first - 1 : last]
+    share = np.take_along_axis(p, films, 1).sum(1)
+    happened = (films == drawn[:, None]).any(1)
     assert abs(z_score(happened, share, share * (1 - share))) < 4
 
 
@@ -241,16 +268,16 @@ def ways_on(prefix, strides):
 
 
 def last_companions(prefix) -> list:
-    premieres = [film for film in prefix if film[1] % 10 == 0]
+    premieres = premieres_of(prefix)
     return list(companions(premieres[-1])) if premieres else []
 
 
 EVENTS = {
     "any step": walk,
-    "a step of one": lambda p: ways_on(p, (1, 49)),
-    "a step of two": lambda p: ways_on(p, (2, 48)),
-    "a step of three": lambda p: ways_on(p, (3, 47)),
-    "a step forwards": lambda p: ways_on(p, (1, 2, 3)),
+    "a step of one": partial(ways_on, strides=(1, 49)),
+    "a step of two": partial(ways_on, strides=(2, 48)),
+    "a step of three": partial(ways_on, strides=(3, 47)),
+    "a step forwards": partial(ways_on, strides=(1, 2, 3)),
     "any companion": last_companions,
     "the first companion": lambda p: last_companions(p)[:1],
     "the last companion": lambda p: last_companions(p)[3:],
@@ -261,46 +288,45 @@ EVENTS = {
 def test_the_generator_draws_each_kind_of_film_as_often_as_the_oracle_expects(foretold, event):
     p, drawn, prefixes = foretold
     films = [ids(event(prefix)) for prefix in prefixes]
-    share = np.array([row[np.array(kind, dtype=int) - 1].sum() for row, kind in zip(p, films)])
-    happened = np.array([film + 1 in kind for film, kind in zip(drawn.tolist(), films)])
-    assert happened.sum() > 100 and abs(z_score(happened, share, share * (1 - share))) < 4
+    share = np.zeros(len(films))
+    happened = np.zeros(len(films), dtype=bool)
+    for t, kind in enumerate(films):
+        share[t] = p[t, np.array(kind, dtype=int) - 1].sum()
+        happened[t] = drawn[t] + 1 in kind
+    assert happened.sum() > 100
+    assert abs(z_score(happened, share, share * (1 - share))) < 4
 
 
 def first_targets(split, n: int):
     """The same split, asked for its first n test targets only."""
-    return dataclasses.replace(
-        split,
-        test=dataclasses.replace(
-            split.test, **{name: values[:n] for name, values in vars(split.test).items()}
-        ),
-    )
+    first = {name: values[:n] for name, values in vars(split.test).items()}
+    return dataclasses.replace(split, test=dataclasses.replace(split.test, **first))
 
 
 def kinds_of_targets(split) -> dict[str, np.ndarray]:
-    """Which test targets are a step along the shelf, which only an echo of a premiere further back, and which neither: bool[T] each."""
+    """bool[T] each: which test targets are a step along the shelf, an echo alone, or neither.
+
+    An echo counts where its premiere is not the last film.
+    """
     kinds = {"step": [], "echo": [], "taste": []}
-    for begin, at in zip(split.test.starts, split.test.positions):
-        prefix = [divmod(int(item) - 1, 50) for item in split.interactions.items[begin:at]]
-        target = divmod(int(split.interactions.items[at]) - 1, 50)
-        step = target[0] == prefix[-1][0] and (target[1] - prefix[-1][1]) % 50 in (
-            1,
-            2,
-            3,
-            47,
-            48,
-            49,
-        )
-        premieres = [film for film in prefix if film[1] % 10 == 0]
+    films = [divmod(int(item) - 1, 50) for item in split.interactions.items]
+    for begin, position in zip(split.test.starts, split.test.positions, strict=True):
+        prefix = films[begin:position]
+        target = films[position]
+        last = prefix[-1]
+        distance = (target[1] - last[1]) % 50
+        step = target[0] == last[0] and distance in (1, 2, 3, 47, 48, 49)
+        premieres = premieres_of(prefix)
         echo = bool(premieres) and target in companions(premieres[-1])
         kinds["step"].append(step)
-        kinds["echo"].append(echo and not step and premieres[-1] != prefix[-1])
+        kinds["echo"].append(echo and not step and premieres[-1] != last)
         kinds["taste"].append(not step and not echo)
     return {name: np.array(mask) for name, mask in kinds.items()}
 
 
 @pytest.fixture(scope="module", params=range(5), ids=lambda seed: f"seed {seed}")
 def contest(request):
-    """(split, {name: predictor}, {name: evaluation}, {kind: which targets are of it}) of a generator seed."""
+    """Of a generator seed: (split, {name: predictor}, {name: evaluation}, {kind: its targets})."""
     split = generate_planted(request.param).split()
     models = {
         "popularity": Popularity(500).count(split),
@@ -308,12 +334,8 @@ def contest(request):
         "taste only": PlantedOracle(("taste",)),
         "oracle": PlantedOracle(),
     }
-    return (
-        split,
-        models,
-        {name: evaluate(model, split) for name, model in models.items()},
-        kinds_of_targets(split),
-    )
+    evaluations = {name: evaluate(model, split) for name, model in models.items()}
+    return split, models, evaluations, kinds_of_targets(split)
 
 
 def test_the_oracle_beats_every_simple_predictor_by_ten_standard_errors(contest):
@@ -326,10 +348,10 @@ def test_no_simple_predictor_closes_three_quarters_of_the_gap_from_popularity_to
     contest,
 ):
     split, models, _, _ = contest
-    expected = {
-        name: expected_metrics(model, first_targets(split, 1000), models["oracle"])["ndcg"]
-        for name, model in models.items()
-    }
+    some = first_targets(split, 1000)
+    expected = {}
+    for name, model in models.items():
+        expected[name] = expected_metrics(model, some, models["oracle"])["ndcg"]
     gap = expected["oracle"] - expected["popularity"]
     assert expected["oracle"] > 3 * expected["popularity"]
     for name in ("last item", "taste only"):
@@ -338,10 +360,12 @@ def test_no_simple_predictor_closes_three_quarters_of_the_gap_from_popularity_to
 
 def standard_errors_ahead(better, worse, where) -> float:
     """How far the first is ahead in NDCG@10 among some targets, in standard errors."""
-    better, worse = (
-        dataclasses.replace(e, users=e.users[where], ranks=e.ranks[where]) for e in (better, worse)
-    )
-    return compare(better, worse).t
+    return compare(among(better, where), among(worse, where)).t
+
+
+def among(evaluation, where):
+    users = evaluation.users[where]
+    return dataclasses.replace(evaluation, users=users, ranks=evaluation.ranks[where])
 
 
 def test_popularity_fails_on_steps_echoes_and_taste(contest):
@@ -352,30 +376,22 @@ def test_popularity_fails_on_steps_echoes_and_taste(contest):
 
 def test_last_item_fails_on_taste_and_on_echoes_of_what_lies_further_back(contest):
     _, _, evaluations, kinds = contest
-    assert (
-        standard_errors_ahead(evaluations["taste only"], evaluations["last item"], kinds["taste"])
-        > 10
-    )
-    assert (
-        standard_errors_ahead(evaluations["oracle"], evaluations["last item"], kinds["echo"]) > 10
-    )
+    last_item = evaluations["last item"]
+    assert standard_errors_ahead(evaluations["taste only"], last_item, kinds["taste"]) > 10
+    assert standard_errors_ahead(evaluations["oracle"], last_item, kinds["echo"]) > 10
 
 
 def test_taste_only_fails_on_steps_and_echoes(contest):
     _, _, evaluations, kinds = contest
-    assert (
-        standard_errors_ahead(evaluations["last item"], evaluations["taste only"], kinds["step"])
-        > 10
-    )
-    assert (
-        standard_errors_ahead(evaluations["last item"], evaluations["taste only"], kinds["echo"])
-        > 10
-    )
+    taste_only = evaluations["taste only"]
+    assert standard_errors_ahead(evaluations["last item"], taste_only, kinds["step"]) > 10
+    assert standard_errors_ahead(evaluations["last item"], taste_only, kinds["echo"]) > 10
 
 
 def test_an_oracle_that_lacks_one_part_is_behind(contest):
     split, models, _, _ = contest
-    few, oracle = first_targets(split, 300), models["oracle"]
+    few = first_targets(split, 300)
+    oracle = models["oracle"]
     best = expected_metrics(oracle, few, oracle)["ndcg"]
     for parts in (("shelf", "echo"), ("taste", "echo"), ("taste", "shelf")):
         assert expected_metrics(PlantedOracle(parts), few, oracle)["ndcg"] < 0.9 * best
@@ -385,18 +401,19 @@ FEW = generate_planted(7, n_users=25).split()
 
 
 class NearOracle:
-    """The oracle's probabilities, disturbed: a little or beyond recognition; no two scores are equal."""
+    """The oracle's probabilities, disturbed a little or beyond recognition; no two are equal."""
 
-    max_len, name = None, "near-oracle"
+    max_len = None
+    name = "near-oracle"
 
     def __init__(self, seed, noise):
-        self.generator, self.noise = torch.Generator().manual_seed(seed), noise
+        self.generator = torch.Generator().manual_seed(seed)
+        self.noise = noise
 
     def scores(self, items):
         scores = PlantedOracle().scores(items).clamp_min(1e-12).log()
-        scores += self.noise * torch.randn(
-            scores.shape, generator=self.generator, dtype=torch.float64
-        )
+        draws = torch.randn(scores.shape, generator=self.generator, dtype=torch.float64)
+        scores += self.noise * draws
         assert all(len(row.unique()) == len(row) for row in scores)
         return scores
 
