@@ -25,33 +25,28 @@ def folders(tmp_path, monkeypatch):
 
 
 def write_beauty(folder, n_users):
-    (folder / "beauty.txt.gz").write_bytes(
-        gzip.compress("".join(f"{user} 1 2 3\n" for user in range(n_users)).encode())
-    )
+    text = "".join(f"{user} 1 2 3\n" for user in range(n_users))
+    (folder / "beauty.txt.gz").write_bytes(gzip.compress(text.encode()))
 
 
 def write_ratings(folder, rare=0):
     """Six users who have all rated the same six films, and `rare` films rated once."""
     (folder / "ml-1m").mkdir(exist_ok=True)
-    rows = [(user, item) for user in range(1, 7) for item in range(1, 7)] + [
-        (1, 100 + film) for film in range(rare)
-    ]
-    (folder / "ml-1m" / "ratings.dat").write_text(
-        "".join(f"{user}::{item}::5::{10**9 + item}\n" for user, item in rows)
-    )
+    rows = [(user, item) for user in range(1, 7) for item in range(1, 7)]
+    rows += [(1, 100 + film) for film in range(rare)]
+    text = "".join(f"{user}::{item}::5::{10**9 + item}\n" for user, item in rows)
+    (folder / "ml-1m" / "ratings.dat").write_text(text)
 
 
 def published_counts():
     """name -> (users, items, interactions) as the README beside the real files gives them."""
-    table = [
-        line.split("|")[1:-1]
-        for line in (REAL / "README.md").read_text().splitlines()
-        if line.startswith("| `")
-    ]
-    return {
-        cells[0].strip(" `").split(".")[0]: tuple(int(cell.replace(",", "")) for cell in cells[2:5])
-        for cells in table
-    }
+    counts = {}
+    for line in (REAL / "README.md").read_text().splitlines():
+        if line.startswith("| `"):
+            file, _, *numbers = line.strip("|").split("|")
+            name = file.strip(" `").split(".")[0]
+            counts[name] = tuple(int(number.replace(",", "")) for number in numbers)
+    return counts
 
 
 @pytest.mark.parametrize("name", ["ml-1m", "beauty", "video-games", "ml-100k"])
@@ -78,17 +73,8 @@ def test_ml_1m_from_its_ratings_is_the_5_core(folders):
 
 def test_ml_1m_full_is_not_filtered(folders):
     write_ratings(folders[0], rare=3)
-    assert load_dataset("ml-1m-full", data_home=folders[0]).item_ids.tolist() == [
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-        100,
-        101,
-        102,
-    ]
+    data = load_dataset("ml-1m-full", data_home=folders[0])
+    assert data.item_ids.tolist() == [*range(1, 7), 100, 101, 102]
 
 
 def test_ml_1m_full_is_never_taken_from_the_filtered_file(folders):
@@ -130,10 +116,10 @@ def test_each_name_a_data_set_may_lie_under_is_found(folders, file, text):
 
 
 def test_the_listing_counts_the_planted_set_as_it_loads():
-    data, listed = load_dataset("planted"), available_datasets().set_index("name").loc["planted"]
-    assert (data.n_users, data.n_items, data.n_interactions) == tuple(
-        listed[["users", "items", "interactions"]]
-    )
+    data = load_dataset("planted")
+    listed = available_datasets().set_index("name").loc["planted"]
+    counts = (data.n_users, data.n_items, data.n_interactions)
+    assert counts == tuple(listed[["users", "items", "interactions"]])
 
 
 def test_a_planted_set_lies_ready_or_is_generated(folders):
@@ -149,9 +135,9 @@ def test_a_path_loads_the_file(tmp_path):
 
 def test_the_columns_of_a_file_can_be_named(tmp_path):
     (tmp_path / "log.csv").write_text("who,what\n1,2\n")
-    assert load_dataset(
-        str(tmp_path / "log.csv"), columns={"user": "who", "item": "what"}
-    ).item_ids.tolist() == [2]
+    columns = {"user": "who", "item": "what"}
+    data = load_dataset(str(tmp_path / "log.csv"), columns=columns)
+    assert data.item_ids.tolist() == [2]
 
 
 def test_a_named_set_takes_no_columns(folders):
@@ -171,27 +157,22 @@ def test_a_named_set_takes_no_columns(folders):
     ],
 )
 def test_an_unknown_name_is_told_the_nearest_known_one(wrong, right):
-    with pytest.raises(
-        DataError,
-        match=f"'{wrong}' is neither a file nor the name of a data set. Did you mean '{right}'",
-    ):
+    message = f"'{wrong}' is neither a file nor the name of a data set. Did you mean '{right}'"
+    with pytest.raises(DataError, match=message):
         load_dataset(wrong)
 
 
 def test_a_name_like_no_other_is_told_all_names():
-    with pytest.raises(
-        DataError,
-        match="Data sets by name: planted, ml-1m, ml-1m-full, ml-100k, beauty, video-games",
-    ):
+    names = "planted, ml-1m, ml-1m-full, ml-100k, beauty, video-games"
+    with pytest.raises(DataError, match=f"Data sets by name: {names}"):
         load_dataset("/no/such/folder/x.csv")
 
 
 def test_the_loading_benchmark_gives_each_peer_its_time_as_a_multiple_of_ours():
     frame = benchmark_loading(n_rows=2_000, repeats=1)
     ours = frame[frame["name"] == "ours"].set_index("case")["seconds"]
-    assert frame["ratio"].tolist() == pytest.approx(
-        (frame["seconds"] / frame["case"].map(ours)).tolist()
-    )
+    expected = frame["seconds"] / frame["case"].map(ours)
+    assert frame["ratio"].tolist() == pytest.approx(expected.tolist())
     assert (frame.groupby("case")["name"].nunique() == 2).all()
 
 

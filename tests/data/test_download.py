@@ -1,4 +1,7 @@
-"""Downloads, against a real local server that misbehaves: the final name is the whole file or nothing, and the next attempt succeeds."""
+"""Downloads, against a real local server that misbehaves.
+
+The final name is the whole file or nothing, and the next attempt succeeds.
+"""
 
 import gzip
 import hashlib
@@ -37,30 +40,30 @@ def movielens_zip():
 
 
 def amazon_json():
-    rows = (line.split("::") for line in LINES.split())
-    return gzip.compress(
-        "".join(
-            json.dumps({"reviewerID": u, "asin": i, "unixReviewTime": int(t)}) + "\n"
-            for u, i, _, t in rows
-        ).encode()
-    )
+    lines = []
+    for line in LINES.split():
+        user, item, _, time = line.split("::")
+        record = {"reviewerID": user, "asin": item, "unixReviewTime": int(time)}
+        lines.append(json.dumps(record) + "\n")
+    return gzip.compress("".join(lines).encode())
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `content`; `conduct` says how, request by request, the last for ever. `halfway` is set once half of it has gone out in a stall."""
+    """Serves `content`; `conduct` says how, request by request, the last for ever.
+
+    `halfway` is set once half of it has gone out in a stall.
+    """
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, content, name):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.conduct, self.requests, self.halfway, self.done = (
-            content,
-            ["well"],
-            0,
-            threading.Event(),
-            threading.Event(),
-        )
+        self.content = content
+        self.conduct = ["well"]
+        self.requests = 0
+        self.halfway = threading.Event()
+        self.done = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/{name}"
 
     def handle_error(self, request, client_address):
@@ -69,37 +72,45 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        server, content = self.server, self.server.content
+        server = self.server
         server.requests += 1
         conduct = server.conduct.pop(0) if len(server.conduct) > 1 else server.conduct[0]
-        half, middle = content[: len(content) // 2], len(content) // 2
         if conduct in ("404", "500"):
             return self.send_error(int(conduct))
         if conduct == "hangs up at once":
             return self.hang_up()
-        length = {
-            "announces too much": len(content) + 1_000,
-            "announces too little": len(half),
-        }.get(conduct, len(content))
-        body = {
-            "sends half": half,
-            "hangs up halfway": half,
-            "stalls": half,
-            "half of unknown length": half,
-            "sends nothing": b"",
-            "sends a web page": b"<html>Please log in</html>".ljust(len(content)),
-            "flips a byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        }.get(conduct, content)
+
         self.send_response(200)
         if conduct not in ("half of unknown length", "well, of unknown length"):
-            self.send_header("Content-Length", str(length))
+            self.send_header("Content-Length", str(self.announced(conduct)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(self.body(conduct))
         if conduct == "hangs up halfway":
             self.hang_up()
         if conduct == "stalls":
             server.halfway.set()
             server.done.wait(30)
+
+    def announced(self, conduct):
+        n_bytes = len(self.server.content)
+        if conduct == "announces too much":
+            return n_bytes + 1_000
+        if conduct == "announces too little":
+            return n_bytes // 2
+        return n_bytes
+
+    def body(self, conduct):
+        content = self.server.content
+        middle = len(content) // 2
+        if conduct in ("sends half", "hangs up halfway", "stalls", "half of unknown length"):
+            return content[:middle]
+        if conduct == "sends nothing":
+            return b""
+        if conduct == "sends a web page":
+            return b"<html>Please log in</html>".ljust(len(content))
+        if conduct == "flips a byte":
+            return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        return content
 
     def hang_up(self):
         """The connection is reset rather than closed."""
@@ -112,18 +123,18 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(params=["ml-1m", "beauty"])
 def named(request, monkeypatch, tmp_path):
-    """(name, its file, server): a MovieLens set, verified by its md5, and an Amazon set, verified by its counts."""
+    """(name, its file, server): a MovieLens set, proved by its md5; an Amazon set, by its counts."""
     monkeypatch.delenv("MINIREC_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(datasets, "TIMEOUT", 0.5)
     monkeypatch.setattr(datasets, "default_folder", lambda: tmp_path / "data")
-    name, known = request.param, datasets.NAMED_SETS[request.param]
+    name = request.param
+    known = datasets.NAMED_SETS[name]
     content = movielens_zip() if name == "ml-1m" else amazon_json()
     with Server(content, Path(known.url).name) as server:
         md5 = hashlib.md5(content).hexdigest() if known.md5 else None
-        monkeypatch.setitem(
-            datasets.NAMED_SETS, name, replace(known, url=server.url, md5=md5, counts=COUNTS)
-        )
+        ours = replace(known, url=server.url, md5=md5, counts=COUNTS)
+        monkeypatch.setitem(datasets.NAMED_SETS, name, ours)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield name, tmp_path / "data" / Path(known.url).name, server
@@ -171,7 +182,7 @@ def test_a_failed_download_says_the_source_and_what_to_do_by_hand(named):
 
 
 def test_a_server_that_is_not_there_is_an_error_that_names_it(named):
-    name, file, server = named
+    name, _, server = named
     server.shutdown()
     server.server_close()
     with pytest.raises(DataError, match=f"{server.url} could not be downloaded: .*refused"):
@@ -188,10 +199,11 @@ def test_what_is_downloaded_is_what_the_source_sent(named, conduct):
 
 
 def test_a_download_prints_its_licence_and_its_source(named, capsys):
-    name, file, server = named
+    name, _, server = named
     load_dataset(name)
-    assert datasets.NAMED_SETS[name].licence in (out := capsys.readouterr().out)
-    assert server.url in out
+    printed = capsys.readouterr().out
+    assert datasets.NAMED_SETS[name].licence in printed
+    assert server.url in printed
 
 
 def test_without_a_terminal_a_download_writes_nothing_to_stderr(named, capsys):
@@ -204,20 +216,23 @@ def test_with_a_terminal_a_download_shows_its_progress(named, monkeypatch):
         def isatty(self):
             return True
 
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    load_dataset(named[0])
-    assert "100%" in terminal.getvalue() and named[1].name in terminal.getvalue()
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    name, file, _ = named
+    load_dataset(name)
+    assert "100%" in terminal.getvalue()
+    assert file.name in terminal.getvalue()
 
 
 def test_a_second_load_downloads_nothing(named):
-    name, file, server = named
+    name, _, server = named
     load_dataset(name)
     load_dataset(name)
     assert server.requests == 1
 
 
 def test_a_download_goes_into_data_home_where_one_is_given(named, tmp_path):
-    name, file, server = named
+    name, file, _ = named
     load_dataset(name, data_home=tmp_path / "mine")
     assert [found.name for found in (tmp_path / "mine").iterdir()] == [file.name]
     assert not file.parent.exists()
@@ -241,15 +256,26 @@ def test_leftovers_of_earlier_downloads_do_no_harm(named):
 
 
 def test_a_download_that_holds_other_data_than_announced_is_not_kept(named, monkeypatch):
-    name, file, server = named
+    name, file, _ = named
     known = datasets.NAMED_SETS[name]
     other = replace(known, md5=known.md5 and "0" * 32, counts=(1, 2, 3))
     monkeypatch.setitem(datasets.NAMED_SETS, name, other)
-    with pytest.raises(
-        DataError, match="md5|it holds 40 users, 30 items and 1,200 interactions, not 1, 2 and 3"
-    ):
+    found = r"md5|it holds 40 users, 30 items and 1,200 interactions, not 1, 2 and 3"
+    with pytest.raises(DataError, match=found):
         load_dataset(name)
     assert list(file.parent.iterdir()) == []
+
+
+LOADS = """
+import sys
+from dataclasses import replace
+
+from minirec.data import datasets
+
+name, url, home = sys.argv[1:]
+datasets.NAMED_SETS[name] = replace(datasets.NAMED_SETS[name], url=url)
+datasets.load_dataset(name, data_home=home)
+"""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a matter of POSIX")
@@ -257,15 +283,8 @@ def test_a_download_that_holds_other_data_than_announced_is_not_kept(named, monk
 def test_a_process_killed_while_downloading_leaves_nothing_under_the_final_name(named):
     name, file, server = named
     server.conduct = ["stalls", "well"]
-    program = (
-        "import sys; from dataclasses import replace; from minirec.data import datasets; name, url, home = sys.argv[1:]; "
-        "known = datasets.NAMED_SETS[name]; datasets.NAMED_SETS[name] = replace(known, url=url); "
-        "datasets.load_dataset(name, data_home=home)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, name, server.url, str(file.parent)],
-        stdout=subprocess.DEVNULL,
-    )
+    command = [sys.executable, "-c", LOADS, name, server.url, str(file.parent)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     assert server.halfway.wait(30)
     process.send_signal(signal.SIGKILL)
     process.wait()

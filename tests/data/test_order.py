@@ -1,8 +1,12 @@
-"""The stored facts about the order of neighbouring events (data/results/order, lesson 11) are those of the data sets, counted here one by one."""
+"""The stored facts about the order of neighbouring events (data/results/order, lesson 11).
+
+They are those of the data sets, counted here one by one.
+"""
 
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,45 +29,55 @@ def load(name, folder):
     return minirec.load_dataset(name, data_home=folder, download=False)
 
 
+def neighbours_both_ways(data) -> list[tuple[int, int]]:
+    """How often each pair of films was seen in the one order and in the other."""
+    in_order = Counter()
+    for user in range(data.n_users):
+        in_order.update(pairwise(data.sequence(user).tolist()))
+    ways = []
+    for (a, b), n in in_order.items():
+        if a == b:
+            ways.append((n, 0))
+        elif a < b or (b, a) not in in_order:  # each pair once
+            ways.append((n, in_order[b, a]))
+    return ways
+
+
 @pytest.mark.parametrize("name", ["ml-1m", BY_ID, "ml-100k"])
 def test_neighbours_keep_the_stored_share_of_one_order(name, real_data):
-    data, stored = load(name, real_data), RECORD["data"][name]
-    ordered = Counter(
-        pair
-        for user in range(data.n_users)
-        for pair in zip(data.sequence(user).tolist(), data.sequence(user)[1:].tolist())
-    )
-    both = {
-        (a, b): (n, ordered[b, a] if a != b else 0)
-        for (a, b), n in ordered.items()
-        if a <= b or (b, a) not in ordered
-    }
-    often = [ways for ways in both.values() if sum(ways) >= 10]
-    assert stored["one way"] == round(sum(map(max, often)) / sum(map(sum, often)), 4)
+    data = load(name, real_data)
+    stored = RECORD["data"][name]
     assert stored["fingerprint"] == data.fingerprint
+
+    often = [ways for ways in neighbours_both_ways(data) if sum(ways) >= 10]
+    n_one_way = sum(max(ways) for ways in often)
+    assert stored["one way"] == round(n_one_way / sum(sum(ways) for ways in often), 4)
+
     rng = np.random.default_rng(1)
-    coin = np.mean(
-        [max(heads, n - heads) / n for n in map(sum, often) for heads in [rng.binomial(n, 0.5)]]
-    )
-    assert abs(stored["coin"] - coin) < 0.02  # another draw, and a mean of shares: about the same
+    shares = []
+    for ways in often:
+        n = sum(ways)
+        heads = rng.binomial(n, 0.5)
+        shares.append(max(heads, n - heads) / n)
+    # Another draw, and a mean of shares: about the same.
+    assert abs(stored["coin"] - np.mean(shares)) < 0.02
 
 
 def test_the_stored_ties_are_those_of_the_log(real_data):
     data = minirec.load_dataset("ml-100k", data_home=real_data, download=False)
     for clock, stored in RECORD["data"]["ml-100k"]["tied"].items():
-        n_tied = sum(
-            a == b
-            for user in range(data.n_users)
-            for times in [data.timestamps[slice(*data.offsets[user : user + 2])].astype(clock)]
-            for a, b in zip(times, times[1:])
-        )
+        n_tied = 0
+        for begin, end in pairwise(data.offsets):
+            times = data.timestamps[begin:end].astype(clock)
+            n_tied += sum(a == b for a, b in pairwise(times))
         assert stored == round(n_tied / (data.n_interactions - data.n_users), 4)
 
 
 def pieces_of(first, second):
     """Two orders of the same films, cut wherever both have shown the same ones so far."""
-    surplus, begin = Counter(), 0
-    for end, (a, b) in enumerate(zip(first, second), 1):
+    surplus = Counter()
+    begin = 0
+    for end, (a, b) in enumerate(zip(first, second, strict=True), 1):
         surplus[a] += 1
         surplus[b] -= 1
         surplus = Counter({film: n for film, n in surplus.items() if n != 0})
@@ -72,25 +86,32 @@ def pieces_of(first, second):
             begin = end
 
 
+def n_rising(films) -> int:
+    return sum(a < b for a, b in pairwise(films))
+
+
 def test_the_two_orders_of_ml_1m_differ_as_is_stored(real_data):
     stored = RECORD["two orders"]
     assert stored["of"] == ["ml-1m", BY_ID]
-    orders = [load(name, real_data) for name in stored["of"]]
-    assert orders[0].user_ids.tolist() == orders[1].user_ids.tolist()
-    counts, rising = Counter(), [0, 0]
-    for user in range(orders[0].n_users):
-        films = [data.item_ids[data.sequence(user) - 1].tolist() for data in orders]
-        assert sorted(films[0]) == sorted(films[1])
-        counts["same film"] += sum(a == b for a, b in zip(*films))
-        counts["same last film"] += films[0][-1] == films[1][-1]
-        for piece in pieces_of(*films):
-            counts["pieces"] += len(piece[0]) > 1
-            counts["steps in pieces"] += len(piece[0]) - 1
-            for which in (0, 1):
-                rising[which] += sum(a < b for a, b in zip(piece[which], piece[which][1:]))
-    data = orders[0]
-    assert stored["same film"] == round(counts["same film"] / data.n_interactions, 4)
-    assert stored["same last film"] == round(counts["same last film"] / data.n_users, 4)
+    in_file_order, by_id = (load(name, real_data) for name in stored["of"])
+    assert in_file_order.user_ids.tolist() == by_id.user_ids.tolist()
+
+    counts = Counter()
+    rising = [0, 0]
+    for user in range(by_id.n_users):
+        first = in_file_order.item_ids[in_file_order.sequence(user) - 1].tolist()
+        second = by_id.item_ids[by_id.sequence(user) - 1].tolist()
+        assert sorted(first) == sorted(second)
+        counts["same film"] += sum(a == b for a, b in zip(first, second, strict=True))
+        counts["same last film"] += first[-1] == second[-1]
+        for one, other in pieces_of(first, second):
+            counts["pieces"] += len(one) > 1
+            counts["steps in pieces"] += len(one) - 1
+            rising[0] += n_rising(one)
+            rising[1] += n_rising(other)
+
+    assert stored["same film"] == round(counts["same film"] / by_id.n_interactions, 4)
+    assert stored["same last film"] == round(counts["same last film"] / by_id.n_users, 4)
     assert stored["pieces"] == counts["pieces"]
     assert stored["steps in pieces"] == counts["steps in pieces"]
     assert stored["of them rising"] == rising
