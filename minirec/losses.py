@@ -19,10 +19,10 @@ class Representing(Protocol):
     """What `represent` asks of a model (the contract: `minirec.models.base`)."""
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, N, d], a representation for every position."""
+        """Represent every position: items [B, N] -> [B, N, d]."""
 
     def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, d], a representation of each whole row."""
+        """Represent each whole row: items [B, N] -> [B, d]."""
 
 
 def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
-        """representations [T, d], embeddings [V, d] without padding, targets Long[T] in 0..V - 1."""
+        """Compute the loss: of [T, d], embeddings [V, d] without padding, Long[T] in 0..V - 1."""
         # A product is fast where its inner loop runs along contiguous memory. Both large products
         # of a chunk, its scores and the embeddings' gradient, have rows of length V; so the
         # embeddings are laid out as columns [d, V] once, and their gradient is summed up like that.
@@ -135,8 +135,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        """grad: the derivative with respect to the mean loss, a scalar; targets have none."""
-        # The saved gradients are constants here: a second derivative would silently lack their part.
+        """Scale the gradients by `grad`, the derivative with respect to the mean loss."""
+        # The saved gradients are constants: a second derivative would silently lack their part.
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "full_softmax_loss can be differentiated once only; leave create_graph out."

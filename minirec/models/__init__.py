@@ -1,4 +1,7 @@
-"""The systems, one file each, all keeping the contract of `base`; the registry builds them by name."""
+"""The systems, one file each, and the registry that builds them by name.
+
+All keep the contract of `minirec.models.base`.
+"""
 
 import difflib
 import inspect

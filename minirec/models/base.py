@@ -36,14 +36,14 @@ class Vocabulary:
 
 
 class Scorer(Protocol):
-    """Anything that can be evaluated: a model of this package, the planted oracle, your own class."""
+    """Anything that can be evaluated: a model of ours, the planted oracle, your own class."""
 
     @property
     def max_len(self) -> int | None:
         """How many of the last items it reads; None: all."""
 
     def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the score of every item as the next one [B, V + 1]; column 0 is -inf."""
+        """Score every item as the next one: items [B, N] -> [B, V + 1], column 0 at -inf."""
 
 
 class StreamingModel(Protocol):
@@ -93,7 +93,7 @@ class Recommender(nn.Module):
         self.options: dict[str, Any] = {}  # the keywords that build it again
 
     def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the score of every item as the next one [B, V + 1]; column 0 is -inf."""
+        """Score every item as the next one: items [B, N] -> [B, V + 1], column 0 at -inf."""
         raise NotImplementedError(f"{type(self).__name__} does not define `scores`.")
 
 
@@ -148,11 +148,11 @@ class NeuralRecommender(Recommender):
         self.item_embedding = nn.Embedding(n_items + n_special, d_model, padding_idx=0)
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the representation of every prefix [B, N, d]."""
+        """Represent every prefix: items [B, N] -> [B, N, d]."""
         raise NotImplementedError(f"{type(self).__name__} does not define `encode`.")
 
     def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the representation of each whole row [B, d]."""
+        """Represent each whole row: items [B, N] -> [B, d]."""
         rows = torch.arange(len(items), device=items.device)
         ends = (items > 0).sum(1) - 1
         return self.encode(items)[rows, ends]
@@ -162,9 +162,9 @@ class NeuralRecommender(Recommender):
         return self.item_embedding.weight[: self.n_items + 1]
 
     def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, V + 1], column 0 at -inf (Eq. 13 before its softmax, notebook 02).
+        """Score every item as the next one: items [B, N] -> [B, V + 1], column 0 at -inf.
 
-        Raises ValueError for ids that `check_ids` refuses.
+        Eq. 13 before its softmax (notebook 02). Raises ValueError for ids that `check_ids` refuses.
         """
         check_ids(items, self.n_items)
         return without_padding(self.last(items) @ self.output_weights().T)

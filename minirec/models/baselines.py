@@ -20,7 +20,7 @@ class TrainingSplit(Protocol):
 
     @property
     def interactions(self) -> Any:
-        """The log: `items`, all users' items one after another, and `offsets`, where each begins."""
+        """The log: `items`, all users' one after another, and `offsets`, where each begins."""
 
     @property
     def train_ends(self) -> np.ndarray:
@@ -58,12 +58,12 @@ class Popularity(Recommender):
         return self
 
     def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> training counts [B, V + 1]."""
+        """Repeat the training counts for every row: items [B, N] -> [B, V + 1]."""
         return without_padding(self.counts.repeat(len(items), 1))
 
 
 class LastItem(Recommender):
-    """A first-order Markov chain: what followed the last item in training?
+    """A first-order Markov chain: what followed the last item in training.
 
     Scores an item by how often it directly followed the last one; ties go by popularity. The
     transitions that occurred are kept as a sorted list of codes, last * (V + 1) + next, because a
@@ -116,7 +116,7 @@ class LastItem(Recommender):
         return self
 
     def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> transition count + share of popularity [B, V + 1]."""
+        """Add transition counts and shares of popularity: items [B, N] -> [B, V + 1]."""
         scores = self.popularity.repeat(len(items), 1)
         ends = (items > 0).sum(1, keepdim=True) - 1
         last = items.gather(1, ends)[:, 0]

@@ -62,13 +62,14 @@ class BERT4Rec(TransformerRecommender):
         )
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N], some of them the mask token -> [B, N, d]; each sees the whole row."""
+        """Represent every position by its whole row: tokens [B, N] -> [B, N, d]."""
         return self.head(super().encode(items))
 
     def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, d], at a mask token behind each row's last item.
+        """Represent each whole row: items [B, N] -> [B, d].
 
-        A row that is full drops its oldest item for it.
+        Read at a mask token behind the row's last item. A row that is full drops its oldest item
+        for it.
         """
         self.check_length(items)
 
@@ -82,7 +83,7 @@ class BERT4Rec(TransformerRecommender):
         return super().last(torch.where(is_full, without_oldest, masked))
 
     def multiply_adds(self, n: int) -> int:
-        """Return the multiply-adds of n tokens through `encode`; `last` reads one more, the mask."""
+        """Return the multiply-adds of a row of n tokens; `last` adds one to the items, the mask."""
         d = self.d_model
         maps = 4 * d**2  # queries, keys, values and the attention's output
         pairs = 2 * n * d  # one position's query by n keys, and its n weights by the values

@@ -123,10 +123,10 @@ class GLINTRU(NeuralRecommender):
         nn.init.xavier_normal_(self.item_embedding.weight[1:])
 
     def forward(self, items: Tensor) -> Tensor:
-        """Run the model as the paper draws it: items [B, N] -> [B, N, d]. Read the last item only.
+        """Run the model as the paper draws it: items [B, N] -> [B, N, d].
 
-        Its convolutions look ahead and its attention sees the whole row, so no other position
-        represents a prefix.
+        Read the last position only: its convolutions look ahead and its attention sees the whole
+        row, so no other position represents a prefix.
         """
         x = self.dropout(self.item_embedding(items))  # Eqs. 3 and 4
         real = items > 0
@@ -135,7 +135,7 @@ class GLINTRU(NeuralRecommender):
         return self._after_experts(x, attended, recurred)
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, N, d], every prefix at once (notebook 07).
+        """Represent every prefix at once (notebook 07): items [B, N] -> [B, N, d].
 
         Position t is exactly what `forward` on items[:, :t + 1] gives at its last position.
         """
@@ -176,9 +176,9 @@ class GLINTRU(NeuralRecommender):
         return weights[0] * attended + weights[1] * recurred
 
     def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the representation of each whole row [B, d].
+        """Represent each whole row: items [B, N] -> [B, d].
 
-        The state after all items but the last, and one step.
+        By the state after all items but the last, and one step.
         """
         before = (items > 0).sum(1) - 1
         last_items = items.gather(1, before[:, None])[:, 0]

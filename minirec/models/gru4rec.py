@@ -75,7 +75,7 @@ class GRU4Rec(NeuralRecommender):
         nn.init.xavier_normal_(self.item_embedding.weight[1:])
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, N, d]; position t has read items[:, :t + 1]."""
+        """Represent every prefix: items [B, N] -> [B, N, d]; t has read items[:, :t + 1]."""
         x = self.dropout(self.item_embedding(items))
         for layer in self.layers:
             x = layer(x)

@@ -32,7 +32,7 @@ class ComplexRecurrence(LRU):
     def step(  # type: ignore[override]  # the state is a dict here, a complex tensor in the layer
         self, state: dict[str, Tensor], x: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Read one more position x [B, d]; returns what `forward` gives there, and the new state."""
+        """Read one more position x [B, d]; returns `forward`'s output there and the new state."""
         y, h = super().step(torch.view_as_complex(state["h"]), x)
         return y, {"h": torch.view_as_real(h)}
 

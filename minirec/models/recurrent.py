@@ -58,7 +58,7 @@ class RecurrentLayer(nn.Module):
         return self.after(x, self.recurrent(x))
 
     def after(self, x: Tensor, recurred: Tensor) -> Tensor:
-        """What follows the recurrence, position by position.
+        """Apply what follows the recurrence, position by position.
 
         x, recurred: [..., d], the layer's input and its recurrence's output. Returns [..., d].
         """
@@ -118,14 +118,14 @@ class RecurrentRecommender(NeuralRecommender):
             self.layers.append(RecurrentLayer(recurrent, d_model, dropout, block, residual))
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, N, d]; position t has read items[:, :t + 1]."""
+        """Represent every prefix: items [B, N] -> [B, N, d]; t has read items[:, :t + 1]."""
         x = self.embed(items)
         for layer in self.layers:
             x = layer(x)
         return x
 
     def embed(self, items: Tensor) -> Tensor:
-        """items [...] -> what the first layer reads [..., d]."""
+        """Embed the items for the first layer: items [...] -> [..., d]."""
         return self.norm(self.dropout(self.item_embedding(items)))
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
@@ -174,5 +174,5 @@ def stack(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _of_layer(state: dict[str, Tensor], i: int) -> dict[str, Tensor]:
-    """The part of a model's state that is layer i's: the reverse of `stack`."""
+    """Take layer i's part out of a model's state: the reverse of `stack`."""
     return {name: part[i] for name, part in state.items() if name != "representation"}

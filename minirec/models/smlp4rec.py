@@ -85,7 +85,7 @@ class SMLP4Rec(NeuralRecommender):
         self.layers.apply(initialise)
 
     def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the representation of each whole row [B, d].
+        """Represent each whole row: items [B, N] -> [B, d].
 
         Of a row longer than W, only its last W items count.
         """
@@ -96,7 +96,7 @@ class SMLP4Rec(NeuralRecommender):
         return self.norm(x[:, -1])
 
     def _moved_to_the_end(self, items: Tensor) -> Tensor:
-        """items [B, N], padded on the right -> the last W items [B, W], padded on the left."""
+        """Move padding to the left: items [B, N] -> the last W items of each row [B, W]."""
         lengths = (items > 0).sum(1, keepdim=True)
         window = torch.arange(self.max_len, device=items.device)
         sources = lengths - self.max_len + window  # [B, W], negative before the first item

@@ -94,7 +94,7 @@ class TransformerRecommender(NeuralRecommender):
         nn.init.zeros_(self.item_embedding.weight[0])
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, N, d].
+        """Represent every position: items [B, N] -> [B, N, d].
 
         Position t has read items[:, :t + 1] where attention is causal, else the whole row.
         """
