@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler need not announc
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 
-Run = Callable[[], Any]  # a piece of work; what it returns is not looked at
+Run = Callable[..., Any]  # a piece of work, called with nothing; what it returns is not looked at
 
 
 def keep_memory() -> None:
@@ -51,9 +51,9 @@ def keep_memory() -> None:
 
 def take_turns(
     case: str,
-    runs: dict[str, Run],
+    runs: Mapping[str, Run],
     repeats: int,
-    times: dict[str, float] | None = None,
+    times: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Time warm runs that take turns.
 
@@ -63,11 +63,11 @@ def take_turns(
     ----------
     case : str
         What is measured, for the column of this name.
-    runs : dict
+    runs : mapping
         The pieces of work by name.
     repeats : int
         How many turns each run gets, after one that is not counted.
-    times : dict, optional
+    times : mapping, optional
         Where a run is a sample of a whole: how many such runs the whole takes; 1 unless given.
 
     Returns
@@ -164,14 +164,14 @@ def _allocations(trace: profile) -> list[int]:
     return [event["args"]["Bytes"] for event in of_memory]
 
 
-def operator_seconds(run: Run, parts: dict[str, tuple[str, ...]]) -> dict[str, float]:
+def operator_seconds(run: Run, parts: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
     """Measure the seconds of a warm `run` by the kind of operator.
 
     Parameters
     ----------
     run : callable
         The piece of work; it is run twice, once to warm up.
-    parts : dict
+    parts : mapping
         For each part, the beginnings of its operators' names. An operator counts for the first
         part that fits it.
 
@@ -199,7 +199,7 @@ def operator_seconds(run: Run, parts: dict[str, tuple[str, ...]]) -> dict[str, f
     return seconds
 
 
-def _part_of(operator: str, parts: dict[str, tuple[str, ...]]) -> str:
+def _part_of(operator: str, parts: Mapping[str, tuple[str, ...]]) -> str:
     for part, beginnings in parts.items():
         if operator.startswith(beginnings):
             return part
