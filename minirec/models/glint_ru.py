@@ -1,7 +1,7 @@
 """GLINT-RU (Zhang et al., KDD 2025; Eqs. 3 to 13, notebook 06).
 
 B batch, N positions, d model width, k kernel size, H heads. X the embeddings, M the mixed experts,
-Z the data-gated M, R the representation.
+Z the data-gated M, R the representation; `attended` and `recurred` are the two experts' outputs.
 """
 
 import torch
@@ -130,8 +130,8 @@ class GLINTRU(NeuralRecommender):
         """
         x = self.dropout(self.item_embedding(items))  # Eqs. 3 and 4
         real = items > 0
-        attended = None if self.attention is None else self.attention(x, real)
-        recurred = None if self.gru is None else self.gru(x, real[..., None])
+        attended = None if self.attention is None else self.attention(x, real)  # Eq. 2
+        recurred = None if self.gru is None else self.gru(x, real[..., None])  # Eqs. 5 to 9
         return self._after_experts(x, attended, recurred)
 
     def encode(self, items: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class GLINTRU(NeuralRecommender):
         if released and attended is not None:
             attended = self.attention_norm(self.dropout(self.attention_output(attended)) + x)
 
-        mixed = self._mix(attended, recurred)
+        mixed = self._mix(attended, recurred)  # Eq. 10
         z = F.gelu(self.data_gate(x)) * mixed  # Eq. 11
         if released:
             z = self.norm(self.inner_dropout(self.gate_output(z)) + x)
@@ -198,7 +198,7 @@ class GLINTRU(NeuralRecommender):
     def state_after(self, items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Return the state for `step` after the first lengths[b] >= 0 items of each row, at once.
 
-        items: [B, N]; lengths: Long[B]. Except for "representation", which only a step fills.
+        items: [B, N]; lengths: Long[B]. "representation" stays 0: only a step fills it.
         """
         x = self.dropout(self.item_embedding(items))
         state = self.init_state(len(x))
@@ -253,7 +253,8 @@ class GLINTRU(NeuralRecommender):
             if self.has_temporal_conv:
                 total += 2 * self.kernel_size * dense  # a matrix per tap, before and after the GRU
         if self.mlp is not None:
-            total += 3 * dense if released else 2 * dense
+            n_maps = 3 if released else 2  # gate and output, and the released form's value
+            total += n_maps * dense
         if released:
             total += dense  # after the data gate
             if self.attention is not None:
