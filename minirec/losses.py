@@ -1,28 +1,77 @@
-"""Cross-entropy over the whole catalogue, without the whole matrix of scores (the softmax of GLINT-RU's last equation).
+"""Cross-entropy over the whole catalogue, without the whole matrix of scores.
 
-T targets, d model width, V items.
+The softmax is that of GLINT-RU's last equation.
+
+T targets, d model width, V items, C targets per chunk. x a representation, e an item's embedding.
 """
+
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-SCORES_PER_CHUNK = {
-    "cpu": 2**20,
-    "cuda": 2**24,
-}  # scores at a time, whatever T and V: 4 MiB of float32 stay in a CPU's cache; a GPU wants more at once
+# Scores computed at a time, whatever T and V: 4 MiB of float32 stay in a CPU's cache; a GPU wants
+# more at once.
+SCORES_PER_CHUNK = {"cpu": 2**20, "cuda": 2**24}
+
+
+class Representing(Protocol):
+    """What `represent` asks of a model (the contract: `minirec.models.base`)."""
+
+    def encode(self, items: Tensor) -> Tensor:
+        """Represent every position: items [B, N] -> [B, N, d]."""
+
+    def last(self, items: Tensor) -> Tensor:
+        """Represent each whole row: items [B, N] -> [B, d]."""
 
 
 def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -log softmax(representation . embeddings)[target], a scalar in float32 (float64 for float64 inputs).
+    """Compute the mean of -log softmax(representation . embeddings)[target].
 
-    representations: Float[T, d]; embeddings: Float[V + 1, d], row 0 (padding) is no candidate; targets: Long[T] in 1..V. The gradient is formed in
-    the forward pass, a chunk of targets at a time, so memory is one chunk of scores beside the inputs and their gradients, not T x V.
+    The gradient is formed in the forward pass, a chunk of targets at a time, so memory is one
+    chunk of scores beside the inputs and their gradients, not T x V.
+
+    Parameters
+    ----------
+    representations : Tensor
+        Float[T, d].
+    embeddings : Tensor
+        Float[V + 1, d]; row 0, the padding, is no candidate.
+    targets : Tensor
+        Long[T], item ids in 1..V.
+
+    Returns
+    -------
+    Tensor
+        A scalar in float32 (float64 for float64 inputs), in nats per target. It can be
+        differentiated once.
     """
     return _ChunkedCrossEntropy.apply(representations, embeddings[1:], targets - 1)
 
 
-def represent(model, objective: str, items: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """What `full_softmax_loss` needs of a training batch: representations [T, d] and targets [T]. items [B, N]; targets [B, N], 0 for none; "prefix": [B]."""
+def represent(
+    model: Representing, objective: str, items: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute what `full_softmax_loss` needs of a training batch.
+
+    Parameters
+    ----------
+    model : Representing
+        A neural recommender.
+    objective : str
+        "prefix": a row of items has one target. Otherwise every position may have one.
+    items : Tensor
+        Long[B, N].
+    targets : Tensor
+        Long[B] for "prefix", else Long[B, N] with 0 where there is no target.
+
+    Returns
+    -------
+    representations : Tensor
+        Float[T, d].
+    targets : Tensor
+        Long[T].
+    """
     if objective == "prefix":
         return model.last(items), targets
     real = targets > 0
@@ -30,42 +79,70 @@ def represent(model, objective: str, items: Tensor, targets: Tensor) -> tuple[Te
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
+    """The mean cross-entropy, and its gradient in the same pass.
+
+    With scores s_v = x . e_v, a target's loss is log(sum_v exp(s_v)) - s_target, and its derivative
+    with respect to the scores is softmax(s) - onehot(target). Both need the scores, and a chunk's
+    scores exist only while it is being worked on: to form the gradient later, backward would have
+    to keep T x V numbers or compute them anew. Because the loss is a scalar, the derivative that
+    comes in from above is one number, and backward only has to scale the gradient by it.
+    """
+
     @staticmethod
-    def forward(ctx, representations, embeddings, targets):
-        columns = embeddings.T.contiguous()  # products with long rows of V are the fast ones
-        grad_representations, grad_columns = (
-            torch.empty_like(representations),
-            torch.zeros_like(columns),
-        )
-        loss = torch.zeros(
-            (),
-            dtype=torch.promote_types(representations.dtype, torch.float32),
-            device=representations.device,
-        )
+    def forward(ctx: Any, representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss: of [T, d], embeddings [V, d] without padding, Long[T] in 0..V - 1."""
+        # A product is fast where its inner loop runs along contiguous memory. Both large products
+        # of a chunk, its scores and the embeddings' gradient, have rows of length V; so the
+        # embeddings are laid out as columns [d, V] once, and their gradient is summed up like that.
+        columns = embeddings.T.contiguous()
+        grad_representations = torch.empty_like(representations)
+        grad_columns = torch.zeros_like(columns)
+
+        # The loss is summed in float32 even where the scores are in half precision.
+        loss_dtype = torch.promote_types(representations.dtype, torch.float32)
+        loss = torch.zeros((), dtype=loss_dtype, device=representations.device)
+
         chunk = max(1, SCORES_PER_CHUNK[representations.device.type] // len(embeddings))
-        for at in range(0, len(targets), chunk):
-            rows = slice(at, at + chunk)
-            x, target = representations[rows], targets[rows, None]
-            scores = (x @ columns).to(loss.dtype)
-            top, own = scores.amax(1, keepdim=True), scores.gather(1, target)
-            total = scores.sub_(top).exp_().sum(1, keepdim=True)
+        for start in range(0, len(targets), chunk):
+            rows = slice(start, start + chunk)
+            x = representations[rows]  # [C, d]
+            target = targets[rows, None]  # [C, 1]
+
+            # 1. Scores of every item, [C, V], less their maximum so that exp cannot overflow:
+            #    log sum exp(s) = top + log sum exp(s - top).
+            scores = (x @ columns).to(loss_dtype)
+            top = scores.amax(1, keepdim=True)
+            own = scores.gather(1, target)
+            exps = scores.sub_(top).exp_()  # in place: there is one [C, V] matrix, not three
+            total = exps.sum(1, keepdim=True)
+
+            # 2. The chunk's loss.
             loss += (total.log() + top - own).sum()
-            # d loss / d scores = softmax(scores) - one-hot(target) = slope / total, in place of the scores; the division is left to the thin matrices
-            slope = scores.scatter_add_(1, target, -total).to(x.dtype)
+
+            # 3. The derivative with respect to the scores is softmax - onehot = slope / total, with
+            #    slope = exps - total * onehot, again in place. The division by total is left to the
+            #    thin matrices, [C, d], which have far fewer numbers than slope.
+            slope = exps.scatter_add_(1, target, -total).to(x.dtype)
+
+            # 4. The chain rule through s = x . e. A representation belongs to this chunk alone; an
+            #    embedding takes part in all chunks, so its gradient is added up.
             grad_representations[rows] = (slope @ embeddings.to(x.dtype)) / total
             grad_columns += (x / total).to(x.dtype).T @ slope
+
         ctx.save_for_backward(grad_representations, grad_columns.T.contiguous())
         ctx.n_targets = len(targets)
         return loss / len(targets)
 
     @staticmethod
-    def backward(ctx, grad):
-        if torch.is_grad_enabled():  # the saved gradients are constants here, so a second derivative would silently lack their part
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Scale the gradients by `grad`, the derivative with respect to the mean loss."""
+        # The saved gradients are constants: a second derivative would silently lack their part.
+        if torch.is_grad_enabled():
             raise RuntimeError(
                 "full_softmax_loss can be differentiated once only; leave create_graph out."
             )
         grad_representations, grad_embeddings = ctx.saved_tensors
-        scale = grad / ctx.n_targets
+        scale = grad / ctx.n_targets  # saved are the gradients of the sum, not of the mean
         return (
             grad_representations * scale.to(grad_representations.dtype),
             grad_embeddings * scale,

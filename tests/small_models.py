@@ -14,7 +14,8 @@ class RunningMean(NeuralRecommender):
     def __init__(self, n_items, d_model=16, max_len=20, dropout=0.1):
         super().__init__(n_items, d_model, max_len)
         self.options = {"d_model": d_model, "max_len": max_len, "dropout": dropout}
-        self.map, self.dropout = nn.Linear(d_model, d_model), nn.Dropout(dropout)
+        self.map = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
 
     def encode(self, items):
         x = self.item_embedding(items)
@@ -25,27 +26,29 @@ class RunningMean(NeuralRecommender):
 class WholeMean(RunningMean):
     """prefix: the mean of the row."""
 
-    name, objective = "whole-mean", "prefix"
+    name = "whole-mean"
+    objective = "prefix"
 
     def encode(self, items):
         raise AssertionError("a prefix model is only asked for `last`")
 
     def last(self, items):
-        return self.map(
-            self.dropout(self.item_embedding(items).sum(1) / (items > 0).sum(1, keepdim=True))
-        )
+        lengths = (items > 0).sum(1, keepdim=True)
+        mean = self.item_embedding(items).sum(1) / lengths
+        return self.map(self.dropout(mean))
 
 
 class ClozeMean(RunningMean):
     """cloze: every position gets the mean of its whole row; `last` appends a mask token."""
 
-    name, objective = "cloze-mean", "cloze"
+    name = "cloze-mean"
+    objective = "cloze"
 
     def encode(self, items):
         x = self.item_embedding(items)
-        return self.map(
-            self.dropout(x + x.sum(1, keepdim=True) / (items > 0).sum(1)[:, None, None])
-        )
+        lengths = (items > 0).sum(1)[:, None, None]
+        mean = x.sum(1, keepdim=True) / lengths
+        return self.map(self.dropout(x + mean))
 
     def last(self, items):
         end = (items > 0).sum(1)

@@ -15,11 +15,15 @@ from minirec.losses import full_softmax_loss
 def random_case(seed: int, n_targets: int, n_items: int, d: int, dtype=torch.float64):
     """(representations [T, d], embeddings [V + 1, d], targets [T])"""
     generator = torch.Generator().manual_seed(seed)
-    x, e = (
-        torch.randn(n, d, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
-        for n in (n_targets, n_items + 1)
-    )
-    return x, e, torch.randint(1, n_items + 1, (n_targets,), generator=generator)
+
+    def random_rows(n):
+        rows = torch.randn(n, d, generator=generator, dtype=torch.float64)
+        return rows.to(dtype).requires_grad_()
+
+    x = random_rows(n_targets)
+    e = random_rows(n_items + 1)
+    targets = torch.randint(1, n_items + 1, (n_targets,), generator=generator)
+    return x, e, targets
 
 
 def whole_loss(x, e, targets):
@@ -42,17 +46,21 @@ def test_value_and_gradients_are_those_of_the_whole_matrix(seed, n_targets, n_it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": per_chunk})
         ours = full_softmax_loss(x, e, targets)
-        gradients = torch.autograd.grad(
-            ours * 3, (x, e)
-        )  # scaled, so that the incoming gradient matters
+        # Scaled, so that the incoming gradient matters.
+        our_gradients = torch.autograd.grad(ours * 3, (x, e))
     theirs = whole_loss(x, e, targets)
+    their_gradients = torch.autograd.grad(theirs * 3, (x, e))
     assert_close(ours, theirs, rtol=0, atol=1e-12)
-    assert_close(gradients, torch.autograd.grad(theirs * 3, (x, e)), rtol=0, atol=1e-12)
+    assert_close(our_gradients, their_gradients, rtol=0, atol=1e-12)
 
 
 def test_gradients_are_those_of_finite_differences(small_chunks):
     x, e, targets = random_case(0, 7, 20, 3)
-    assert torch.autograd.gradcheck(lambda x, e: full_softmax_loss(x, e, targets), (x, e))
+
+    def loss(x, e):
+        return full_softmax_loss(x, e, targets)
+
+    assert torch.autograd.gradcheck(loss, (x, e))
 
 
 def test_padding_is_no_candidate_and_gets_no_gradient():
@@ -60,7 +68,8 @@ def test_padding_is_no_candidate_and_gets_no_gradient():
     loss = full_softmax_loss(x, e, targets)
     changed = torch.cat([e[:1] + 100, e[1:]])
     assert torch.equal(full_softmax_loss(x, changed, targets), loss)
-    assert not torch.autograd.grad(loss, e)[0][0].any()
+    (gradient,) = torch.autograd.grad(loss, e)
+    assert not gradient[0].any()
 
 
 def test_large_scores_do_not_overflow():
@@ -76,9 +85,13 @@ class LargestTensor(TorchDispatchMode):
         self.n = 0
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        result = function(*arguments, **keywords or {})
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            self.n = max(self.n, tensor.numel() if isinstance(tensor, torch.Tensor) else 0)
+        if keywords is None:
+            keywords = {}
+        result = function(*arguments, **keywords)
+        returned = result if isinstance(result, (tuple, list)) else [result]
+        for tensor in returned:
+            if isinstance(tensor, torch.Tensor):
+                self.n = max(self.n, tensor.numel())
         return result
 
 
@@ -91,9 +104,8 @@ def largest(loss, n_targets, n_items, d):
 
 def test_no_tensor_is_larger_than_a_chunk_an_input_or_a_gradient(small_chunks):
     for n_targets, n_items, d in ((400, 30, 2), (50, 500, 3)):
-        assert largest(full_softmax_loss, n_targets, n_items, d) <= max(
-            64, n_items + 1, n_targets * d, (n_items + 1) * d
-        )
+        allowed = max(64, n_items + 1, n_targets * d, (n_items + 1) * d)
+        assert largest(full_softmax_loss, n_targets, n_items, d) <= allowed
 
 
 def test_the_whole_matrix_would_have_been_noticed():
@@ -103,15 +115,18 @@ def test_the_whole_matrix_would_have_been_noticed():
 def test_bfloat16_autocast_is_close_to_rounding_the_inputs():
     x, e, targets = random_case(1, 200, 300, 16, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        ours = full_softmax_loss(x, e, targets)
-    gradients = torch.autograd.grad(ours, (x, e))
-    rounded = [t.detach().bfloat16().double().requires_grad_() for t in (x, e)]
-    exact = whole_loss(*rounded, targets)
-    assert ours.dtype == torch.float32 and [g.dtype for g in gradients] == [torch.float32] * 2
+        loss = full_softmax_loss(x, e, targets)
+    gradients = torch.autograd.grad(loss, (x, e))
+    assert loss.dtype == torch.float32
+    assert [gradient.dtype for gradient in gradients] == [torch.float32] * 2
+
+    rounded = [part.detach().bfloat16().double().requires_grad_() for part in (x, e)]
+    exact_loss = whole_loss(*rounded, targets)
+    exact_gradients = torch.autograd.grad(exact_loss, rounded)
     step = 2.0**-8  # between neighbouring bfloat16 numbers, relatively
     scores = rounded[0] @ rounded[1].T
-    assert abs(ours.item() - exact.item()) < step * scores.abs().max().item()
-    for ours, exact in zip(gradients, torch.autograd.grad(exact, rounded)):
+    assert abs(loss.item() - exact_loss.item()) < step * scores.abs().max().item()
+    for ours, exact in zip(gradients, exact_gradients, strict=True):
         assert (ours - exact).norm() < 4 * step * exact.norm()
 
 
@@ -121,11 +136,9 @@ def test_bfloat16_representations_get_bfloat16_gradients_of_a_float32_loss():
     with torch.autocast("cpu", torch.bfloat16):
         loss = full_softmax_loss(half, e, targets)
         loss.backward()
-    assert (loss.dtype, half.grad.dtype, e.grad.dtype) == (
-        torch.float32,
-        torch.bfloat16,
-        torch.float32,
-    )
+    assert loss.dtype == torch.float32
+    assert half.grad.dtype == torch.bfloat16
+    assert e.grad.dtype == torch.float32
 
 
 def test_second_derivatives_are_refused():

@@ -1,4 +1,7 @@
-"""Ranks and metrics, against plain loops (ties and infinities included) and, where there are no ties, against scikit-learn."""
+"""Ranks and metrics, against plain loops and scikit-learn.
+
+The loops know ties and infinities; scikit-learn judges where there are no ties.
+"""
 
 import math
 
@@ -11,30 +14,42 @@ from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, t
 
 from minirec.metrics import mrr, ndcg, recall, target_ranks
 
-inf, nan = math.inf, math.nan
+inf = math.inf
+nan = math.nan
 TIED = sampled_from([-inf, -1.0, 0.0, 0.5, inf])  # few values, so that most rows have ties
 COLUMN_0 = sampled_from([nan, inf, -inf, 0.0])
 
 
 @composite
 def scored_targets(draw):
-    """(scores [B, V + 1] as lists, targets [B]); no target is at -inf, and column 0 holds anything."""
-    n_items, rows, targets = draw(integers(1, 8)), [], []
-    for _ in range(draw(integers(1, 5))):
-        row = draw(lists(one_of(TIED, floats(-5, 5)), min_size=n_items, max_size=n_items))
-        targets.append(draw(integers(1, n_items)))
-        if row[targets[-1] - 1] == -inf:
-            row[targets[-1] - 1] = draw(one_of(just(inf), floats(-5, 5)))
-        rows.append([draw(COLUMN_0), *row])
+    """(scores [B, V + 1] as lists, targets [B]).
+
+    No target is at -inf, and column 0 holds anything.
+    """
+    n_items = draw(integers(1, 8))
+    n_rows = draw(integers(1, 5))
+    rows = []
+    targets = []
+    for _ in range(n_rows):
+        scores = draw(lists(one_of(TIED, floats(-5, 5)), min_size=n_items, max_size=n_items))
+        target = draw(integers(1, n_items))
+        if scores[target - 1] == -inf:
+            scores[target - 1] = draw(one_of(just(inf), floats(-5, 5)))
+        rows.append([draw(COLUMN_0), *scores])
+        targets.append(target)
     return rows, targets
 
 
 def rank_by_hand(row, target):
-    higher = equal = 0
+    higher = 0
+    equal = 0
     for item in range(1, len(row)):
-        if item != target:
-            higher += row[item] > row[target]
-            equal += row[item] == row[target]
+        if item == target:
+            continue
+        if row[item] > row[target]:
+            higher += 1
+        if row[item] == row[target]:
+            equal += 1
     return 1 + higher + math.ceil(equal / 2)
 
 
@@ -42,27 +57,26 @@ def rank_by_hand(row, target):
 def test_a_rank_is_one_plus_the_higher_plus_half_the_equal_rounded_up(case):
     rows, targets = case
     ranks = target_ranks(torch.tensor(rows, dtype=torch.float64), torch.tensor(targets))
-    assert ranks.tolist() == [rank_by_hand(row, target) for row, target in zip(rows, targets)]
+    by_hand = [rank_by_hand(row, target) for row, target in zip(rows, targets, strict=True)]
+    assert ranks.tolist() == by_hand
 
 
 @given(scored_targets())
 def test_column_0_is_never_a_candidate(case):
-    scores, targets = torch.tensor(case[0], dtype=torch.float64), torch.tensor(case[1])
-    anything = [
-        torch.cat([torch.full_like(scores[:, :1], value), scores[:, 1:]], 1)
-        for value in (nan, inf, -inf, 0.5)
-    ]
-    assert all(
-        torch.equal(target_ranks(changed, targets), target_ranks(scores, targets))
-        for changed in anything
-    )
+    rows, targets = case
+    scores = torch.tensor(rows, dtype=torch.float64)
+    targets = torch.tensor(targets)
+    ranks = target_ranks(scores, targets)
+    for value in (nan, inf, -inf, 0.5):
+        changed = scores.clone()
+        changed[:, 0] = value
+        assert torch.equal(target_ranks(changed, targets), ranks)
 
 
 @pytest.mark.parametrize("n_items", [1, 2, 3, 10, 11])
 def test_a_constant_score_earns_the_middle_rank(n_items):
-    assert target_ranks(torch.zeros(1, n_items + 1), torch.tensor([1])).item() == math.ceil(
-        (n_items + 1) / 2
-    )
+    rank = target_ranks(torch.zeros(1, n_items + 1), torch.tensor([1]))
+    assert rank.item() == math.ceil((n_items + 1) / 2)
 
 
 @pytest.mark.parametrize(
@@ -82,49 +96,55 @@ def test_what_has_no_rank_is_an_error(row, target, message):
 
 @composite
 def untied(draw):
-    """(scores [B, V] without ties, targets [B] in 0..V - 1, k <= V)"""
-    rng, n_items = np.random.default_rng(draw(integers(0, 10**6))), draw(integers(3, 30))
-    scores = rng.permuted(np.tile(np.arange(n_items) / 7, (draw(integers(1, 9)), 1)), axis=1)
-    return scores, rng.integers(0, n_items, len(scores)), draw(integers(1, n_items - 1))
+    """(scores [B, V] without ties, targets [B] in 0..V - 1, k < V)"""
+    rng = np.random.default_rng(draw(integers(0, 10**6)))
+    n_items = draw(integers(3, 30))
+    n_rows = draw(integers(1, 9))
+    scores = rng.permuted(np.tile(np.arange(n_items) / 7, (n_rows, 1)), axis=1)
+    targets = rng.integers(0, n_items, n_rows)
+    k = draw(integers(1, n_items - 1))
+    return scores, targets, k
 
 
 def ranks_of(scores, targets):
-    padded = np.concatenate([np.zeros((len(scores), 1)), scores], axis=1)
+    padding = np.zeros((len(scores), 1))
+    padded = np.concatenate([padding, scores], axis=1)
     return target_ranks(torch.from_numpy(padded), torch.from_numpy(targets) + 1)
 
 
 @given(untied())
 def test_recall_is_sklearns_top_k_accuracy(case):
     scores, targets, k = case
-    assert recall(ranks_of(scores, targets), k) == pytest.approx(
-        top_k_accuracy_score(targets, scores, k=k, labels=range(scores.shape[1])), abs=1e-12
-    )
+    theirs = top_k_accuracy_score(targets, scores, k=k, labels=range(scores.shape[1]))
+    assert recall(ranks_of(scores, targets), k) == pytest.approx(theirs, abs=1e-12)
 
 
 @given(untied())
 def test_ndcg_is_sklearns(case):
     scores, targets, k = case
     relevance = np.eye(scores.shape[1])[targets]
-    assert ndcg(ranks_of(scores, targets), k) == pytest.approx(
-        ndcg_score(relevance, scores, k=k), abs=1e-12
-    )
+    theirs = ndcg_score(relevance, scores, k=k)
+    assert ndcg(ranks_of(scores, targets), k) == pytest.approx(theirs, abs=1e-12)
 
 
 @given(untied())
 def test_untruncated_mrr_is_sklearns_label_ranking_average_precision(case):
     scores, targets, _ = case
-    relevance = np.eye(scores.shape[1], dtype=int)[targets]
-    assert mrr(ranks_of(scores, targets), scores.shape[1]) == pytest.approx(
-        label_ranking_average_precision_score(relevance, scores), abs=1e-12
-    )
+    n_items = scores.shape[1]
+    relevance = np.eye(n_items, dtype=int)[targets]
+    theirs = label_ranking_average_precision_score(relevance, scores)
+    assert mrr(ranks_of(scores, targets), n_items) == pytest.approx(theirs, abs=1e-12)
 
 
 @given(ranks=lists(integers(1, 40), min_size=1, max_size=20), k=integers(1, 45))
 def test_metrics_are_means_of_gains_that_end_after_rank_k(ranks, k):
-    mean = lambda gain: math.fsum(gain(r) for r in ranks if r <= k) / len(ranks)
-    assert recall(ranks, k) == pytest.approx(mean(lambda r: 1), abs=1e-14)
-    assert mrr(ranks, k) == pytest.approx(mean(lambda r: 1 / r), abs=1e-14)
-    assert ndcg(ranks, k) == pytest.approx(mean(lambda r: math.log(2) / math.log(r + 1)), abs=1e-14)
+    within = [rank for rank in ranks if rank <= k]
+    mean_recall = len(within) / len(ranks)
+    mean_mrr = math.fsum(1 / rank for rank in within) / len(ranks)
+    mean_ndcg = math.fsum(math.log(2) / math.log(rank + 1) for rank in within) / len(ranks)
+    assert recall(ranks, k) == pytest.approx(mean_recall, abs=1e-14)
+    assert mrr(ranks, k) == pytest.approx(mean_mrr, abs=1e-14)
+    assert ndcg(ranks, k) == pytest.approx(mean_ndcg, abs=1e-14)
 
 
 @pytest.mark.parametrize("metric", [recall, mrr, ndcg])

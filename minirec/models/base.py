@@ -1,10 +1,23 @@
 """The contract every recommender keeps, and the little that the neural ones share.
 
-B batch, N positions, d model width, V items. Items are Long[B, N] with ids 1..V, padded with 0 on the right; no row is empty.
+Items are Long[B, N] with dense ids 1..V, padded with 0 on the right; no row is empty. Three steps,
+each adding one promise:
+
+    scores(items) -> Float[B, V + 1]   every recommender: all that evaluation and serving need
+    last(items)   -> Float[B, d]       neural models: the representation of each whole row
+    encode(items) -> Float[B, N, d]    models with objective "next-item": that of every prefix
+
+`encode(items)[b, t]` represents the prefix `items[b, :t + 1]` and nothing else: not what follows,
+not the padding, not the other rows. Recurrent models also stream, one item at a time
+(`StreamingModel`).
+
+Glossary: B batch, N positions, d model width, V items, L layers.
 """
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,10 +35,53 @@ class Vocabulary:
     split: str = ""  # the split's fingerprint, where it is known
 
 
+class Scorer(Protocol):
+    """Anything that can be evaluated: a model of ours, the planted oracle, your own class."""
+
+    @property
+    def max_len(self) -> int | None:
+        """How many of the last items it reads; None: all."""
+
+    def scores(self, items: Tensor) -> Tensor:
+        """Score every item as the next one: items [B, N] -> [B, V + 1], column 0 at -inf."""
+
+
+class StreamingModel(Protocol):
+    """What a recurrent model adds to the contract: reading a history one item at a time.
+
+    The state is a dict of tensors whose sizes do not depend on the history. Stepping through a
+    history gives what `encode` gives at each position. GLINT-RU and RecBLR also have
+    `state_after(items, lengths)`: the state after a whole history, in one pass.
+    """
+
+    def init_state(self, batch_size: int) -> dict[str, Tensor]:
+        """Return the state of batch_size rows before their first item."""
+
+    def step(self, state: dict[str, Tensor], items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Read one more item per row, Long[B]; id 0 leaves its row unchanged.
+
+        Returns the representations [B, d] and the new state.
+        """
+
+
 class Recommender(nn.Module):
-    """Anything that scores every item as the next one: a subclass defines `scores(items: Long[B, N]) -> Float[B, V + 1]`, column 0 at -inf."""
+    """Anything that scores every item as the next one.
+
+    A subclass defines `scores(items: Long[B, N]) -> Float[B, V + 1]`, with column 0 at -inf.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of items V; their ids are 1..V.
+
+    Raises
+    ------
+    ValueError
+        If n_items is below 1.
+    """
 
     name = "recommender"  # as in the registry
+    objective: str  # how it is trained: "next-item", "prefix", "cloze", or "count" (no gradients)
     max_len: int | None = None  # how many of the last items it reads; None: all
     vocabulary: Vocabulary | None = None  # set by `fit` and `load_model`
 
@@ -34,18 +90,47 @@ class Recommender(nn.Module):
         if n_items < 1:
             raise ValueError(f"n_items must be at least 1; got {n_items}.")
         self.n_items = n_items
-        self.options: dict = {}  # the keywords that build it again
+        self.options: dict[str, Any] = {}  # the keywords that build it again
+
+    def scores(self, items: Tensor) -> Tensor:
+        """Score every item as the next one: items [B, N] -> [B, V + 1], column 0 at -inf."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `scores`.")
 
 
 class NeuralRecommender(Recommender):
-    """A recommender that represents a prefix as a vector and scores items by its inner products with their embeddings (GLINT-RU, Eqs. 3, 4 and 13, notebook 02).
+    """A recommender that represents a prefix as a vector and scores items by inner products.
 
-    A subclass with objective "next-item" defines `encode(items: Long[B, N]) -> Float[B, N, d]`, whose position t represents items[:, :t + 1] and
-    nothing else. One with "prefix" defines `last`, or an `encode` that sees the whole row and counts at its last position only; one with "cloze"
-    both: its `encode` sees the whole row and accepts the mask token, id V + 1.
+    The inner products are those of the representation with the items' embeddings. What a subclass
+    defines depends on its objective:
+
+    - "next-item": `encode(items: Long[B, N]) -> Float[B, N, d]`, whose position t represents
+      items[:, :t + 1] and nothing else.
+    - "prefix": `last`, or an `encode` that sees the whole row and counts at its last position only.
+    - "cloze": both; its `encode` sees the whole row and accepts the mask token, id V + 1.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of items V.
+    d_model : int
+        Width d of embeddings and representations.
+    max_len : int
+        How many of the last items the model reads.
+    n_layers : int
+        Checked here for all; the layers are the subclass's.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1.
+
+    References
+    ----------
+    GLINT-RU, Eqs. 3, 4 and 13, notebook 02.
     """
 
     objective = "next-item"
+    max_len: int
 
     def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int = 1):
         super().__init__(n_items)
@@ -55,32 +140,93 @@ class NeuralRecommender(Recommender):
             )
         if n_layers < 1:
             raise ValueError(f"n_layers must be at least 1; got {n_layers}.")
-        self.d_model, self.max_len = d_model, max_len
-        n_special = 2 if self.objective == "cloze" else 1  # padding, and the mask token
+        self.d_model = d_model
+        self.max_len = max_len
+
+        # Row 0 is the padding; a cloze model has one more row behind the items, the mask token.
+        n_special = 2 if self.objective == "cloze" else 1
         self.item_embedding = nn.Embedding(n_items + n_special, d_model, padding_idx=0)
 
+    def encode(self, items: Tensor) -> Tensor:
+        """Represent every prefix: items [B, N] -> [B, N, d]."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `encode`.")
+
     def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the representation of each whole row [B, d]."""
-        end = (items > 0).sum(1) - 1
-        return self.encode(items)[torch.arange(len(items), device=items.device), end]
+        """Represent each whole row: items [B, N] -> [B, d]."""
+        rows = torch.arange(len(items), device=items.device)
+        ends = (items > 0).sum(1) - 1
+        return self.encode(items)[rows, ends]
 
     def output_weights(self) -> Tensor:
-        """The embeddings that are scored, [V + 1, d]: row i is item i."""
+        """Return the embeddings that are scored, [V + 1, d]: row i is item i."""
         return self.item_embedding.weight[: self.n_items + 1]
 
     def scores(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, V + 1], column 0 at -inf (Eq. 13 before its softmax, notebook 02). Raises ValueError for ids that `check_ids` refuses."""
+        """Score every item as the next one: items [B, N] -> [B, V + 1], column 0 at -inf.
+
+        Eq. 13 before its softmax (notebook 02). Raises ValueError for ids that `check_ids` refuses.
+        """
         check_ids(items, self.n_items)
         return without_padding(self.last(items) @ self.output_weights().T)
 
+    def multiply_adds(self, n: int) -> int:
+        """Return the multiply-adds of one row of n items through the layers, from the sizes alone.
+
+        Counted are matrix products, convolutions and attention, of the forward pass in eval mode;
+        not counted are what goes element by element, and the item scores (d V more per target).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not count its multiply-adds.")
+
 
 def without_padding(scores: Tensor) -> Tensor:
-    """scores [..., V + 1] with column 0, which is no item, at -inf."""
+    """Set column 0, which is no item, to -inf.
+
+    Parameters
+    ----------
+    scores : Tensor
+        Scores [..., V + 1].
+
+    Returns
+    -------
+    Tensor
+        A copy [..., V + 1].
+    """
     return F.pad(scores[..., 1:], (1, 0), value=-torch.inf)
 
 
+def hold_padded(real: Tensor, new: Tensor, old: Tensor, batch_dim: int = 0) -> Tensor:
+    """Take `new` for the rows that read an item, and `old` for those that were given padding.
+
+    Parameters
+    ----------
+    real : Tensor
+        Bool[B], False for a row that was given id 0.
+    new, old : Tensor
+        A part of a state after the step and before it, of one shape.
+    batch_dim : int
+        Which dimension of `new` and `old` counts the rows.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `new`.
+    """
+    shape = [1] * new.dim()
+    shape[batch_dim] = -1
+    return new.where(real.view(shape), old)
+
+
 def initialise(module: nn.Module) -> None:
-    """For `apply`: weights of linear maps and embeddings from a normal distribution of deviation 0.02, biases 0."""
+    """Draw a module's weights anew, for `nn.Module.apply`.
+
+    Weights of linear maps and embeddings come from a normal distribution with standard deviation
+    0.02; biases become 0. Other modules are left alone.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Changed in place.
+    """
     if isinstance(module, (nn.Linear, nn.Embedding)):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
@@ -88,39 +234,88 @@ def initialise(module: nn.Module) -> None:
 
 
 def check_ids(items: Tensor, n_items: int) -> None:
-    """Refuses what the hot path does not look for: ids out of range, an empty row, a zero before the end of a row."""
-    if items.numel() == 0 or items.min() < 0 or items.max() > n_items:
-        found = f"{int(items.min())}..{int(items.max())}" if items.numel() else "no items at all"
-        raise ValueError(
-            f"item ids must lie in 1..{n_items}, padded with 0 on the right; got {found}."
-        )
+    """Refuse what the hot path does not look for.
+
+    Parameters
+    ----------
+    items : Tensor
+        Item ids [B, N].
+    n_items : int
+        Number of items V.
+
+    Raises
+    ------
+    ValueError
+        For ids out of range, an empty row, or a zero before the end of a row.
+    """
+    expected = f"item ids must lie in 1..{n_items}, padded with 0 on the right"
+    if items.numel() == 0:
+        raise ValueError(f"{expected}; got no items at all.")
+    if items.min() < 0 or items.max() > n_items:
+        raise ValueError(f"{expected}; got {int(items.min())}..{int(items.max())}.")
+
     real = items > 0
-    for wrong, what in (
-        (~real[:, 0], "starts with padding: it is empty, or padded on the left; pad on the right."),
-        (
-            (real[:, 1:] & ~real[:, :-1]).any(1),
-            "has a 0 inside the sequence; 0 is padding and stands on the right only.",
-        ),
-    ):
-        if wrong.any():
-            raise ValueError(f"row {int(wrong.nonzero()[0, 0])} {what}")
+    begins_with_padding = ~real[:, 0]
+    if begins_with_padding.any():
+        raise ValueError(
+            f"row {_first_true(begins_with_padding)} starts with padding: it is empty, or padded "
+            "on the left; pad on the right."
+        )
+    has_gap = (real[:, 1:] & ~real[:, :-1]).any(1)  # an item directly after a 0
+    if has_gap.any():
+        raise ValueError(
+            f"row {_first_true(has_gap)} has a 0 inside the sequence; 0 is padding and stands on "
+            "the right only."
+        )
+
+
+def _first_true(flags: Tensor) -> int:
+    return int(flags.nonzero()[0, 0])
 
 
 @contextlib.contextmanager
-def judging(model):
-    """Eval mode and no gradients, for as long as the block runs; gives the device the model is on."""
-    training, device = getattr(model, "training", False), torch.device("cpu")
-    if isinstance(model, torch.nn.Module):
-        device = next(iter(model.state_dict().values()), torch.empty(0)).device
+def judging(model: Scorer) -> Iterator[torch.device]:
+    """Hold a model in eval mode and compute no gradients, for as long as the `with` block runs.
+
+    Afterwards a model that was in training mode is in training mode again.
+
+    Parameters
+    ----------
+    model : Scorer
+        A model of this package, or anything with `scores(items)`; only an nn.Module has modes.
+
+    Yields
+    ------
+    torch.device
+        Where the model's weights are, and where its items must be: "cpu" for what has none.
+    """
+    device = torch.device("cpu")
+    was_training = False
+    if isinstance(model, nn.Module):
+        tensors = list(model.state_dict().values())
+        if tensors:
+            device = tensors[0].device
+        was_training = model.training
         model.eval()
     try:
         with torch.inference_mode():
             yield device
     finally:
-        if training:
+        if isinstance(model, nn.Module) and was_training:
             model.train()
 
 
-def name_of(model) -> str:
-    """As the registry has it; of a model from elsewhere, its class's."""
+def name_of(model: object) -> str:
+    """Return what a model is called in results and messages.
+
+    Parameters
+    ----------
+    model : object
+        A recommender of this package, or one from elsewhere.
+
+    Returns
+    -------
+    str
+        Its name in the registry; of a model without a `name`, its class's.
+    """
     return getattr(model, "name", type(model).__name__)

@@ -1,4 +1,7 @@
-"""RecBLR (Liu et al., CIKM 2024), recurrent in the user's behaviour (notebook 11). B batch, N positions, d model width."""
+"""RecBLR (Liu et al., CIKM 2024), recurrent in the user's behaviour (notebook 11).
+
+B batch, N positions, d model width, k kernel size of the temporal convolution.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +12,30 @@ from minirec.models.recurrent import RecurrentRecommender, stack
 
 
 class RecBLR(RecurrentRecommender):
-    """Layers of the gated recurrent layer around a behaviour-dependent linear recurrent unit, and a feed-forward (notebook 11).
+    """Layers of a gated recurrent layer and a feed-forward.
 
-    temporal_conv, behaviour_gates, feed_forward = False leave that part out; without the behaviour-dependent gates it is a real LRU.
+    The gated recurrent layer is built around a behaviour-dependent linear recurrent unit.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of items.
+    d_model : int
+        Width d; the recurrence is twice as wide.
+    n_layers : int
+        Number of layers.
+    dropout : float
+        Share of values left out while training, of the embeddings and of both parts of a layer.
+    max_len : int
+        How many of the last items it reads.
+    kernel_size : int
+        How many items the temporal convolution reads, k.
+    temporal_conv, behaviour_gates, feed_forward : bool
+        False leaves that part out; without the behaviour-dependent gates it is a real LRU.
+
+    References
+    ----------
+    Liu et al. (2024); notebook 11.
     """
 
     name = "recblr"
@@ -29,33 +53,64 @@ class RecBLR(RecurrentRecommender):
         behaviour_gates: bool = True,
         feed_forward: bool = True,
     ):
-        options = {
-            "kernel_size": kernel_size,
-            "temporal_conv": temporal_conv,
-            "behaviour_gates": behaviour_gates,
-        }
+        def recurrence() -> nn.Module:
+            return GatedRecurrentLayer(
+                d_model,
+                kernel_size=kernel_size,
+                temporal_conv=temporal_conv,
+                behaviour_gates=behaviour_gates,
+            )
+
         super().__init__(
             n_items,
             d_model,
             max_len,
             n_layers,
             dropout,
-            lambda: GatedRecurrentLayer(d_model, **options),
+            recurrence,
             feed_forward=feed_forward,
         )
-        self.layers.apply(initialise)  # as released; its convolution is as PyTorch makes it
+        self.kernel_size = kernel_size
+        self.has_temporal_conv = temporal_conv
+        self.has_behaviour_gates = behaviour_gates
+        self.has_feed_forward = feed_forward
+
+        # As released: linear maps and embeddings; its convolution starts as PyTorch makes it.
+        self.layers.apply(initialise)
         nn.init.normal_(self.item_embedding.weight[1:], std=0.02)
 
     def state_after(self, items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        """The state for `step` after the first lengths[b] >= 0 items of each row [B, N], N >= 1, in one pass."""
-        x, states = self.embed(items), []
-        real = torch.arange(items.shape[1], device=items.device) < lengths[:, None]
+        """Return the state for `step` after the first lengths[b] >= 0 items of each row.
+
+        items: [B, N], N >= 1; lengths: Long[B]. One pass, not as many steps.
+        """
+        rows = torch.arange(len(items), device=items.device)
+        positions = torch.arange(items.shape[1], device=items.device)
+        real = positions < lengths[:, None]
+
+        x = self.embed(items)
+        states = []
         for layer in self.layers:
-            recurred, state = layer.recurrent.read(x, real)
+            recurred, after = layer.recurrent.read(x, real)
             x = layer.after(x, recurred)
-            states.append(state)
-        latest = (
-            x[torch.arange(len(x), device=x.device), (lengths - 1).clamp_min(0)]
-            * (lengths > 0)[:, None]
-        )
-        return stack(states) | {"representation": latest}
+            states.append(after)
+
+        state = stack(states)
+        latest = x[rows, (lengths - 1).clamp_min(0)]
+        state["representation"] = latest * (lengths > 0)[:, None]  # zeros before the first item
+        return state
+
+    def multiply_adds(self, n: int) -> int:
+        """Return the multiply-adds of a row of n items through the layers, without item scores.
+
+        The recurrence itself goes element by element and does not count.
+        """
+        d = self.d_model
+        total = 4 * d**2 + 2 * d**2  # into the two halves, each 2 d wide; from 2 d back to d
+        if self.has_temporal_conv:
+            total += 2 * d * self.kernel_size  # k weights for each of 2 d channels
+        if self.has_behaviour_gates:
+            total += 8 * d**2  # two gates, each from 2 d to 2 d
+        if self.has_feed_forward:
+            total += 8 * d**2  # d to 4 d, and back
+        return n * len(self.layers) * total

@@ -1,20 +1,42 @@
-"""What RecBLR, Mamba4Rec and LRURec share: layers of a recurrence that is linear in its state, each followed by a feed-forward (notebook 11).
+"""What RecBLR, Mamba4Rec and LRURec share (notebook 11).
+
+Layers of a recurrence that is linear in its state, each followed by a feed-forward.
 
 B batch, N positions, d model width, L layers.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minirec.layers.feed_forward import FeedForward
-from minirec.models.base import NeuralRecommender
+from minirec.models.base import NeuralRecommender, hold_padded
 
 
 class RecurrentLayer(nn.Module):
-    """A recurrence with dropout, residual and LayerNorm, then `feed_forward`. The recurrence has forward, init_state and step, as the models have."""
+    """A recurrence with dropout, residual and LayerNorm, then a feed-forward.
+
+    Parameters
+    ----------
+    recurrent : nn.Module
+        The recurrence, [B, N, d] -> [B, N, d]. It also has `init_state(batch_size)` and
+        `step(state, x: [B, d])`, as the models have.
+    d_model : int
+        Width d.
+    dropout : float
+        Share of the recurrence's output left out while training.
+    feed_forward : nn.Module
+        [..., d] -> [..., d].
+    residual : bool
+        Whether the layer's input is added to the recurrence's output.
+
+    References
+    ----------
+    Notebook 11.
+    """
 
     def __init__(
         self,
@@ -25,28 +47,53 @@ class RecurrentLayer(nn.Module):
         residual: bool = True,
     ):
         super().__init__()
-        self.recurrent, self.residual = recurrent, residual
-        self.dropout, self.norm, self.feed_forward = (
-            nn.Dropout(dropout),
-            nn.LayerNorm(d_model, eps=1e-12),
-            feed_forward,
-        )
+        self.residual = residual
+        self.recurrent = recurrent
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(d_model, eps=1e-12)
+        self.feed_forward = feed_forward
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, N, d] -> [B, N, d]."""
+        """x: [B, N, d]. Returns [B, N, d]."""
         return self.after(x, self.recurrent(x))
 
     def after(self, x: Tensor, recurred: Tensor) -> Tensor:
-        """What follows the recurrence, position by position: x and its output [..., d] -> [..., d]."""
+        """Apply what follows the recurrence, position by position.
+
+        x, recurred: [..., d], the layer's input and its recurrence's output. Returns [..., d].
+        """
         recurred = self.dropout(recurred)
-        return self.feed_forward(self.norm(x + recurred if self.residual else recurred))
+        if self.residual:
+            recurred = x + recurred
+        return self.feed_forward(self.norm(recurred))
 
 
 class RecurrentRecommender(NeuralRecommender):
-    """LayerNorm(dropout(embedding)), then L layers; the last one's output at position t represents items[:, :t + 1] (notebook 11).
+    """LayerNorm(dropout(embedding)), then L layers.
 
-    recurrence() makes one layer's recurrence. residual and feed_forward: whether a layer has them.
+    The last layer's output at position t represents items[:, :t + 1].
+
+    Parameters
+    ----------
+    n_items : int
+        Number of items V.
+    d_model, max_len, n_layers : int
+        Width d, how many of the last items it reads, number of layers L.
+    dropout : float
+        Share of values left out while training, of the embeddings and of both parts of a layer.
+    recurrence : callable
+        Makes one layer's recurrence.
+    activation : callable
+        Of the feed-forward.
+    residual, feed_forward : bool
+        Whether a layer has them.
+
+    References
+    ----------
+    Notebook 11.
     """
+
+    layers: Any  # nn.ModuleList of RecurrentLayer, whose type a ModuleList does not tell
 
     def __init__(
         self,
@@ -62,52 +109,70 @@ class RecurrentRecommender(NeuralRecommender):
         feed_forward: bool = True,
     ):
         super().__init__(n_items, d_model, max_len, n_layers)
-        self.dropout, self.norm = nn.Dropout(dropout), nn.LayerNorm(d_model, eps=1e-12)
-        self.layers = nn.ModuleList(
-            RecurrentLayer(
-                recurrence(),
-                d_model,
-                dropout,
-                FeedForward(d_model, dropout, activation) if feed_forward else nn.Identity(),
-                residual,
-            )
-            for _ in range(n_layers)
-        )
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(d_model, eps=1e-12)
+        self.layers = nn.ModuleList()
+        for _ in range(n_layers):
+            recurrent = recurrence()
+            block = FeedForward(d_model, dropout, activation) if feed_forward else nn.Identity()
+            self.layers.append(RecurrentLayer(recurrent, d_model, dropout, block, residual))
 
     def encode(self, items: Tensor) -> Tensor:
-        """items [B, N] -> [B, N, d]; position t has read items[:, :t + 1]."""
+        """Represent every prefix: items [B, N] -> [B, N, d]; t has read items[:, :t + 1]."""
         x = self.embed(items)
         for layer in self.layers:
             x = layer(x)
         return x
 
     def embed(self, items: Tensor) -> Tensor:
-        """items [...] -> what the first layer reads [..., d]."""
+        """Embed the items for the first layer: items [...] -> [..., d]."""
         return self.norm(self.dropout(self.item_embedding(items)))
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
-        """Before the first item: the layers' states, stacked [L, B, ...], and "representation", the latest [B, d]; zeros, of a size that never changes."""
+        """Return the state before the first item: zeros, of a size that never changes.
+
+        The layers' states, stacked [L, B, ...], and "representation", the latest one [B, d].
+        """
         state = stack([layer.recurrent.init_state(batch_size) for layer in self.layers])
-        return state | {"representation": self.norm.weight.new_zeros(batch_size, self.d_model)}
+        state["representation"] = self.norm.weight.new_zeros(batch_size, self.d_model)
+        return state
 
     def step(self, state: dict[str, Tensor], items: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """One more item for each row, Long[B]; 0 leaves its row as it was. Returns (representation [B, d], the new state)."""
-        x, states = self.embed(items), []
-        for at, layer in enumerate(self.layers):
-            recurred, after = layer.recurrent.step(
-                {name: part[at] for name, part in state.items() if name != "representation"}, x
-            )
+        """Read one more item per row, Long[B]; 0 leaves its row as it was.
+
+        Returns the representations [B, d] and the new state.
+        """
+        x = self.embed(items)
+        states = []
+        for i, layer in enumerate(self.layers):
+            recurred, after = layer.recurrent.step(_of_layer(state, i), x)
             x = layer.after(x, recurred)
             states.append(after)
+
         real = items > 0
-        new = {
-            name: part.where(real.view(1, -1, *[1] * (part.dim() - 2)), state[name])
-            for name, part in stack(states).items()
-        }
-        new["representation"] = x.where(real[:, None], state["representation"])
+        new = {}
+        for name, part in stack(states).items():
+            new[name] = hold_padded(real, part, state[name], batch_dim=1)  # [L, B, ...]
+        new["representation"] = hold_padded(real, x, state["representation"])
         return new["representation"], new
 
 
 def stack(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The layers' states as one."""
+    """Join the layers' states into one.
+
+    Parameters
+    ----------
+    states : list of dict
+        Each layer's state, its parts [B, ...].
+
+    Returns
+    -------
+    dict
+        Of the same names, each part [L, B, ...].
+    """
     return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+
+
+def _of_layer(state: dict[str, Tensor], i: int) -> dict[str, Tensor]:
+    """Take layer i's part out of a model's state: the reverse of `stack`."""
+    return {name: part[i] for name, part in state.items() if name != "representation"}

@@ -1,9 +1,11 @@
-"""SMLP4Rec (Gao et al., 2024): perceptrons that mix along the sequence and along the channels, side by side, and no attention.
+"""SMLP4Rec (Gao et al., 2024): perceptrons that mix along the sequence and along the channels.
 
-The paper mixes along a third direction too, the features of an item (its brand, its category); the logs here have none, so that mixer is left out.
-Where others differ: rows have a fixed length, and in the released code the padding that fills them up is mixed like items; here rows are moved to the
-end and their padding is set to 0 before every mixing, so that it has no say. There, several layers are one layer applied several times; here each has
-weights of its own.
+The two stand side by side, and there is no attention. The paper mixes along a third direction too,
+the features of an item (its brand, its category); the logs here have none, so that mixer is left
+out. Where others differ: rows have a fixed length, and in the released code the padding that fills
+them up is mixed like items; here rows are moved to the end and their padding is set to 0 before
+every mixing, so that it has no say. There, several layers are one layer applied several times; here
+each has weights of its own.
 
 B batch, N positions, W the fixed length (max_len), d model width.
 """
@@ -13,26 +15,56 @@ from torch import Tensor, nn
 
 from minirec.models.base import NeuralRecommender, initialise
 
+EXPANSION = 3  # how many times wider a perceptron is inside, as released
+
 
 class MixerLayer(nn.Module):
-    """sequence(LayerNorm(x)), along the positions of each channel, + channels(LayerNorm(x)), along the channels of each position; no residual."""
+    """sequence(LayerNorm(x)) + channels(LayerNorm(x)), with no residual.
+
+    The first perceptron runs along the positions of each channel, the second along the channels of
+    each position.
+
+    Parameters
+    ----------
+    d_model : int
+        Width d.
+    max_len : int
+        Fixed length W of the rows.
+    dropout : float
+        Share of values left out of both perceptrons while training.
+    """
 
     def __init__(self, d_model: int, max_len: int, dropout: float):
         super().__init__()
-        self.norm, self.sequence, self.channels = (
-            nn.LayerNorm(d_model),
-            _perceptron(max_len, dropout),
-            _perceptron(d_model, dropout),
-        )
+        self.norm = nn.LayerNorm(d_model)
+        self.sequence = _perceptron(max_len, dropout)
+        self.channels = _perceptron(d_model, dropout)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """x [B, W, d], real Bool[B, W] -> [B, W, d]."""
+        """x: [B, W, d]; real: Bool[B, W], False at padding. Returns [B, W, d]."""
         x = self.norm(x) * real[..., None]
-        return self.sequence(x.transpose(1, 2)).transpose(1, 2) + self.channels(x)
+        along_sequence = self.sequence(x.transpose(1, 2)).transpose(1, 2)
+        return along_sequence + self.channels(x)
 
 
 class SMLP4Rec(NeuralRecommender):
-    """L mixer layers over the last W items, and LayerNorm at the last position, which represents the row."""
+    """Mixer layers over the last W items, and LayerNorm at the last position.
+
+    What stands at the last position represents the row.
+
+    Parameters
+    ----------
+    n_items : int
+        Number of items.
+    d_model : int
+        Width d.
+    n_layers : int
+        Number of mixer layers.
+    dropout : float
+        Share of values left out of the perceptrons while training.
+    max_len : int
+        How many of the last items it reads, W.
+    """
 
     name = "smlp4rec"
     objective = "prefix"
@@ -53,22 +85,41 @@ class SMLP4Rec(NeuralRecommender):
         self.layers.apply(initialise)
 
     def last(self, items: Tensor) -> Tensor:
-        """items [B, N] -> the representation of each whole row [B, d]; of a row longer than W, of its last W items."""
-        at = (
-            (items > 0).sum(1, keepdim=True)
-            - self.max_len
-            + torch.arange(self.max_len, device=items.device)
-        )  # negative before the first item
-        items = items.gather(1, at.clamp_min(0)) * (at >= 0)
+        """Represent each whole row: items [B, N] -> [B, d].
+
+        Of a row longer than W, only its last W items count.
+        """
+        items = self._moved_to_the_end(items)
         x = self.item_embedding(items)
         for layer in self.layers:
             x = layer(x, items > 0)
         return self.norm(x[:, -1])
 
+    def _moved_to_the_end(self, items: Tensor) -> Tensor:
+        """Move padding to the left: items [B, N] -> the last W items of each row [B, W]."""
+        lengths = (items > 0).sum(1, keepdim=True)
+        window = torch.arange(self.max_len, device=items.device)
+        sources = lengths - self.max_len + window  # [B, W], negative before the first item
+        return items.gather(1, sources.clamp_min(0)) * (sources >= 0)
+
+    def multiply_adds(self, n: int) -> int:
+        """Return the multiply-adds of a row through the layers, without item scores.
+
+        The same for every n: a row is filled up to W.
+        """
+        d = self.d_model
+        w = self.max_len
+        sequence = d * 2 * EXPANSION * w**2  # in each channel, from w to 3 w, and back
+        channels = w * 2 * EXPANSION * d**2  # at each position, from d to 3 d, and back
+        return len(self.layers) * (sequence + channels)
+
 
 def _perceptron(width: int, dropout: float) -> nn.Module:
-    widen, narrow = (
-        nn.Linear(width, 3 * width, bias=False),
-        nn.Linear(3 * width, width, bias=False),
-    )  # 3: as released
-    return nn.Sequential(widen, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))
+    inner = EXPANSION * width
+    return nn.Sequential(
+        nn.Linear(width, inner, bias=False),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(inner, width, bias=False),
+        nn.Dropout(dropout),
+    )

@@ -9,6 +9,7 @@ from small_models import RunningMean
 
 from minirec.models import MODELS
 
+# Options worth a run of their own.
 MORE = {
     "gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],
     "recblr": [
@@ -22,60 +23,57 @@ MORE = {
         {"kernel_size": 7, "n_heads": 2},
         {"temporal_conv": False, "n_heads": 1},
     ],
-}  # options worth a run of their own
+}
+
+ALL = contract.variants(MORE, "next-item", "prefix", "cloze")
+NEXT_ITEM = contract.variants(MORE, "next-item")
+RECURRENT = [(name, options) for name, options in NEXT_ITEM if hasattr(MODELS[name], "step")]
+NAMES = [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")]
 
 histories = {"seed": integers(0, 10**6), "lengths": lists(integers(1, 12), min_size=1, max_size=4)}
 
 
 def hold(models, promises):
     """Parameters: every promise for every (name, options)."""
-    cases = [(name, options, promise) for name, options in models for promise in promises]
-    ids = [
-        f"{name}{''.join(f'-{key}={value}' for key, value in options.items())}-{promise.__name__}"
-        for name, options, promise in cases
-    ]
+    cases = []
+    ids = []
+    for name, options in models:
+        for promise in promises:
+            cases.append((name, options, promise))
+            listed = [f"{key}={value}" for key, value in options.items()]
+            ids.append("-".join([name, *listed, promise.__name__]))
     return pytest.mark.parametrize(("name", "options", "promise"), cases, ids=ids)
 
 
-@hold(contract.variants(MORE, "next-item"), contract.NEXT_ITEM)
+@hold(NEXT_ITEM, contract.NEXT_ITEM)
 @given(**histories)
 @settings(max_examples=15)
 def test_next_item_models_encode_every_prefix(name, options, promise, seed, lengths):
     promise(contract.random_model(name, options, seed), contract.random_items(seed, lengths))
 
 
-@hold(contract.variants(MORE, "next-item", "prefix", "cloze"), contract.ANY_OBJECTIVE)
+@hold(ALL, contract.ANY_OBJECTIVE)
 @given(**histories)
 @settings(max_examples=15)
 def test_whatever_the_objective(name, options, promise, seed, lengths):
     promise(contract.random_model(name, options, seed), contract.random_items(seed, lengths))
 
 
-@hold(
-    [
-        (name, options)
-        for name, options in contract.variants(MORE, "next-item")
-        if hasattr(MODELS[name], "step")
-    ],
-    contract.STREAMING,
-)
+@hold(RECURRENT, contract.STREAMING)
 @given(**histories)
 @settings(max_examples=15)
 def test_recurrent_models_stream(name, options, promise, seed, lengths):
     promise(contract.random_model(name, options, seed), contract.random_items(seed, lengths))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_dropout_acts_in_training_only(name):
-    model, items = (
-        contract.random_model(name, {"dropout": 0.5}, seed=0),
-        contract.random_items(0, [6]),
-    )
-    for represent in (
-        (model.last, model.encode) if model.objective == "next-item" else (model.last,)
-    ):
+    model = contract.random_model(name, {"dropout": 0.5}, seed=0)
+    items = contract.random_items(0, [6])
+    representing = [model.last]
+    if model.objective == "next-item":
+        representing.append(model.encode)
+    for represent in representing:
         assert torch.equal(represent(items), represent(items))
         model.train()
         assert not torch.equal(represent(items), represent(items))
@@ -178,9 +176,7 @@ def test_a_model_that_keeps_its_promises_passes(promise):
         ([[]], "no items at all"),
     ],
 )
-@pytest.mark.parametrize(
-    "name", [name for name, _ in contract.variants({}, "next-item", "prefix", "cloze")]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_scores_refuse_items_that_cannot_be(name, items, message):
     with pytest.raises(ValueError, match=message):
         contract.random_model(name, {}, 0).scores(torch.tensor(items, dtype=torch.long))

@@ -1,4 +1,7 @@
-"""RecBLR: against the authors' formula, its ablations, and what it promises beyond the contract (test_contract.py): no padding, a state that can be kept."""
+"""RecBLR: against the authors' formula, its ablations, and what it promises beyond the contract.
+
+That is: no padding, and a state that can be kept. The contract is in test_contract.py.
+"""
 
 import math
 from pathlib import Path
@@ -11,8 +14,9 @@ import torch
 from minirec.models import build_model
 
 CLOSE = {"rtol": 0, "atol": 1e-10}
-# Made by running the authors' model (which commit: in it) in float64 on random weights and rows of 8 items, which need no padding, with a loop for its
-# scan: "output" with its 1e-8 under the root set to 0, "output_with_epsilon" as it stands.
+# Made by running the authors' model (which commit: in it) in float64 on random weights and rows of
+# 8 items, which need no padding, with a loop for its scan: "output" with its 1e-8 under the root
+# set to 0, "output_with_epsilon" as it stands.
 GOLDEN = Path(__file__).parent / "golden_recblr.npz"
 RELEASED_NAMES = {
     "layer_norm": "norm",
@@ -28,93 +32,78 @@ RELEASED_NAMES = {
 def golden():
     """(our model with the authors' weights, the file)."""
     stored = np.load(GOLDEN)
-    weights = {
-        name.removeprefix("weight:"): torch.from_numpy(stored[name])
-        for name in stored.files
-        if name.startswith("weight:")
-    }
+    weights = {}
+    for name in stored.files:
+        if name.startswith("weight:"):
+            parts = name.removeprefix("weight:").split(".")
+            ours = ".".join(RELEASED_NAMES.get(part, part) for part in parts)
+            weights[ours] = torch.from_numpy(stored[name])
     n_rows, d_model = weights["item_embedding.weight"].shape
     model = build_model("recblr", n_rows - 1, d_model=d_model).double().eval()
-    model.load_state_dict(
-        {
-            ".".join(RELEASED_NAMES.get(part, part) for part in name.split(".")): value
-            for name, value in weights.items()
-        }
-    )
+    model.load_state_dict(weights)
     return model, stored
 
 
 @torch.no_grad()
 def test_it_is_the_authors_formula_without_its_epsilon():
     model, stored = golden()
-    torch.testing.assert_close(
-        model.encode(torch.from_numpy(stored["items"])), torch.from_numpy(stored["output"]), **CLOSE
-    )
+    encoded = model.encode(torch.from_numpy(stored["items"]))
+    torch.testing.assert_close(encoded, torch.from_numpy(stored["output"]), **CLOSE)
 
 
 @torch.no_grad()
 def test_the_epsilon_is_small_but_seen():
     model, stored = golden()
-    away = (
-        (
-            model.encode(torch.from_numpy(stored["items"]))
-            - torch.from_numpy(stored["output_with_epsilon"])
-        )
-        .abs()
-        .max()
-    )
-    assert 1e-10 < away < 1e-5
+    encoded = model.encode(torch.from_numpy(stored["items"]))
+    with_epsilon = torch.from_numpy(stored["output_with_epsilon"])
+    assert 1e-10 < (encoded - with_epsilon).abs().max() < 1e-5
 
 
 def n_parameters(**options) -> int:
-    return sum(
-        p.numel() for p in build_model("recblr", 10, d_model=8, n_layers=1, **options).parameters()
-    )
+    model = build_model("recblr", 10, d_model=8, n_layers=1, **options)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_parameters_are_those_counted_on_paper():
-    d, inner = 8, 16
-    recurrent = (
-        d * 2 * inner + 4 * inner + inner + inner * 2 * inner + 2 * inner + inner + inner * d
-    )
-    feed_forward = 2 * d * 4 * d + 5 * d + 2 * d
-    assert n_parameters() == 11 * d + 2 * d + recurrent + 2 * d + feed_forward
-    assert n_parameters() - n_parameters(temporal_conv=False) == 5 * inner
-    assert n_parameters() - n_parameters(behaviour_gates=False) == inner * 2 * inner + 2 * inner
-    assert n_parameters() - n_parameters(feed_forward=False) == feed_forward
+    d = 8
+    inner = 16
+    embeddings = 11 * d
+    norm = 2 * d
+    convolution = 4 * inner + inner
+    gates = inner * 2 * inner + 2 * inner
+    recurrent = d * 2 * inner + convolution + gates + inner + inner * d  # the middle one: Lambda
+    feed_forward = 2 * d * 4 * d + 5 * d + norm
+    whole = n_parameters()
+    assert whole == embeddings + norm + recurrent + norm + feed_forward
+    assert whole - n_parameters(temporal_conv=False) == convolution
+    assert whole - n_parameters(behaviour_gates=False) == gates
+    assert whole - n_parameters(feed_forward=False) == feed_forward
 
 
 @torch.no_grad()
 def test_lambda_begins_with_memories_from_a_tenth_to_a_thousandth_lost_a_step():
-    left = torch.exp(
-        -torch.nn.functional.softplus(build_model("recblr", 5).layers[0].recurrent.Lambda)
-    )
-    assert math.isclose(left[0], 0.9, abs_tol=1e-6) and math.isclose(left[-1], 0.999, abs_tol=1e-6)
+    Lambda = build_model("recblr", 5).layers[0].recurrent.Lambda
+    left = torch.exp(-torch.nn.functional.softplus(Lambda))
+    assert math.isclose(left[0], 0.9, abs_tol=1e-6)
+    assert math.isclose(left[-1], 0.999, abs_tol=1e-6)
     assert (left.diff() > 0).all()
 
 
 @torch.no_grad()
 def test_without_the_gates_it_is_a_real_lru():
-    model = contract.random_model(
-        "recblr",
-        {"behaviour_gates": False, "feed_forward": False, "temporal_conv": False, "n_layers": 1},
-        seed=3,
-    )
-    items, layer = contract.random_items(3, [7]), model.layers[0]
-    x, z = layer.recurrent.input(model.norm(model.item_embedding(items[0]))).chunk(2, dim=-1)
-    x, alpha, h = (
-        x * torch.sigmoid(x),
-        1 / (1 + layer.recurrent.Lambda.exp()),
-        0.0,
-    )  # exp(-softplus(L)) = 1 / (1 + e^L)
+    left_out = {"behaviour_gates": False, "feed_forward": False, "temporal_conv": False}
+    model = contract.random_model("recblr", {**left_out, "n_layers": 1}, seed=3)
+    items = contract.random_items(3, [7])
+    layer = model.layers[0]
+    u = model.norm(model.item_embedding(items[0]))
+    x, z = layer.recurrent.input(u).chunk(2, dim=-1)
+    x = x * torch.sigmoid(x)
+    alpha = 1 / (1 + layer.recurrent.Lambda.exp())  # exp(-softplus(L)) = 1 / (1 + e^L)
+    h = 0.0
     for t in range(7):
         h = alpha * h + torch.sqrt(1 - alpha**2) * x[t]
     y = layer.recurrent.output(z[-1] * torch.sigmoid(z[-1]) * h)
-    torch.testing.assert_close(
-        model.last(items)[0],
-        layer.norm(model.norm(model.item_embedding(items[0, -1])) + y),
-        **CLOSE,
-    )
+    torch.testing.assert_close(model.last(items)[0], layer.norm(u[-1] + y), **CLOSE)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +112,8 @@ def test_without_the_gates_it_is_a_real_lru():
 @torch.no_grad()
 def test_the_state_after_a_history_is_that_of_stepping_through_it(options):
     model = contract.random_model("recblr", options, seed=2)
-    items, lengths = contract.random_items(2, [9, 1, 4, 2]), torch.tensor([9, 0, 4, 1])
+    items = contract.random_items(2, [9, 1, 4, 2])
+    lengths = torch.tensor([9, 0, 4, 1])
     state = model.init_state(4)
     for t, column in enumerate(items.T):
         _, state = model.step(state, column * (t < lengths))
@@ -132,8 +122,10 @@ def test_the_state_after_a_history_is_that_of_stepping_through_it(options):
 
 @torch.no_grad()
 def test_a_saved_state_goes_on_where_it_was(tmp_path):
-    model, items = contract.random_model("recblr", {}, seed=4), contract.random_items(4, [9, 5, 7])
-    torch.save(model.state_after(items[:, :6], (items[:, :6] > 0).sum(1)), tmp_path / "state.pt")
+    model = contract.random_model("recblr", {}, seed=4)
+    items = contract.random_items(4, [9, 5, 7])
+    first = items[:, :6]
+    torch.save(model.state_after(first, (first > 0).sum(1)), tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     for column in items[:, 6:].T:
         representation, state = model.step(state, column)
@@ -146,14 +138,11 @@ def test_thousands_of_states_are_served_by_one_call():
     items = torch.randint(1, contract.N_ITEMS + 1, (4000, 3))
     state = model.state_after(items[:, :2], torch.full((4000,), 2))
     together, _ = model.step(state, items[:, 2])
-    alone, _ = model.step(
-        {
-            name: part[:, 1234:1235] if name != "representation" else part[1234:1235]
-            for name, part in state.items()
-        },
-        items[1234:1235, 2],
-    )
-    torch.testing.assert_close(
-        together[1234:1235], alone, rtol=1e-4, atol=1e-4
-    )  # float32, and matrix products of other shapes
+
+    one = slice(1234, 1235)
+    state_of_one = {name: part[:, one] for name, part in state.items()}  # [L, B, ...]
+    state_of_one["representation"] = state["representation"][one]  # [B, d]
+    alone, _ = model.step(state_of_one, items[one, 2])
+    # float32, and matrix products of other shapes
+    torch.testing.assert_close(together[one], alone, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(together, model.last(items), rtol=1e-4, atol=1e-4)
