@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(params=["ml-1m", "beauty"])
 def named(request, monkeypatch, tmp_path):
-    """(name, its file, server): a MovieLens set, proved by its md5; an Amazon set, by its counts."""
+    """(name, its file, server): a MovieLens set, proved by its md5, an Amazon set, by counts."""
     monkeypatch.delenv("MINIREC_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(datasets, "TIMEOUT", 0.5)
