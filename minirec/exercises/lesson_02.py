@@ -165,7 +165,7 @@ COUNT_PARAMETERS = Exercise(
 )
 
 
-# 02.4 A step with one gate. W: [2 d_state, d_input], U: [2 d_state, d_state], the gate's half first.
+# 02.4 A step of a cell with one gate. W: [2 d_state, d_input], U: [2 d_state, d_state], gate first.
 
 
 def minimal_step(x, h, W, U, b):
