@@ -1,4 +1,4 @@
-"""The exercises of notebook 12: an interval over seeds, the test of two proportions, what to report.
+"""The exercises of notebook 12: an interval over seeds, two proportions, the epoch to report.
 
 values: [systems, seeds], a metric; hits_a: of how many of its n_a users system a hit the target,
 and so for b; valid, test: [seeds, epochs], a metric after every epoch of several runs. All arrays
