@@ -64,7 +64,7 @@ SILU_SLOPE = Exercise(
 )
 
 
-# 04.2 The matrix and the bias that cross and gate at once. g: [d], the gate's values.
+# 04.2 The matrix and the bias of the gated crossing as one map of h. g: [d], the gate's values.
 
 
 def read_out(g, W_H, b_H):
@@ -107,7 +107,7 @@ READ_OUT = Exercise(
 )
 
 
-# 04.3 How many numbers the layer trains, with a gate of full width and of half the width.
+# 04.3 How many numbers the layer trains, its gate d or, as in the released code, d / 2 wide inside.
 
 
 def count_parameters(d):

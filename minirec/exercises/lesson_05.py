@@ -1,7 +1,8 @@
 """The exercises of notebook 05: operations counted, a running sum, no padding in Eq. 2, fading.
 
-q, k, v: [N, e], the queries, keys and values of one head, or [e] at one position. For the running
-sum, sums: [e, e], the sum of k^T v so far, and squares: [e], that of k * k.
+n films, model width d, e = d / heads; q, k, v: [N, e], the queries, keys and values of one head, or
+[e] at one position. For the running sum, sums: [e, e], the sum of k^T v so far, and squares: [e],
+that of k * k.
 """
 
 import torch

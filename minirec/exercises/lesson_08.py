@@ -59,7 +59,7 @@ ALPHA_FOR = Exercise(
 )
 
 
-# 08.2 The one step (a, b) that does what a list of steps does; none leave the state as it is.
+# 08.2 The one step (a, b) that does what a list of steps does; (1, 0) for an empty list.
 
 
 def join(steps):

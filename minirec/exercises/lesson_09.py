@@ -153,10 +153,10 @@ def from_the_end(a, b):
 
 def states(a, b):
     h = torch.zeros_like(b)
-    last = 0
+    state = 0
     for t in range(len(b)):
-        last = a[t] * last + b[t]
-        h[t] = last
+        state = a[t] * state + b[t]
+        h[t] = state
     return h
 
 

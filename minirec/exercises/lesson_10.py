@@ -168,10 +168,10 @@ def min_gru_backward(k, c, grad):
 
 def states(z, c):
     h = torch.zeros_like(c)
-    last = torch.zeros_like(c[0])
+    state = torch.zeros_like(c[0])
     for n in range(len(c)):
-        last = (1 - z[n]) * last + z[n] * c[n]
-        h[n] = last
+        state = (1 - z[n]) * state + z[n] * c[n]
+        h[n] = state
     return h
 
 

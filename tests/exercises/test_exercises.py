@@ -60,7 +60,7 @@ def numbered_mistakes():
             yield number, i
 
 
-@pytest.mark.parametrize("number, i", numbered_mistakes())
+@pytest.mark.parametrize("number, i", list(numbered_mistakes()))
 def test_a_mistake_gets_its_own_hint(number, i):
     answer, hint = EXERCISES[number].mistakes[i]
     assert judge(EXERCISES[number], answer) == f"not yet. Hint: {hint}"
