@@ -1,26 +1,87 @@
-"""The exercises of lesson 00: a hit at ten, and the last-item predictor by hand."""
+"""The exercises of notebook 00: a hit at ten, and the last-item predictor by hand.
 
-from minirec.exercises import Exercise
+recommended: names of films, the best first; histories: lists of names, the oldest first.
+"""
+
+from itertools import pairwise
+
+from minirec.exercises.checker import Exercise, mistake
+
+# 00.1 Whether the film that was chosen is among the first ten recommended: 1 or 0.
 
 
-def _hit(recommended, chosen):
+def hit_at_ten(recommended, chosen):
     return int(chosen in recommended[:10])
 
 
-def _follower(pairs):
-    """The predictor that counts the given (before, after) pairs of a history."""
-
-    def predictor(histories, film):
-        followers = [
-            after for history in histories for before, after in pairs(history) if before == film
-        ]
-        return max(sorted(set(followers)), key=followers.count, default=None)
-
-    return predictor
+@mistake("you look at the whole list; only its first ten films count.")
+def in_the_whole_list(recommended, chosen):
+    return int(chosen in recommended)
 
 
-_TWELVE = [f"film-{n:02d}" for n in range(12)]
-_HISTORIES = [
+@mistake("the tenth film counts too: recommended[:10] has the positions 0 to 9.")
+def among_the_first_nine(recommended, chosen):
+    return int(chosen in recommended[:9])
+
+
+@mistake("the answer is right but has the wrong type: return 1 or 0, for example with int(...).")
+def true_or_false(recommended, chosen):
+    return chosen in recommended[:10]
+
+
+TWELVE_FILMS = [f"film-{n:02d}" for n in range(12)]
+
+HIT_AT_TEN = Exercise(
+    solution=hit_at_ten,
+    cases=(
+        (TWELVE_FILMS, "film-00"),
+        (TWELVE_FILMS, "film-09"),
+        (TWELVE_FILMS, "film-10"),
+        (TWELVE_FILMS, "film-11"),
+        (TWELVE_FILMS, "other"),
+    ),
+    mistakes=(in_the_whole_list, among_the_first_nine, true_or_false),
+)
+
+
+# 00.2 The film that most often comes directly after `film`, None where nothing ever follows.
+
+
+def most_common_follower(histories, film):
+    followers = []
+    for history in histories:
+        for before, after in pairwise(history):
+            if before == film:
+                followers.append(after)
+    return most_common(followers)
+
+
+def most_common(films):
+    """Return the most frequent film, between equals the first in the alphabet."""
+    return max(sorted(set(films)), key=films.count, default=None)
+
+
+@mistake("you count every film that comes later; only the one directly after `film` counts.")
+def any_later_film(histories, film):
+    later = []
+    for history in histories:
+        for i, before in enumerate(history):
+            if before == film:
+                later.extend(history[i + 1 :])
+    return most_common(later)
+
+
+@mistake("you count the films directly before `film`; the follower is the next position.")
+def directly_before(histories, film):
+    predecessors = []
+    for history in histories:
+        for before, after in pairwise(history):
+            if after == film:
+                predecessors.append(before)
+    return most_common(predecessors)
+
+
+FIVE_HISTORIES = [
     ["a", "b", "c", "b", "d"],
     ["a", "c", "d"],
     ["b", "c"],
@@ -28,54 +89,17 @@ _HISTORIES = [
     ["d", "a", "d"],
 ]
 
-EXERCISES = {
-    "00.1": Exercise(
-        solution=_hit,
-        cases=(
-            (_TWELVE, "film-00"),
-            (_TWELVE, "film-09"),
-            (_TWELVE, "film-10"),
-            (_TWELVE, "film-11"),
-            (_TWELVE, "other"),
-        ),
-        mistakes=(
-            (
-                lambda recommended, chosen: int(chosen in recommended),
-                "you look at the whole list; only its first ten films count.",
-            ),
-            (
-                lambda recommended, chosen: int(chosen in recommended[:9]),
-                "the tenth film counts too: recommended[:10] has the positions 0 to 9.",
-            ),
-            (
-                lambda recommended, chosen: chosen in recommended[:10],
-                "the answer is right but has the wrong type: return 1 or 0, for example with int(...).",
-            ),
-        ),
+MOST_COMMON_FOLLOWER = Exercise(
+    solution=most_common_follower,
+    cases=(
+        (FIVE_HISTORIES, "a"),
+        (FIVE_HISTORIES, "b"),
+        (FIVE_HISTORIES, "c"),
+        (FIVE_HISTORIES, "d"),
+        (FIVE_HISTORIES, "z"),
+        ([["x", "q"], ["x", "p"]], "x"),
     ),
-    "00.2": Exercise(
-        solution=_follower(lambda history: zip(history, history[1:])),
-        cases=(
-            (_HISTORIES, "a"),
-            (_HISTORIES, "b"),
-            (_HISTORIES, "c"),
-            (_HISTORIES, "d"),
-            (_HISTORIES, "z"),
-            ([["x", "q"], ["x", "p"]], "x"),
-        ),
-        mistakes=(
-            (
-                _follower(
-                    lambda history: [
-                        (b, a) for i, b in enumerate(history) for a in history[i + 1 :]
-                    ]
-                ),
-                "you count every film that comes later; only the one directly after `film` counts.",
-            ),
-            (
-                _follower(lambda history: zip(history[1:], history)),
-                "you count the films directly before `film`; the follower is the next position.",
-            ),
-        ),
-    ),
-}
+    mistakes=(any_later_film, directly_before),
+)
+
+EXERCISES = {"00.1": HIT_AT_TEN, "00.2": MOST_COMMON_FOLLOWER}

@@ -1,154 +1,239 @@
-"""The exercises of notebook 05: operations counted, one step of the running sum, padding kept out of Eq. 2, and a sum that fades."""
+"""The exercises of notebook 05: operations counted, a running sum, no padding in Eq. 2, fading.
 
-from functools import partial
+n films, model width d, e = d / heads; q, k, v: [N, e], the queries, keys and values of one head, or
+[e] at one position. For the running sum, sums: [e, e], the sum of k^T v so far, and squares: [e],
+that of k * k.
+"""
 
 import torch
 
-from minirec.exercises import Exercise
+from minirec.exercises.checker import Exercise, mistake
+from minirec.exercises.inputs import random_tensors
+
+# 05.1 The operations of the two products of softmax attention, and of linear attention.
 
 
-def _random(seed, *shapes):
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in shapes)
+def costs(n, d, heads):
+    return 2 * n * n * d, 2 * n * d * d // heads
 
 
-def _step(sums, squares, q, k, v):
-    sums, squares = sums + torch.outer(k, v), squares + k.square()
+@mistake(
+    "your linear attention has one head. With more, each head has a table of its own, e by e with "
+    "e = d / heads, and there are `heads` of them."
+)
+def linear_with_one_head(n, d, heads):
+    return 2 * n * n * d, 2 * n * d * d
+
+
+@mistake(
+    "you counted softmax's heads twice. Each head is only d / heads wide, so the number of heads "
+    "cancels."
+)
+def softmax_once_per_head(n, d, heads):
+    return 2 * n * n * d * heads, 2 * n * d * d // heads
+
+
+@mistake(
+    "you counted one product of each kind. There are two: queries with keys, and then with the "
+    "values."
+)
+def one_product_of_each(n, d, heads):
+    return n * n * d, n * d * d // heads
+
+
+@mistake("the right numbers in the wrong order: first softmax, then linear.")
+def in_the_wrong_order(n, d, heads):
+    softmax, linear = costs(n, d, heads)
+    return linear, softmax
+
+
+COSTS = Exercise(
+    solution=costs,
+    cases=((50, 64, 1), (200, 64, 8), (1000, 128, 4)),
+    mistakes=(
+        linear_with_one_head,
+        softmax_once_per_head,
+        one_product_of_each,
+        in_the_wrong_order,
+    ),
+)
+
+
+# 05.2 One step of the running sum: the answer [e], and both sums with the new film in them.
+
+
+def running_step(sums, squares, q, k, v):
+    sums = sums + torch.outer(k, v)
+    squares = squares + k.square()
     return (q / squares.sqrt()) @ sums, sums, squares
 
 
-def _step_reading_first(sums, squares, q, k, v):
-    after = _step(sums, squares, q, k, v)
-    return ((q / squares.sqrt()) @ sums, *after[1:])
+@mistake(
+    "you asked before the new film was entered. Position t sees itself: first update both sums, "
+    "then ask."
+)
+def asked_before_the_update(sums, squares, q, k, v):
+    answer = (q / squares.sqrt()) @ sums
+    _, new_sums, new_squares = running_step(sums, squares, q, k, v)
+    return answer, new_sums, new_squares
 
 
-def _step_dividing_the_key(sums, squares, q, k, v):
+@mistake(
+    "the running length is missing. Divide the query by the square root of the new `squares` "
+    "before you ask."
+)
+def without_the_length(sums, squares, q, k, v):
+    _, sums, squares = running_step(sums, squares, q, k, v)
+    return q @ sums, sums, squares
+
+
+@mistake(
+    "you divided the key before adding it. Then old entries keep the lengths of their own time; "
+    "Eq. 2 divides all of them by today's. Add the plain key, and divide the query."
+)
+def key_divided(sums, squares, q, k, v):
     squares = squares + k.square()
     sums = sums + torch.outer(k / squares.sqrt(), v)
     return q @ sums, sums, squares
 
 
-def _step_dividing_by(power, sums, squares, q, k, v):
-    after = _step(sums, squares, q, k, v)
-    return ((q / after[2] ** power) @ after[1], *after[1:])
+@mistake("you divided by the sum of squares. A length is its square root.")
+def divided_by_squares(sums, squares, q, k, v):
+    _, sums, squares = running_step(sums, squares, q, k, v)
+    return (q / squares) @ sums, sums, squares
 
 
-def _state(seed, e):
-    """The state after one earlier position, and the vectors of the next."""
-    key, value, q, k, v = _random(seed, *[(e,)] * 5)
+def state_and_film(seed, e):
+    """Draw the state after one earlier film, and q, k and v of the next."""
+    key, value, q, k, v = random_tensors(seed, (e,), (e,), (e,), (e,), (e,))
     return torch.outer(key, value), key.square(), q, k, v
 
 
-def _unpadded(q, k, v, real, measured=True):
-    inside = k * real[:, None]
-    return q @ ((inside / (inside if measured else k).square().sum(0).sqrt()).T @ v)
-
-
-def _padded(seed, n, n_real, e):
-    return (*_random(seed, *[(n, e)] * 3), torch.arange(n) < n_real)
-
-
-def _fading(q, k, v, decay, first=0, power=lambda t, s: t - s):
-    """Row t: sum over s <= t - first of decay ** power(t, s) (q_t . k_s) v_s."""
-    at = torch.arange(len(q))
-    t, s = at[:, None], at[None]
-    faded = torch.where(
-        s <= t - first, decay ** power(t, s).clamp_min(0).double(), torch.zeros(()).double()
-    )
-    return (q @ k.T * faded) @ v
-
-
-COSTS = Exercise(
-    solution=lambda n, d, heads: (2 * n * n * d, 2 * n * d * d // heads),
-    cases=((50, 64, 1), (200, 64, 8), (1000, 128, 4)),
-    mistakes=(
-        (
-            lambda n, d, heads: (2 * n * n * d, 2 * n * d * d),
-            "your linear attention has one head. With more, each head has a table of its own, e by e with e = d / heads, and there are `heads` of them.",
-        ),
-        (
-            lambda n, d, heads: (2 * n * n * d * heads, 2 * n * d * d // heads),
-            "you counted softmax's heads twice. Each head is only d / heads wide, so the number of heads cancels.",
-        ),
-        (
-            lambda n, d, heads: (n * n * d, n * d * d // heads),
-            "you counted one product of each kind. There are two: queries with keys, and then with the values.",
-        ),
-        (
-            lambda n, d, heads: (2 * n * d * d // heads, 2 * n * n * d),
-            "the right numbers in the wrong order: first softmax, then linear.",
-        ),
-    ),
-)
-
 RUNNING_STEP = Exercise(
-    solution=_step,
-    cases=(_state(0, 3), _state(1, 2), _state(2, 5)),
+    solution=running_step,
+    cases=(state_and_film(0, 3), state_and_film(1, 2), state_and_film(2, 5)),
     mistakes=(
-        (
-            _step_reading_first,
-            "you asked before the new film was entered. Position t sees itself: first update both sums, then ask.",
-        ),
-        (
-            partial(_step_dividing_by, 0),
-            "the running length is missing. Divide the query by the square root of the new `squares` before you ask.",
-        ),
-        (
-            _step_dividing_the_key,
-            "you divided the key before adding it. Then old entries keep the lengths of their own time; Eq. 2 divides all of them by today's. "
-            "Add the plain key, and divide the query.",
-        ),
-        (
-            partial(_step_dividing_by, 1),
-            "you divided by the sum of squares. A length is its square root.",
-        ),
+        asked_before_the_update,
+        without_the_length,
+        key_divided,
+        divided_by_squares,
     ),
 )
+
+
+# 05.3 The answers of Eq. 2, [N, e], without the padding. real: [N], false where a row is padding.
+
+
+def without_padding(q, k, v, real):
+    inside = k * real[:, None]
+    return answers(q, inside / column_lengths(inside), v)
+
+
+def column_lengths(k):
+    """Return the length of each feature over the positions, [e]."""
+    return k.square().sum(0).sqrt()
+
+
+def answers(q, k, v):
+    """Return q (k^T v), the table first."""
+    return q @ (k.T @ v)
+
+
+@mistake("the padded rows are still in it: `real` changes nothing yet.")
+def padding_left_in(q, k, v, real):
+    return answers(q, k / column_lengths(k), v)
+
+
+@mistake(
+    "the padded keys are out of the sum, but still in the lengths of X2. Set them to zero before "
+    "you divide."
+)
+def padding_in_the_lengths(q, k, v, real):
+    inside = k * real[:, None]
+    return answers(q, inside / column_lengths(k), v)
+
+
+@mistake(
+    "you silenced the padded queries. Nobody reads their outputs anyway; it is the padded keys "
+    "that leak into the outputs of real positions."
+)
+def queries_silenced(q, k, v, real):
+    return answers(q * real[:, None], k / column_lengths(k), v)
+
+
+def padded_history(seed, n, n_real, e):
+    """Draw q, k and v of n positions, of which the first n_real are no padding."""
+    q, k, v = random_tensors(seed, (n, e), (n, e), (n, e))
+    return q, k, v, torch.arange(n) < n_real
+
 
 WITHOUT_PADDING = Exercise(
-    solution=_unpadded,
-    cases=(_padded(3, 5, 3, 2), _padded(4, 4, 4, 3), _padded(5, 6, 1, 2)),
-    mistakes=(
-        (
-            lambda q, k, v, real: _unpadded(q, k, v, real | True),
-            "the padded rows are still in it: `real` changes nothing yet.",
-        ),
-        (
-            partial(_unpadded, measured=False),
-            "the padded keys are out of the sum, but still in the lengths of X2. Set them to zero before you divide.",
-        ),
-        (
-            lambda q, k, v, real: _unpadded(q * real[:, None], k, v, real | True),
-            "you silenced the padded queries. Nobody reads their outputs anyway; it is the padded keys that leak into the outputs of real positions.",
-        ),
-    ),
+    solution=without_padding,
+    cases=(padded_history(3, 5, 3, 2), padded_history(4, 4, 4, 3), padded_history(5, 6, 1, 2)),
+    mistakes=(padding_left_in, padding_in_the_lengths, queries_silenced),
 )
+
+
+# 05.4 The answers, [N, e], of a running sum that shrinks by `decay` before each new entry.
+
+
+def fading(q, k, v, decay):
+    age = ages(len(q))
+    return weighted_answers(q, k, v, weights=decay**age, seen=age >= 0)
+
+
+def ages(n):
+    """Return t - s, [n, n]: how old the entry of position s is at position t."""
+    positions = torch.arange(n, dtype=torch.float64)
+    return positions[:, None] - positions
+
+
+def weighted_answers(q, k, v, weights, seen):
+    """Answer at t with the entries s that it sees, each times its weight.
+
+    weights: [N, N], or [N] if they are the same for every t; seen: [N, N].
+    """
+    return (q @ k.T * torch.where(seen, weights, 0.0)) @ v
+
+
+@mistake("you faded the new entry as well. Fade the old sum, then add k_t and v_t in full.")
+def new_entry_faded(q, k, v, decay):
+    return decay * fading(q, k, v, decay)
+
+
+@mistake("you asked before adding the new entry: position t sees itself, in full.")
+def asked_before_the_entry(q, k, v, decay):
+    age = ages(len(q))
+    return weighted_answers(q, k, v, weights=decay**age, seen=age >= 1)
+
+
+@mistake("nothing fades yet: this is the plain running sum.")
+def nothing_fades(q, k, v, decay):
+    return fading(q, k, v, 1.0)
+
+
+@mistake(
+    "you faded by the position counted from the start, decay ** s, so the newest film fades most. "
+    "It is the age that counts, t - s."
+)
+def faded_by_position(q, k, v, decay):
+    positions = torch.arange(len(q), dtype=torch.float64)
+    return weighted_answers(q, k, v, weights=decay**positions, seen=ages(len(q)) >= 0)
+
 
 FADING = Exercise(
-    solution=_fading,
+    solution=fading,
     cases=(
-        (*_random(6, *[(5, 2)] * 3), 0.5),
-        (*_random(7, *[(3, 3)] * 3), 0.9),
-        (*_random(8, *[(1, 2)] * 3), 0.3),
+        (*random_tensors(6, (5, 2), (5, 2), (5, 2)), 0.5),
+        (*random_tensors(7, (3, 3), (3, 3), (3, 3)), 0.9),
+        (*random_tensors(8, (1, 2), (1, 2), (1, 2)), 0.3),
     ),
-    mistakes=(
-        (
-            lambda q, k, v, decay: decay * _fading(q, k, v, decay),
-            "you faded the new entry as well. Fade the old sum, then add k_t and v_t in full.",
-        ),
-        (
-            lambda q, k, v, decay: _fading(q, k, v, decay, first=1),
-            "you asked before adding the new entry: position t sees itself, in full.",
-        ),
-        (
-            lambda q, k, v, decay: _fading(q, k, v, 1.0),
-            "nothing fades yet: this is the plain running sum.",
-        ),
-        (
-            lambda q, k, v, decay: _fading(q, k, v, decay, power=lambda t, s: s.expand(len(t), -1)),
-            "you faded by the position counted from the start, decay ** s, so the newest film fades most. It is the age that counts, t - s.",
-        ),
-    ),
+    mistakes=(new_entry_faded, asked_before_the_entry, nothing_fades, faded_by_position),
 )
 
-EXERCISES = {"05.1": COSTS, "05.2": RUNNING_STEP, "05.3": WITHOUT_PADDING, "05.4": FADING}
+EXERCISES = {
+    "05.1": COSTS,
+    "05.2": RUNNING_STEP,
+    "05.3": WITHOUT_PADDING,
+    "05.4": FADING,
+}

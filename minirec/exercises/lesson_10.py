@@ -1,164 +1,253 @@
-"""The exercises of notebook 10: the least time a recurrence can take, a program's lanes, a power of two from bits, a fused backward of another unit."""
+"""The exercises of notebook 10: the least time, a program's lanes, 2^n from bits, a fused backward.
+
+B batch, N positions, D channels; a lane: one row's channel, of which a program owns `block`;
+k, c, grad: [N, D], the minGRU's gate before its sigmoid, its candidate, and the gradient of h;
+z = sigmoid(k); g: the gradient of h with what later states give back.
+"""
 
 import numpy as np
 import torch
 
-from minirec.exercises import Exercise
+from minirec.exercises.checker import Exercise, mistake
+from minirec.exercises.inputs import random_tensors
+
+# 10.1 The least seconds that the recurrence takes, forward and backward.
 
 
-def _random(seed, *shapes):
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in shapes)
+def least_seconds(B, N, D, n_bytes, gigabytes_per_second):
+    n_tensors = 3 + 5  # forward: a, b, h; backward: a, h and the gradient of h, those of a and b
+    return seconds_to_move(n_tensors, B, N, D, n_bytes, gigabytes_per_second)
 
 
-def _least(passes, per_number=None):
-    def seconds(B, N, D, n_bytes, gigabytes_a_second):
-        return passes * B * N * D * (per_number or n_bytes) / (gigabytes_a_second * 1e9)
-
-    return seconds
+def seconds_to_move(n_tensors, B, N, D, n_bytes, gigabytes_per_second):
+    """Return the seconds to read or write so many tensors of [B, N, D]."""
+    return n_tensors * B * N * D * n_bytes / (gigabytes_per_second * 1e9)
 
 
-def _lanes(
-    place=lambda lane, B, D: (lane // D, lane % D),
-    first=lambda program, block: program * block,
-    live=lambda lane, B, D: lane < B * D,
-):
-    def answer(program, block, B, D):
-        lane = first(program, block) + np.arange(block)
-        return [
-            row_channel
-            for row_channel, exists in zip(
-                zip(*(part.tolist() for part in place(lane, B, D))), live(lane, B, D)
-            )
-            if exists
-        ]
-
-    return answer
+@mistake("that is the forward walk alone. Backward reads three tensors and writes two more.")
+def forward_alone(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(3, B, N, D, n_bytes, gigabytes_per_second)
 
 
-def _two_to(bias=127, shift=23):
-    return lambda n: ((n + np.int32(bias)) << np.int32(shift)).astype(np.int32).view(np.float32)
+@mistake("you took four bytes a number. `n_bytes` says how many: 2 in bfloat16, 8 in float64.")
+def four_bytes_each(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(8, B, N, D, 4, gigabytes_per_second)
 
 
-def _min_gru_backward(
-    before=lambda h, n: h[n - 1], slope=lambda z: z * (1 - z), kept=lambda z: 1 - z, carried=True
-):
-    def backward(k, c, grad):
-        z, h, states = torch.sigmoid(k), torch.zeros_like(c[0]), []
-        for n in range(len(c)):
-            h = (1 - z[n]) * h + z[n] * c[n]
-            states.append(h)
-        states = torch.cat(
-            [torch.stack(states), torch.zeros_like(c[:1])]
-        )  # states[-1] is the zero before the first
-        to_k, to_c, onward = torch.empty_like(k), torch.empty_like(c), torch.zeros_like(c[0])
-        for n in reversed(range(len(c))):
-            g = grad[n] + onward
-            to_c[n], to_k[n] = g * z[n], g * (c[n] - before(states, n)) * slope(z[n])
-            onward = kept(z[n]) * g if carried else onward
-        return to_k, to_c
+@mistake("that is the backward walk alone. Forward reads two tensors and writes one more.")
+def backward_alone(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(5, B, N, D, n_bytes, gigabytes_per_second)
 
-    return backward
+
+@mistake(
+    "one tensor is missing. Forward reads a and b and writes h. Backward reads a, h and the "
+    "gradient, and writes two gradients."
+)
+def one_tensor_missing(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(7, B, N, D, n_bytes, gigabytes_per_second)
+
+
+@mistake("the bandwidth is in gigabytes a second: multiply it by 1e9.")
+def bandwidth_in_bytes(B, N, D, n_bytes, gigabytes_per_second):
+    return least_seconds(B, N, D, n_bytes, gigabytes_per_second) * 1e9
 
 
 LEAST_SECONDS = Exercise(
-    solution=_least(8),
+    solution=least_seconds,
     cases=((64, 200, 128, 4, 10.0), (2048, 200, 128, 2, 4000.0), (1, 8192, 64, 8, 25.0)),
     mistakes=(
-        (
-            _least(3),
-            "that is the forward walk alone. Backward reads three tensors and writes two more.",
-        ),
-        (
-            _least(8, 4),
-            "you took four bytes a number. `n_bytes` says how many: 2 in bfloat16, 8 in float64.",
-        ),
-        (
-            _least(5),
-            "that is the backward walk alone. Forward reads two tensors and writes one more.",
-        ),
-        (
-            _least(7),
-            "one tensor is missing. Forward reads a and b and writes h. Backward reads a, h and the gradient, and writes two gradients.",
-        ),
-        (
-            lambda *given: _least(8)(*given) * 1e9,
-            "the bandwidth is in gigabytes a second: multiply it by 1e9.",
-        ),
+        forward_alone,
+        four_bytes_each,
+        backward_alone,
+        one_tensor_missing,
+        bandwidth_in_bytes,
     ),
 )
+
+
+# 10.2 The (row, channel) pairs that a Triton program owns, in the order of its lanes.
+
+
+def lanes_of(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // D, lane % D) for lane in lanes if lane < B * D]
+
+
+@mistake("row and channel are exchanged. Channels are side by side, so they are the remainder.")
+def row_and_channel_exchanged(program, block, B, D):
+    return [(channel, row) for row, channel in lanes_of(program, block, B, D)]
+
+
+@mistake("you divide by the number of rows. A row holds D lanes, so divide by D.")
+def divided_by_rows(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // B, lane % B) for lane in lanes if lane < B * D]
+
+
+@mistake(
+    "the last program has lanes that do not exist. Leave out those from B * D on: that is the mask."
+)
+def without_mask(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // D, lane % D) for lane in lanes]
+
+
+@mistake("one lane too many: they are numbered from 0, so lane B * D does not exist.")
+def one_lane_too_many(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // D, lane % D) for lane in lanes if lane <= B * D]
+
+
+@mistake("program p starts where p programs of `block` lanes each have ended, at p * block.")
+def starts_at_its_number(program, block, B, D):
+    lanes = range(program, program + block)
+    return [(lane // D, lane % D) for lane in lanes if lane < B * D]
+
 
 LANES_OF = Exercise(
-    solution=_lanes(),
+    solution=lanes_of,
     cases=((0, 4, 3, 5), (3, 4, 3, 5), (1, 8, 2, 16), (2, 4, 2, 3)),
     mistakes=(
-        (
-            _lanes(place=lambda lane, B, D: (lane % D, lane // D)),
-            "row and channel are exchanged. Channels are side by side, so they are the remainder.",
-        ),
-        (
-            _lanes(place=lambda lane, B, D: (lane // B, lane % B)),
-            "you divide by the number of rows. A row holds D lanes, so divide by D.",
-        ),
-        (
-            _lanes(live=lambda lane, B, D: lane >= 0),
-            "the last program has lanes that do not exist. Leave out those from B * D on: that is the mask.",
-        ),
-        (
-            _lanes(live=lambda lane, B, D: lane <= B * D),
-            "one lane too many: they are numbered from 0, so lane B * D does not exist.",
-        ),
-        (
-            _lanes(first=lambda program, block: program),
-            "program p starts where p programs of `block` lanes each have ended, at p * block.",
-        ),
+        row_and_channel_exchanged,
+        divided_by_rows,
+        without_mask,
+        one_lane_too_many,
+        starts_at_its_number,
     ),
 )
 
+
+# 10.3 2^n as float32, by bits: one for the sign, 8 for the exponent, 23 for the fraction. n: int32.
+
+
+def two_to(n):
+    return ((n + 127) << 23).view(np.float32)
+
+
+@mistake("the exponent field holds n + 127, not n: that is how it can say negative powers.")
+def without_bias(n):
+    return (n << 23).view(np.float32)
+
+
+@mistake("you added 128. The field of 1.0 = 2^0 holds 127.")
+def bias_of_128(n):
+    return ((n + 128) << 23).view(np.float32)
+
+
+@mistake("shifted by 22 places, the number lands partly in the fraction. The fraction has 23 bits.")
+def shifted_by_22(n):
+    return ((n + 127) << 22).view(np.float32)
+
+
+@mistake(
+    "you converted the integer to the nearest float. Reinterpret its bits instead: "
+    "`.view(np.float32)`."
+)
+def converted(n):
+    return ((n + 127) << 23).astype(np.float32)
+
+
 TWO_TO = Exercise(
-    solution=_two_to(),
+    solution=two_to,
     cases=(
         (np.array([0, 1, 3, -2], dtype=np.int32),),
         (np.array([-126, 10, 127], dtype=np.int32),),
     ),
-    mistakes=(
-        (
-            _two_to(bias=0),
-            "the exponent field holds n + 127, not n: that is how it can say negative powers.",
-        ),
-        (_two_to(bias=128), "you added 128. The field of 1.0 = 2^0 holds 127."),
-        (
-            _two_to(shift=22),
-            "shifted by 22 places, the number lands partly in the fraction. The fraction has 23 bits.",
-        ),
-        (
-            lambda n: ((n + 127) << 23).astype(np.float32),
-            "you converted the integer to the nearest float. Reinterpret its bits instead: `.view(np.float32)`.",
-        ),
-    ),
+    mistakes=(without_bias, bias_of_128, shifted_by_22, converted),
 )
+
+
+# 10.4 The gradients of k and c, [N, D] each, for the minGRU h_n = (1 - z_n) h_{n-1} + z_n c_n.
+
+
+def min_gru_backward(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(1 - z, grad)
+    return gradients(z, c, g, states_before(z, c))
+
+
+def states(z, c):
+    h = torch.zeros_like(c)
+    state = torch.zeros_like(c[0])
+    for n in range(len(c)):
+        state = (1 - z[n]) * state + z[n] * c[n]
+        h[n] = state
+    return h
+
+
+def states_before(z, c):
+    """Return h_{n-1} for each n, 0 at the first."""
+    h = states(z, c)
+    return torch.cat([torch.zeros_like(h[:1]), h[:-1]])
+
+
+def walk_back(kept, grad):
+    """Return g_n = grad_n + kept_{n+1} g_{n+1}."""
+    g = torch.zeros_like(grad)
+    onward = torch.zeros_like(grad[0])
+    for n in reversed(range(len(grad))):
+        g[n] = grad[n] + onward
+        onward = kept[n] * g[n]
+    return g
+
+
+def gradients(z, c, g, before):
+    """Return the gradients of k and c. before: what is subtracted from c, h_{n-1}."""
+    to_k = g * (c - before) * (z * (1 - z))
+    to_c = g * z
+    return to_k, to_c
+
+
+@mistake(
+    "you subtract h_n. The derivative with respect to z_n is c_n - h_{n-1}, the state before the "
+    "step."
+)
+def state_after_the_step(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(1 - z, grad)
+    return gradients(z, c, g, states(z, c))
+
+
+@mistake("that is the gradient of z. k comes before the sigmoid: multiply by z (1 - z).")
+def gradient_of_z(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(1 - z, grad)
+    return g * (c - states_before(z, c)), g * z
+
+
+@mistake("what flows on to h_{n-1} is multiplied by the factor of h_{n-1}, which is 1 - z_n.")
+def wrong_share_flows_on(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(z, grad)
+    return gradients(z, c, g, states_before(z, c))
+
+
+@mistake(
+    "each position is treated alone. A state also acts on all later ones: carry (1 - z_n) g_n to "
+    "the position before."
+)
+def each_position_alone(k, c, grad):
+    z = torch.sigmoid(k)
+    return gradients(z, c, grad, states_before(z, c))
+
 
 MIN_GRU_BACKWARD = Exercise(
-    solution=_min_gru_backward(),
-    cases=(_random(0, (5, 3), (5, 3), (5, 3)), _random(1, (1, 2), (1, 2), (1, 2))),
+    solution=min_gru_backward,
+    cases=(
+        random_tensors(0, (5, 3), (5, 3), (5, 3)),
+        random_tensors(1, (1, 2), (1, 2), (1, 2)),
+    ),
     mistakes=(
-        (
-            _min_gru_backward(before=lambda h, n: h[n]),
-            "you subtract h_n. The derivative with respect to z_n is c_n - h_{n-1}, the state before the step.",
-        ),
-        (
-            _min_gru_backward(slope=lambda z: 1.0),
-            "that is the gradient of z. k comes before the sigmoid: multiply by z (1 - z).",
-        ),
-        (
-            _min_gru_backward(kept=lambda z: z),
-            "what flows on to h_{n-1} is multiplied by the factor of h_{n-1}, which is 1 - z_n.",
-        ),
-        (
-            _min_gru_backward(carried=False),
-            "each position is treated alone. A state also acts on all later ones: carry (1 - z_n) g_n to the position before.",
-        ),
+        state_after_the_step,
+        gradient_of_z,
+        wrong_share_flows_on,
+        each_position_alone,
     ),
 )
 
-EXERCISES = {"10.1": LEAST_SECONDS, "10.2": LANES_OF, "10.3": TWO_TO, "10.4": MIN_GRU_BACKWARD}
+EXERCISES = {
+    "10.1": LEAST_SECONDS,
+    "10.2": LANES_OF,
+    "10.3": TWO_TO,
+    "10.4": MIN_GRU_BACKWARD,
+}

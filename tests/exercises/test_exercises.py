@@ -1,4 +1,7 @@
-"""The exercise checker, and every exercise of the course: stubs, solutions and anticipated mistakes get the verdict meant for them."""
+"""The exercise checker, and every exercise of the course.
+
+Stubs, solutions and the mistakes that we expect get the verdicts meant for them.
+"""
 
 import math
 
@@ -7,12 +10,35 @@ import pytest
 import torch
 
 from minirec import exercises as course
-from minirec.exercises import Exercise, check, difference, exercises, judge
+from minirec.exercises import Exercise, check, difference, exercises, judge, mistake
 
 EXERCISES = exercises()
-MISTAKES = [
-    (number, i) for number, exercise in EXERCISES.items() for i in range(len(exercise.mistakes))
-]
+
+# The exercises of the course.
+
+
+def stub(*arguments):
+    return ...
+
+
+def breaks(*arguments):
+    raise KeyError("a slip")
+
+
+def something_else(*arguments):
+    return "something else"
+
+
+def spoils(*arguments):
+    """Overwrite the inputs."""
+    for value in arguments:
+        if isinstance(value, (torch.Tensor, np.ndarray)):
+            value[...] = 0
+        elif isinstance(value, list):
+            for row in value:
+                if isinstance(row, list):
+                    row.clear()
+            value.clear()
 
 
 @pytest.fixture(params=EXERCISES)
@@ -21,84 +47,149 @@ def exercise(request):
 
 
 def test_a_stub_is_not_attempted(exercise):
-    assert judge(exercise, lambda *arguments: ...).startswith("not attempted")
+    assert judge(exercise, stub).startswith("not attempted")
 
 
 def test_a_solution_is_right(exercise):
     assert judge(exercise, exercise.solution) == "right!"
 
 
-@pytest.mark.parametrize("number, i", MISTAKES)
+def numbered_mistakes():
+    for number, exercise in EXERCISES.items():
+        for i in range(len(exercise.mistakes)):
+            yield number, i
+
+
+@pytest.mark.parametrize("number, i", list(numbered_mistakes()))
 def test_a_mistake_gets_its_own_hint(number, i):
-    mistake, hint = EXERCISES[number].mistakes[i]
-    assert judge(EXERCISES[number], mistake) == f"not yet. Hint: {hint}"
+    answer, hint = EXERCISES[number].mistakes[i]
+    assert judge(EXERCISES[number], answer) == f"not yet. Hint: {hint}"
 
 
 def test_mistakes_are_two_at_least_with_different_hints(exercise):
     hints = [hint for _, hint in exercise.mistakes]
-    assert len(hints) >= 2 and len(set(hints)) == len(hints) and all(hint.strip() for hint in hints)
+    assert len(hints) >= 2
+    assert len(set(hints)) == len(hints)
+    assert all(hint.strip() for hint in hints)
 
 
 def test_an_answer_that_raises_is_told_so(exercise):
-    def breaks(*arguments):
-        raise KeyError("a slip")
-
     assert "It raises KeyError: 'a slip'" in judge(exercise, breaks)
 
 
 def test_an_answer_of_no_known_kind_is_shown_what_it_should_give(exercise):
-    assert judge(exercise, lambda *arguments: "something else").startswith(
-        "not yet. For the input "
-    )
+    assert judge(exercise, something_else).startswith("not yet. For the input ")
 
 
 def test_a_solution_is_still_right_after_an_answer_that_spoils_its_inputs(exercise):
-    def spoils(*arguments):
-        for value in arguments:
-            if isinstance(value, (torch.Tensor, np.ndarray)):
-                value[...] = 0
-            elif isinstance(value, list):
-                [row.clear() for row in value if isinstance(row, list)]
-                value.clear()
-
     judge(exercise, spoils)
     assert judge(exercise, exercise.solution) == "right!"
 
 
+# Verdicts on answers to an exercise of one line.
+
+
+def double(x):
+    return 2 * x
+
+
+@mistake("twice, not squared")
+def squared(x):
+    return x**2
+
+
+@mistake("it is the input")
+def unchanged(x):
+    return x
+
+
 DOUBLE = Exercise(
-    lambda x: 2 * x,
-    ((torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)),
-    ((lambda x: x**2, "twice, not squared"), (lambda x: x, "it is the input")),
+    solution=double,
+    cases=((torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)),
+    mistakes=(squared, unchanged),
 )
+
+
+def added_to_itself(x):
+    return x + x
+
+
+def times_itself(x):
+    return x * x
+
+
+def copied(x):
+    return x.clone()
+
+
+def wrong_for_one_number(x):
+    if len(x) == 1:
+        return 2 * x + 1
+    return 2 * x
+
+
+def divided_by_a_string(x):
+    return x / "2"
+
+
+def without_arguments():
+    return 1
+
+
+def nothing(x):
+    return None
+
+
+def nan(x):
+    return torch.full_like(x, math.nan)
+
+
+def double_as_list(x):
+    return (2 * x).tolist()
+
+
+def double_as_array(x):
+    return 2 * x.numpy()
+
+
+def double_in_place_with_gradient(x):
+    return (2 * x).mul_(1).requires_grad_()
+
+
+def double_with_one_more_dimension(x):
+    return 2 * x[None]
 
 
 @pytest.mark.parametrize(
     "answer, verdict",
     [
-        (lambda x: ..., "not attempted. Replace the ... and run the cell again."),
-        (lambda x: x + x, "right!"),
-        (lambda x: x * x, "not yet. Hint: twice, not squared"),
-        (lambda x: x.clone(), "not yet. Hint: it is the input"),
+        (stub, "not attempted. Replace the ... and run the cell again."),
+        (added_to_itself, "right!"),
+        (times_itself, "not yet. Hint: twice, not squared"),
+        (copied, "not yet. Hint: it is the input"),
         (
-            lambda x: 2 * x + (len(x) == 1),
+            wrong_for_one_number,
             "not yet. For the input [3.0] it should give [6.0]; yours gives [7.0]",
         ),
-        (lambda x: x / "2", "not yet. It raises TypeError"),
-        (lambda: 1, "not yet. It raises TypeError"),
+        (divided_by_a_string, "not yet. It raises TypeError"),
+        (without_arguments, "not yet. It raises TypeError"),
         (..., "not yet. It raises TypeError"),
         (
-            lambda x: None,
+            nothing,
             "not yet. For the input [1.0, 2.0] it should give [2.0, 4.0]; yours gives None",
         ),
-        (lambda x: torch.full_like(x, math.nan), "not yet. For the input [1.0, 2.0]"),
-        (lambda x: (2 * x).tolist(), "right!"),
-        (lambda x: 2 * x.numpy(), "right!"),
-        (lambda x: (2 * x).mul_(1).requires_grad_(), "right!"),
-        (lambda x: 2 * x[None], "not yet. For the input"),
+        (nan, "not yet. For the input [1.0, 2.0]"),
+        (double_as_list, "right!"),
+        (double_as_array, "right!"),
+        (double_in_place_with_gradient, "right!"),
+        (double_with_one_more_dimension, "not yet. For the input"),
     ],
 )
 def test_the_verdict_fits_the_answer(answer, verdict):
     assert judge(DOUBLE, answer).startswith(verdict)
+
+
+# What `check` prints for an exercise.
 
 
 @pytest.fixture
@@ -107,16 +198,18 @@ def one_exercise(monkeypatch):
 
 
 def test_check_prints_the_verdict_of_an_exercise(one_exercise, capsys):
-    check("02.1", lambda x: 2 * x)
+    check("02.1", double)
     assert capsys.readouterr().out == "02.1: right!\n"
 
 
 @pytest.mark.parametrize("number", ["02.9", "2.1", "02-1"])
 def test_an_exercise_that_does_not_exist_is_an_error_not_a_verdict(one_exercise, number, capsys):
-    with pytest.raises(ValueError, match="there are 02.1"):
-        check(number, lambda x: 2 * x)
+    with pytest.raises(ValueError, match=r"there are 02.1"):
+        check(number, double)
     assert capsys.readouterr().out == ""
 
+
+# What agrees, and what does not.
 
 AGREE = {
     "tensors": (torch.ones(3), torch.ones(3)),
@@ -166,15 +259,26 @@ def test_check_raises_and_says_what_differs(a, b, problem, capsys):
     assert capsys.readouterr().out == ""
 
 
+def as_tuple(x):
+    return x, x
+
+
+def as_dict(x):
+    return {"a": x}
+
+
+def as_unequal_rows(x):
+    return [[x], [x, x]]
+
+
 @pytest.mark.parametrize(
     "make",
-    [float, lambda x: (x, x), lambda x: {"a": x}, lambda x: [[x], [x, x]]],
+    [float, as_tuple, as_dict, as_unequal_rows],
     ids=["number", "tuple", "dict", "unequal rows"],
 )
 def test_a_tolerance_reaches_every_entry(make):
-    assert not difference(make(1.0), make(1.05), tolerance=0.1) and difference(
-        make(1.0), make(1.2), tolerance=0.1
-    )
+    assert not difference(make(1.0), make(1.05), tolerance=0.1)
+    assert difference(make(1.0), make(1.2), tolerance=0.1)
 
 
 def test_check_of_one_value_wants_it_true(capsys):
