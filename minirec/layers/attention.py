@@ -1,14 +1,24 @@
-"""Attention: the softmax kind, the linear kind of GLINT-RU, and the linear kind as a running sum (Eq. 2, notebook 05).
+"""Attention: softmax, GLINT-RU's linear kind, and the latter as a running sum (notebook 05).
 
-B batch, N positions, H heads, e width of a head, d = H e. Queries, keys and values are [B, H, N, e].
+B : batch
+N : positions
+d : model width
+H : heads
+e : width of a head, d = H e
+q, k, v : queries, keys and values, [B, H, N, e]
+C : chunks that the running sum cuts the positions into
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EPSILON = 1e-12  # a vector shorter than this is divided by this
-SHORTEST_CHUNK = 16  # where pairs within a chunk and sums between chunks cost alike for narrow heads; for wide ones that is at e (notebook 05)
+# A vector shorter than this is divided by this, so that zeros stay zeros instead of becoming NaN.
+EPSILON = 1e-12
+
+# Pairs within a chunk and sums between chunks cost alike where a chunk is as long as a head is
+# wide. For narrow heads such chunks are so short that the calls cost more than the products.
+SHORTEST_CHUNK = 16
 
 
 def softmax_attention(
@@ -19,135 +29,340 @@ def softmax_attention(
     real: Tensor | None = None,
     dropout: float = 0.0,
 ) -> Tensor:
-    """softmax(q k^T / sqrt(e)) v, [B, H, N, e]: every position meets every other, so time grows with N squared.
+    """Return softmax(q k^T / sqrt(e)) v.
 
-    causal: position t meets 0 .. t only; real: Bool[B, N], False where the row is padding, which nobody meets. dropout: the share of weights left out.
+    Every position meets every other, so time grows with N squared.
+
+    Parameters
+    ----------
+    q, k, v : Tensor
+        Queries, keys and values, [B, H, N, e].
+    causal : bool
+        Whether position t meets positions 0 .. t only.
+    real : Tensor, optional
+        Bool[B, N], False where the row is padding, which no position meets.
+    dropout : float
+        Share of the attention weights left out.
+
+    Returns
+    -------
+    Tensor
+        For each query the weighted mean of the values, [B, H, N, e].
+
+    References
+    ----------
+    Vaswani et al., 2017; derived in notebook 05.
     """
-    mask = None if real is None else real[:, None, None, :]
-    if causal and mask is not None:
-        mask, causal = (
-            mask & torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril(),
-            False,
-        )
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal
-    )
+    if real is None:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
+
+    mask = real[:, None, None, :]  # [B, 1, 1, N], the same for all heads and queries
+    if causal:
+        # PyTorch takes a mask or is_causal, not both.
+        n_queries = q.shape[2]
+        n_keys = k.shape[2]
+        pairs = torch.ones(n_queries, n_keys, dtype=torch.bool, device=q.device)
+        mask = mask & pairs.tril()  # [B, 1, N, N]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """q (k^T v), [B, H, N, e]: the same product as (q k^T) v with its brackets moved, so time grows with N e squared (Eq. 2, notebook 05)."""
+    """Return q (k^T v), the same product as (q k^T) v with its brackets moved.
+
+    k^T v is an e x e matrix, so time grows with N e^2 instead of N^2 e.
+
+    Parameters
+    ----------
+    q, k, v : Tensor
+        Queries, keys and values, [B, H, N, e].
+
+    Returns
+    -------
+    Tensor
+        Every query's answer from the whole row, [B, H, N, e].
+
+    References
+    ----------
+    GLINT-RU, Eq. 2; derived in notebook 05.
+    """
     return q @ (k.mT @ v)
 
 
-def running_linear_attention(q: Tensor, k: Tensor, v: Tensor, chunk: int | None = None) -> Tensor:
-    """out_t = q_t sum_{s <= t} k_s^T v_s, [B, H, N, e]: `linear_attention` at the last position of every prefix at once (Eq. 2, notebook 05).
+def running_linear_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    chunk: int | None = None,
+) -> Tensor:
+    """Return `linear_attention` at the last position of every prefix, all at once.
 
-    Inside a chunk by pairs, (q k^T masked) v; between chunks by the carried sum of k^T v, one [e, e] per head and chunk. Any N; time and memory grow
-    with N (chunk + e), never with N e squared. chunk: the larger of 16 and e unless given.
+    out_t = q_t sum_{s <= t} k_s^T v_s.
+
+    The positions are cut into chunks. Within a chunk every position meets the earlier ones pair
+    by pair, (q k^T masked) v. What lies in the chunks before, it asks of one sum of k^T v, an
+    e x e matrix carried from chunk to chunk. Time and memory grow with N (chunk + e); no position
+    has a matrix of its own, which would be N e^2.
+
+    Parameters
+    ----------
+    q, k, v : Tensor
+        Queries, keys and values, [B, H, N, e]; any N.
+    chunk : int, optional
+        Positions per chunk; the larger of 16 and e unless given.
+
+    Returns
+    -------
+    Tensor
+        Every query's answer from its own prefix, [B, H, N, e].
+
+    Raises
+    ------
+    ValueError
+        If chunk is below 1.
+
+    References
+    ----------
+    GLINT-RU, Eq. 2; derived in notebook 05.
     """
-    n, chunk = q.shape[2], max(SHORTEST_CHUNK, q.shape[3]) if chunk is None else chunk
+    n_positions = q.shape[2]
+    if chunk is None:
+        chunk = max(SHORTEST_CHUNK, q.shape[3])
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1; got {chunk}.")
-    if n <= chunk:
-        return (q @ k.mT).tril() @ v
-    q, k, v = (
-        F.pad(x, (0, 0, 0, -n % chunk)).unflatten(2, (-1, chunk)) for x in (q, k, v)
-    )  # [B, H, N / chunk, chunk, e]
-    sums = k.mT @ v
-    carried = sums.cumsum(2) - sums  # over the chunks before
-    return ((q @ k.mT).tril() @ v + q @ carried).flatten(2, 3)[:, :, :n]
+    if n_positions <= chunk:
+        return _by_pairs(q, k, v)
+
+    q = _in_chunks(q, chunk)
+    k = _in_chunks(k, chunk)
+    v = _in_chunks(v, chunk)
+
+    sums = k.mT @ v  # of each chunk by itself, [B, H, C, e, e]
+    carried = sums.cumsum(2) - sums  # of all chunks before it
+    out = _by_pairs(q, k, v) + q @ carried
+    return out.flatten(2, 3)[:, :, :n_positions]
+
+
+def _by_pairs(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Let every position meet itself and the earlier ones: (q k^T masked) v, [..., N, e]."""
+    return (q @ k.mT).tril() @ v
+
+
+def _in_chunks(x: Tensor, chunk: int) -> Tensor:
+    """Cut the positions into chunks, [B, H, N, e] -> [B, H, C, chunk, e].
+
+    Zeros fill the last chunk; a key of zeros adds nothing to any sum.
+    """
+    missing = -x.shape[2] % chunk
+    padded = F.pad(x, (0, 0, 0, missing))
+    return padded.unflatten(2, (-1, chunk))
 
 
 class SoftmaxAttention(nn.Module):
-    """Multi-head attention with queries, keys and values from one sequence (notebook 05). causal: position t sees 0 .. t only. dropout: of its weights."""
+    """Attend with several heads; queries, keys and values come from one sequence.
 
-    def __init__(self, d_model: int, n_heads: int = 1, causal: bool = False, dropout: float = 0.0):
+    Parameters
+    ----------
+    d_model : int
+        Width of input and output.
+    n_heads : int
+        H, a divisor of d_model.
+    causal : bool
+        Whether position t sees positions 0 .. t only.
+    dropout : float
+        Share of the attention weights left out while training.
+
+    Raises
+    ------
+    ValueError
+        If n_heads does not divide d_model.
+
+    References
+    ----------
+    Vaswani et al., 2017; derived in notebook 05.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int = 1,
+        causal: bool = False,
+        dropout: float = 0.0,
+    ):
         super().__init__()
-        self.n_heads, self.causal, self.dropout = n_heads, causal, dropout
-        self.query, self.key, self.value = _projections(d_model, n_heads)
+        _check_heads(d_model, n_heads)
+        self.n_heads = n_heads
+        self.causal = causal
+        self.dropout = dropout
+        self.query = nn.Linear(d_model, d_model)
+        self.key = nn.Linear(d_model, d_model)
+        self.value = nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
-        """x: [B, N, d] -> [B, N, d], heads side by side. real: Bool[B, N], False where the row is padding, which is not seen."""
-        q, k, v = (_to_heads(part(x), self.n_heads) for part in (self.query, self.key, self.value))
-        return _merge(
-            softmax_attention(q, k, v, self.causal, real, self.dropout if self.training else 0.0)
-        )
+        """Return the heads' answers side by side, [B, N, d] -> [B, N, d].
+
+        real: Bool[B, N], False where the row is padding, which is not seen.
+        """
+        q = _to_heads(self.query(x), self.n_heads)
+        k = _to_heads(self.key(x), self.n_heads)
+        v = _to_heads(self.value(x), self.n_heads)
+        dropout = self.dropout if self.training else 0.0
+        return _merge(softmax_attention(q, k, v, self.causal, real, dropout))
 
 
 class LinearAttention(nn.Module):
-    """A'(Q, K, V) = X1(elu Q) (X2(elu K)^T V), heads side by side (Eq. 2, notebook 05).
+    """Attend without a softmax: A'(Q, K, V) = X1(elu Q) (X2(elu K)^T V), head by head.
 
-    X1 divides each query by its length, head by head. form="paper": X2 divides each feature of the keys by its length along the sequence;
-    form="released": X2 divides each key by its own length, as X1 does, and the result by sqrt(e). Lengths below 1e-12 count as 1e-12.
+    X1 divides each query by its length. X2 has two forms:
+
+    - "paper": it divides each feature of the keys by that feature's length along the sequence;
+    - "released": it divides each key by its own length, as X1 does, and the result by sqrt(e).
+
+    Lengths below 1e-12 count as 1e-12.
+
+    The same function of every prefix is to be had in three ways: `forward` on each prefix alone,
+    `every_prefix` in one pass, and `step` position by position.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of input and output.
+    n_heads : int
+        H, a divisor of d_model.
+    form : {"paper", "released"}
+        Which X2.
+
+    Raises
+    ------
+    ValueError
+        If form is neither of the two, or n_heads does not divide d_model.
+
+    References
+    ----------
+    GLINT-RU, Eq. 2; derived in notebook 05.
     """
 
     def __init__(self, d_model: int, n_heads: int = 1, form: str = "paper"):
         super().__init__()
         if form not in ("paper", "released"):
             raise ValueError(f"form must be 'paper' or 'released'; got {form!r}.")
-        self.n_heads, self.form = n_heads, form
-        self.query, self.key, self.value = _projections(d_model, n_heads)
+        _check_heads(d_model, n_heads)
+        self.n_heads = n_heads
+        self.form = form
+        self.query = nn.Linear(d_model, d_model)
+        self.key = nn.Linear(d_model, d_model)
+        self.value = nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
-        """x: [B, N, d] -> [B, N, d]; every position sees the whole row. real: Bool[B, N], False where the row is padding, which is not seen."""
+        """Return Eq. 2 as printed, every position seeing the whole row, [B, N, d] -> [B, N, d].
+
+        real: Bool[B, N], False where the row is padding, which is not seen.
+        """
         q, k, v = self._project(x, real)
         if self.form == "paper":
-            k = F.normalize(k, dim=2, eps=EPSILON)
+            k = F.normalize(k, dim=2, eps=EPSILON)  # along the sequence: the paper's X2
         return _merge(linear_attention(q, k, v))
 
     def every_prefix(self, x: Tensor) -> Tensor:
-        """x: [B, N, d] -> [B, N, d]; at t what `forward` on x[:, :t + 1] gives there. The paper's length along the sequence becomes a running one."""
+        """Return at t what `forward` on x[:, :t + 1] gives there, [B, N, d] -> [B, N, d].
+
+        The length that the paper's X2 divides by grows with every position, for all keys alike.
+        So the keys stay as they are, and the query is divided instead, by the length so far.
+        """
         q, k, v = self._project(x)
         if self.form == "paper":
             q = q / _length(k.square().cumsum(2))
         return _merge(running_linear_attention(q, k, v))
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
-        """Before the first item: {"sums": zeros [B, H, e, e], "squares": zeros [B, H, 1, e]}."""
-        weight, width = self.key.weight, self.key.weight.shape[0] // self.n_heads
+        """Return the state before the first position, zeros.
+
+        "sums": k^T v summed over the positions so far, [B, H, e, e]; "squares": the squares of
+        the keys' features, summed likewise, [B, H, 1, e].
+        """
+        weight = self.key.weight  # for its dtype and device
+        width = weight.shape[0] // self.n_heads
         return {
             "sums": weight.new_zeros(batch_size, self.n_heads, width, width),
             "squares": weight.new_zeros(batch_size, self.n_heads, 1, width),
         }
 
     def state_after(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        """The state after the first lengths[b] >= 0 positions of each row of x [B, N, d], in one pass: what as many steps would give."""
-        _, k, v = self._project(x, torch.arange(x.shape[1], device=x.device) < lengths[:, None])
-        return {"sums": k.mT @ v, "squares": k.square().sum(2, keepdim=True)}
+        """Return the state after the first lengths[b] >= 0 positions of each row, in one pass.
+
+        It is what as many steps would give. x: [B, N, d], lengths: Long[B].
+        """
+        positions = torch.arange(x.shape[1], device=x.device)
+        read = positions < lengths[:, None]  # Bool[B, N]
+        _, k, v = self._project(x, read)
+        return {
+            "sums": k.mT @ v,
+            "squares": k.square().sum(2, keepdim=True),
+        }
 
     def step(self, state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """One more position x [B, d]: returns what `every_prefix` gives there [B, d], and the new state."""
-        q, k, v = self._project(x[:, None])
-        state = {"sums": state["sums"] + k.mT @ v, "squares": state["squares"] + k.square()}
+        """Read one more position, x [B, d].
+
+        Returns what `every_prefix` gives there, [B, d], and the new state.
+        """
+        q, k, v = self._project(x[:, None])  # a row of one position
+        state = {
+            "sums": state["sums"] + k.mT @ v,
+            "squares": state["squares"] + k.square(),
+        }
         if self.form == "paper":
             q = q / _length(state["squares"])
-        return _merge(q @ state["sums"])[:, 0], state
+        answer = q @ state["sums"]  # [B, H, 1, e]
+        return _merge(answer)[:, 0], state
 
     def _project(self, x: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """x [B, N, d] -> queries of length 1, keys (of length 1 too in the released form; 0 at padding), values; [B, H, N, e] each."""
-        q, k, v = (_to_heads(part(x), self.n_heads) for part in (self.query, self.key, self.value))
-        q, k = F.normalize(F.elu(q), dim=-1, eps=EPSILON), F.elu(k)
+        """Return all that Eq. 2 does to each position by itself: q, k and v, [B, H, N, e] each.
+
+        The paper's X2, which needs the whole sequence, is left to the caller. x: [B, N, d];
+        real: Bool[B, N], False where the row is padding.
+        """
+        q = _to_heads(self.query(x), self.n_heads)
+        k = _to_heads(self.key(x), self.n_heads)
+        v = _to_heads(self.value(x), self.n_heads)
+
+        q = F.elu(q)
+        q = F.normalize(q, dim=-1, eps=EPSILON)  # X1
+        k = F.elu(k)
+
         if self.form == "released":
-            k, v = F.normalize(k, dim=-1, eps=EPSILON), v / v.shape[-1] ** 0.5
-        return q, k if real is None else k * real[:, None, :, None], v
+            k = F.normalize(k, dim=-1, eps=EPSILON)  # the released X2
+            # The product is linear in v, so its division by sqrt(e) can be done here.
+            width = v.shape[-1]
+            v = v / width**0.5
+
+        if real is not None:
+            # The row is seen through sums over k, to which a key of zeros adds nothing.
+            k = k * real[:, None, :, None]
+        return q, k, v
+
+
+def _check_heads(d_model: int, n_heads: int) -> None:
+    if n_heads < 1 or d_model % n_heads != 0:
+        raise ValueError(
+            "d_model must be divisible by n_heads; "
+            f"got d_model = {d_model} and n_heads = {n_heads}."
+        )
 
 
 def _to_heads(x: Tensor, n_heads: int) -> Tensor:
-    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    """Cut the features into heads, [B, N, d] -> [B, H, N, e]."""
+    heads = x.unflatten(-1, (n_heads, -1))  # [B, N, H, e]
+    return heads.transpose(1, 2)
 
 
 def _merge(heads: Tensor) -> Tensor:
+    """Lay the heads side by side again, [B, H, N, e] -> [B, N, d]."""
     return heads.transpose(1, 2).flatten(2)
 
 
 def _length(squares: Tensor) -> Tensor:
-    """The square root, at least EPSILON; where it is cut the gradient is 0, not infinite."""
+    """Return the square root, at least EPSILON.
+
+    It is the squares that are cut: below the cut the gradient is then 0. The root of an uncut 0
+    has an infinite slope.
+    """
     return squares.clamp_min(EPSILON**2).sqrt()
-
-
-def _projections(d_model: int, n_heads: int) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-    if n_heads < 1 or d_model % n_heads:
-        raise ValueError(
-            f"d_model must be divisible by n_heads; got d_model = {d_model} and n_heads = {n_heads}."
-        )
-    return nn.Linear(d_model, d_model), nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)

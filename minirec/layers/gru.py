@@ -1,60 +1,143 @@
-"""The gated recurrent unit, as GLINT-RU prints it and as PyTorch computes it (Eq. 1 and Eq. 6, notebook 02).
+"""The gated recurrent unit, as GLINT-RU prints it and as PyTorch computes it (notebook 02).
 
-B batch, N positions. x the input, h the state before the step, h' after it, r the reset gate, z the update gate, c the candidate; W meets x, U meets h.
+B : batch
+N : positions
+x : the input
+h : the state before the step; h' the state after it
+r : the reset gate, how much of the old state the candidate sees
+z : the update gate, how far the state moves
+c : the candidate for the new state
+W_r, W_z, W : the weights that meet x
+U_r, U_z, U : the weights that meet h
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class GRUCell(nn.Module):
-    """One step of a GRU; rows of the weights are stacked in the order reset, update, candidate, as in torch.nn.GRU.
+    """Take one step of a GRU.
 
-    form="paper", Eq. 1:                                      form="torch", torch.nn.GRU:
-        r = sigmoid(W_r x + U_r h + b_r)                          r = sigmoid(W_r x + b_r + U_r h + u_r)
-        z = sigmoid(W_z x + U_z h + b_z)                          z = sigmoid(W_z x + b_z + U_z h + u_z)
-        c = tanh(W x + U (r * h) + b)                             c = tanh(W x + b + r * (U h + u))
-        h' = z * c + (1 - z) * h                                  h' = (1 - z) * c + z * h
+    form="paper", Eq. 1:
 
-    They differ in where the reset gate acts, in which way z turns, and in PyTorch's second bias u (notebook 02, section 7: when they are equal).
+        r  = sigmoid(W_r x + U_r h + b_r)
+        z  = sigmoid(W_z x + U_z h + b_z)
+        c  = tanh(W x + U (r * h) + b)
+        h' = z * c + (1 - z) * h
+
+    form="torch", as torch.nn.GRU:
+
+        r  = sigmoid(W_r x + b_r + U_r h + u_r)
+        z  = sigmoid(W_z x + b_z + U_z h + u_z)
+        c  = tanh(W x + b + r * (U h + u))
+        h' = (1 - z) * c + z * h
+
+    Where they differ: the reset gate acts before U or after it; z turns to the candidate or to
+    the old state; PyTorch has a second bias u. Notebook 02, section 7, shows when they are equal.
+
+    Parameters
+    ----------
+    d_input : int
+        Width of the input.
+    d_state : int
+        Width of the state.
+    bias : bool
+        Whether there are biases: b, and in PyTorch's form u.
+    form : {"paper", "torch"}
+        Which of the two cells.
+
+    Attributes
+    ----------
+    weight_x, weight_h : nn.Parameter
+        W, [3 d_state, d_input], and U, [3 d_state, d_state]: the rows for reset gate, update gate
+        and candidate on top of each other, in this order, as in torch.nn.GRU.
+    bias_x, bias_h : nn.Parameter or None
+        b and u, [3 d_state] each, in the same order; None where the cell has none.
+
+    Raises
+    ------
+    ValueError
+        If form is neither of the two.
+
+    References
+    ----------
+    GLINT-RU, Eq. 1; derived in notebook 02.
     """
 
-    def __init__(self, d_input: int, d_state: int, bias: bool = True, form: str = "paper"):
+    def __init__(
+        self,
+        d_input: int,
+        d_state: int,
+        bias: bool = True,
+        form: str = "paper",
+    ):
         super().__init__()
         if form not in ("paper", "torch"):
             raise ValueError(f"form must be 'paper' or 'torch'; got {form!r}.")
-        self.d_state, self.form = d_state, form
-        self.weight_x = nn.Parameter(nn.init.xavier_uniform_(torch.empty(3 * d_state, d_input)))
-        self.weight_h = nn.Parameter(nn.init.xavier_uniform_(torch.empty(3 * d_state, d_state)))
-        self.bias_x = nn.Parameter(torch.zeros(3 * d_state)) if bias else None
-        self.bias_h = nn.Parameter(torch.zeros(3 * d_state)) if bias and form == "torch" else None
+        self.d_state = d_state
+        self.form = form
+
+        rows = 3 * d_state
+        self.weight_x = nn.Parameter(torch.empty(rows, d_input))
+        self.weight_h = nn.Parameter(torch.empty(rows, d_state))
+        nn.init.xavier_uniform_(self.weight_x)
+        nn.init.xavier_uniform_(self.weight_h)
+
+        second_bias = bias and form == "torch"
+        self.bias_x = nn.Parameter(torch.zeros(rows)) if bias else None
+        self.bias_h = nn.Parameter(torch.zeros(rows)) if second_bias else None
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
-        """x: [..., d_input], h: [..., d_state] -> the next state [..., d_state]."""
+        """Return the next state, [..., d_state]. x: [..., d_input], h: [..., d_state]."""
         return self.step(self.project(x), h)
 
     def project(self, x: Tensor) -> Tensor:
-        """W x + b for r, z and c at once, [..., 3 d_state]: the part that needs no state."""
-        return nn.functional.linear(x, self.weight_x, self.bias_x)
+        """Return W x + b for r, z and c side by side, [..., d_input] -> [..., 3 d_state].
+
+        It needs no state, so a whole sequence may be projected at once before the first step.
+        """
+        return F.linear(x, self.weight_x, self.bias_x)
 
     def step(self, projected: Tensor, h: Tensor) -> Tensor:
-        """projected: [..., 3 d_state] from `project`; h: [..., d_state] -> the next state [..., d_state]."""
-        x_r, x_z, x_c = projected.chunk(3, dim=-1)
+        """Return the next state, [..., d_state].
+
+        projected: [..., 3 d_state], from `project`; h: [..., d_state].
+        """
         if self.form == "torch":
-            h_r, h_z, h_c = nn.functional.linear(h, self.weight_h, self.bias_h).chunk(3, dim=-1)
-            r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-            candidate = torch.tanh(x_c + r * h_c)
-            return torch.lerp(candidate, h.to(candidate.dtype), z)
-        h_r, h_z = nn.functional.linear(h, self.weight_h[: 2 * self.d_state]).chunk(2, dim=-1)
-        r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-        candidate = torch.tanh(x_c + nn.functional.linear(r * h, self.weight_h[2 * self.d_state :]))
+            return self._step_as_torch(projected, h)
+        return self._step_as_printed(projected, h)
+
+    def _step_as_printed(self, projected: Tensor, h: Tensor) -> Tensor:
+        x_r, x_z, x_c = projected.chunk(3, dim=-1)
+
+        # U (r * h) has to wait for r, so U_r and U_z meet h first.
+        gate_rows = self.weight_h[: 2 * self.d_state]
+        candidate_rows = self.weight_h[2 * self.d_state :]
+        h_r, h_z = F.linear(h, gate_rows).chunk(2, dim=-1)
+        r = torch.sigmoid(x_r + h_r)
+        z = torch.sigmoid(x_z + h_z)
+        candidate = torch.tanh(x_c + F.linear(r * h, candidate_rows))
+
+        # lerp(a, b, z) = (1 - z) a + z b. Under autocast the candidate may be in bfloat16.
         return torch.lerp(h.to(candidate.dtype), candidate, z)
+
+    def _step_as_torch(self, projected: Tensor, h: Tensor) -> Tensor:
+        x_r, x_z, x_c = projected.chunk(3, dim=-1)
+
+        # r acts on U h + u, so one product serves all three.
+        h_r, h_z, h_c = F.linear(h, self.weight_h, self.bias_h).chunk(3, dim=-1)
+        r = torch.sigmoid(x_r + h_r)
+        z = torch.sigmoid(x_z + h_z)
+        candidate = torch.tanh(x_c + r * h_c)
+
+        return torch.lerp(candidate, h.to(candidate.dtype), z)
 
 
 class GRU(nn.Module):
-    """The cell along a sequence, h_n = GRUCell(x_n, h_{n-1}) (Eq. 6, notebook 02).
+    """Run the cell along a sequence: h_n = GRUCell(x_n, h_{n-1}).
 
     Parameters
     ----------
@@ -65,27 +148,34 @@ class GRU(nn.Module):
     bias : bool
         Whether the cell has biases.
     form : {"paper", "torch"}
-        The cell's form. "torch" runs PyTorch's own kernel (cuDNN's on a GPU) on the cell's weights;
-        "paper" walks along the sequence step by step.
+        The cell's form. "torch" runs PyTorch's own kernel (cuDNN's on a GPU) on the cell's
+        weights; "paper" walks along the sequence step by step.
 
     References
     ----------
     GLINT-RU, Eqs. 1 and 6; derived in notebook 02.
     """
 
-    def __init__(self, d_input: int, d_state: int, bias: bool = True, form: str = "paper"):
+    def __init__(
+        self,
+        d_input: int,
+        d_state: int,
+        bias: bool = True,
+        form: str = "paper",
+    ):
         super().__init__()
         self.cell = GRUCell(d_input, d_state, bias, form)
 
     def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
         """Return the state after every step, [B, N, d_state].
 
-        x: [B, N, d_input]; h: the state before the first step [B, d_state], zeros if not given.
+        x: [B, N, d_input]; h: the state before the first step, [B, d_state], zeros if not given.
         """
         if h is None:
             h = x.new_zeros(len(x), self.cell.d_state)
         if self.cell.form == "torch":
             return self._by_pytorch(x, h)
+
         projected = self.cell.project(x)
         states = []
         for t in range(x.shape[1]):
@@ -94,6 +184,7 @@ class GRU(nn.Module):
         return torch.stack(states, dim=1)
 
     def _by_pytorch(self, x: Tensor, h: Tensor) -> Tensor:
+        """Run the function behind torch.nn.GRU on the cell's weights."""
         states, _ = torch.gru(
             x,
             h[None],
@@ -126,7 +217,7 @@ class GRU(nn.Module):
             cell.d_state,
             bias=cell.bias_x is not None,
             batch_first=True,
-            device="meta",
+            device="meta",  # its own weights, which ours replace at once, take no memory
         )
         shell.weight_ih_l0 = cell.weight_x
         shell.weight_hh_l0 = cell.weight_h

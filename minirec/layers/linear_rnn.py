@@ -1,4 +1,15 @@
-"""minGRU, whose gate sees only the input, and the LRU, which has none: linear in their state h (notebook 08). B batch, N positions, x the input."""
+"""minGRU, whose gate sees only the input, and the LRU, which has no gate (notebook 08).
+
+Both are linear in their state, so `linear_recurrence` runs them.
+
+N : positions
+x : the input, [batch, N, d_input]
+h : the state; complex in the LRU
+z : minGRU's update gate, c its candidate
+lambda : the LRU's eigenvalues, one per channel, complex: |lambda| shrinks, its angle turns
+gamma : what the LRU's input is scaled by, so that every channel keeps about the same size
+B, C, D : the LRU's matrices into the state and out of it, and the weights of its skip connection
+"""
 
 import math
 
@@ -10,9 +21,25 @@ from minirec.scan import linear_recurrence
 
 
 class MinGRU(nn.Module):
-    """h_t = (1 - z_t) h_{t-1} + z_t c_t, with z_t = sigmoid(W_z x_t + b_z) and c_t = W_h x_t + b_h (Feng et al., 2024; notebook 08).
+    """Move the state to a candidate as far as a gate says, neither of which sees the state.
 
-    Rows of the weights are stacked in the order update gate z, candidate c.
+    h_t = (1 - z_t) h_{t-1} + z_t c_t, with z_t = sigmoid(W_z x_t + b_z) and c_t = W_h x_t + b_h.
+
+    Parameters
+    ----------
+    d_input : int
+        Width of the input.
+    d_state : int
+        Width of the state.
+
+    Attributes
+    ----------
+    project : nn.Linear
+        Its rows are W_z on top of W_h.
+
+    References
+    ----------
+    Feng et al., 2024; derived in notebook 08.
     """
 
     def __init__(self, d_input: int, d_state: int):
@@ -20,18 +47,50 @@ class MinGRU(nn.Module):
         self.project = nn.Linear(d_input, 2 * d_state)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, N, d_input] -> the state after every step [B, N, d_state], from h = 0."""
-        z, candidate = self.project(x).chunk(2, dim=-1)
-        return linear_recurrence(
-            torch.sigmoid(-z), torch.sigmoid(z) * candidate
-        )  # 1 - sigmoid(z) without its cancellation
+        """Return the state after every step from h = 0, [batch, N, d_input] -> [..., d_state]."""
+        z, candidate = self.project(x).chunk(2, dim=-1)  # z before its sigmoid
+        keep = torch.sigmoid(-z)  # 1 - sigmoid(z), without its cancellation where z is large
+        driven = torch.sigmoid(z) * candidate
+        return linear_recurrence(keep, driven)
 
 
 class LRU(nn.Module):
-    """h_t = lambda h_{t-1} + gamma B x_t, complex;  y_t = Re(C h_t) + D x_t (Orvieto et al., 2023; notebook 08).
+    """Shrink and turn a complex state by the same factors at every step.
 
-    lambda = exp(-exp(nu) + i exp(theta)), a channel each; gamma = sqrt(1 - |lambda|^2), which their code trains by itself. B and C hold real and imaginary
-    part [2, ...]. At the start |lambda|^2 is uniform between the squares of `ring`, the angle between 0 and `max_angle`.
+    h_t = lambda h_{t-1} + gamma B x_t and y_t = Re(C h_t) + D x_t, with
+    lambda = exp(-exp(nu) + i exp(theta)) and gamma = sqrt(1 - |lambda|^2).
+
+    Where others differ: the authors' code trains gamma by itself.
+
+    Parameters
+    ----------
+    d_input : int
+        Width of input and output.
+    d_state : int
+        Number of complex channels.
+    ring : tuple of float
+        Smallest and largest |lambda| before any training; |lambda|^2 is uniform between their
+        squares, which fills the ring evenly.
+    max_angle : float
+        Largest angle of lambda before any training, in radians; uniform from 0.
+
+    Attributes
+    ----------
+    nu, theta : nn.Parameter
+        They make lambda, [d_state] each. Whatever their values, |lambda| < 1.
+    B, C : nn.Parameter
+        Real and imaginary part, [2, d_state, d_input] and [2, d_input, d_state].
+    D : nn.Parameter
+        [d_input].
+
+    Raises
+    ------
+    ValueError
+        If ring is not 0 <= r < R <= 1, or max_angle is not positive.
+
+    References
+    ----------
+    Orvieto et al., 2023; derived in notebook 08.
     """
 
     def __init__(
@@ -42,49 +101,93 @@ class LRU(nn.Module):
         max_angle: float = 2 * math.pi,
     ):
         super().__init__()
-        if not 0 <= ring[0] < ring[1] <= 1 or max_angle <= 0:
+        inner, outer = ring
+        if not 0 <= inner < outer <= 1 or max_angle <= 0:
             raise ValueError(
-                f"ring must be two radii 0 <= r < R <= 1 and max_angle positive; got {ring} and {max_angle}."
+                "ring must be two radii 0 <= r < R <= 1 and max_angle positive; "
+                f"got {ring} and {max_angle}."
             )
-        low, high = ring[0] ** 2, ring[1] ** 2
-        squared = high - (high - low) * torch.rand(d_state)  # in (low, high]
-        self.nu = nn.Parameter(torch.log(-0.5 * torch.log(squared.clamp_max(1 - 1e-6))))
-        self.theta = nn.Parameter(torch.log(max_angle * (1 - torch.rand(d_state))))
-        self.B = nn.Parameter(torch.randn(2, d_state, d_input) / math.sqrt(2 * d_input))
-        self.C = nn.Parameter(torch.randn(2, d_input, d_state) / math.sqrt(d_state))
-        self.D = nn.Parameter(torch.randn(d_input))
+
+        # |lambda| = exp(-exp(nu)), so nu = log(-log |lambda|) = log(-0.5 log |lambda|^2).
+        # torch.rand is in [0, 1): the square is in (inner^2, outer^2], never 0. A square of 1
+        # would have nu = -inf.
+        low = inner**2
+        high = outer**2
+        squared = high - (high - low) * torch.rand(d_state)
+        squared = squared.clamp_max(1 - 1e-6)
+        nu = torch.log(-0.5 * torch.log(squared))
+        angle = max_angle * (1 - torch.rand(d_state))  # in (0, max_angle]
+
+        B = torch.randn(2, d_state, d_input) / math.sqrt(2 * d_input)
+        C = torch.randn(2, d_input, d_state) / math.sqrt(d_state)
+        D = torch.randn(d_input)
+
+        self.nu = nn.Parameter(nu)
+        self.theta = nn.Parameter(torch.log(angle))
+        self.B = nn.Parameter(B)
+        self.C = nn.Parameter(C)
+        self.D = nn.Parameter(D)
 
     def eigenvalues(self) -> Tensor:
-        """lambda, complex [d_state]."""
-        return torch.polar(torch.exp(-self.nu.exp()), self.theta.exp())
+        """Return lambda, complex [d_state]."""
+        return torch.polar(self._modulus(), self.theta.exp())
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, N, d_input] -> y [B, N, d_input], from h = 0; position t has read x[:, :t + 1].
+        """Return y from h = 0, [batch, N, d_input] -> the same; position t has read x[:, :t + 1].
 
-        A complex step shrinks and turns. Seen from a frame that turns along, it only shrinks: g_t = exp(-i angle t) h_t follows
-        g_t = |lambda| g_{t-1} + exp(-i angle t) gamma B x_t, where real and imaginary part are two real recurrences.
+        A complex step shrinks and turns. Seen from a frame that turns along, it only shrinks:
+        g_t = exp(-i angle t) h_t follows g_t = |lambda| g_{t-1} + exp(-i angle t) gamma B x_t,
+        where real and imaginary part are two real recurrences.
         """
+        # The frame's angle at every step, [N, d_state]. In float32 it would be wrong after many
+        # turns: the larger a number, the coarser its fraction of a turn.
         steps = torch.arange(x.shape[1], device=x.device, dtype=torch.float64)
-        angle = (
-            steps[:, None] * self.theta.double().exp()
-        )  # [N, d_state]; in float32 it would be wrong after many turns
-        cos, sin = angle.cos().to(self.nu.dtype), angle.sin().to(self.nu.dtype)
+        angle = steps[:, None] * self.theta.double().exp()
+        cos = angle.cos().to(self.nu.dtype)
+        sin = angle.sin().to(self.nu.dtype)
+
+        # Into the frame: times exp(-i angle) = cos - i sin.
         real, imaginary = self._drive(x)
-        turned = torch.cat([cos * real + sin * imaginary, cos * imaginary - sin * real], dim=-1)
-        decay = torch.exp(-self.nu.exp()).repeat(2).expand_as(turned)
+        turned_real = cos * real + sin * imaginary
+        turned_imaginary = cos * imaginary - sin * real
+
+        # Both recurrences at once, side by side: [batch, N, 2 d_state].
+        turned = torch.cat([turned_real, turned_imaginary], dim=-1)
+        decay = self._modulus().repeat(2).expand_as(turned)
         g_real, g_imaginary = linear_recurrence(decay, turned).chunk(2, dim=-1)
-        return self._read(cos * g_real - sin * g_imaginary, cos * g_imaginary + sin * g_real, x)
+
+        # Out of the frame: times exp(i angle) = cos + i sin.
+        h_real = cos * g_real - sin * g_imaginary
+        h_imaginary = cos * g_imaginary + sin * g_real
+        return self._read(h_real, h_imaginary, x)
 
     def step(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """h [..., d_state] complex, x [..., d_input] -> (y [..., d_input], the next state)."""
-        h = self.eigenvalues() * h + torch.complex(*self._drive(x))
+        """Read one more input. h: complex [..., d_state], x: [..., d_input].
+
+        Returns y, [..., d_input], and the next state.
+        """
+        turned = self.eigenvalues() * h
+        real, imaginary = self._drive(x)
+        h = turned + torch.complex(real, imaginary)
         return self._read(h.real, h.imag, x), h
 
+    def _modulus(self) -> Tensor:
+        """Return |lambda|, [d_state]."""
+        return torch.exp(-self.nu.exp())
+
     def _drive(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """gamma B x, real and imaginary part [..., d_state] each."""
-        gamma = torch.sqrt(-torch.expm1(-2 * self.nu.exp()))
-        real, imaginary = F.linear(x, self.B.flatten(0, 1)).to(self.nu.dtype).chunk(2, dim=-1)
+        """Return gamma B x, its real and imaginary part, [..., d_state] each."""
+        # 1 - |lambda|^2 = -expm1(log |lambda|^2), accurate where |lambda| is near 1.
+        log_squared = -2 * self.nu.exp()
+        gamma = torch.sqrt(-torch.expm1(log_squared))
+
+        stacked = self.B.flatten(0, 1)  # [2 d_state, d_input], one product for both parts
+        driven = F.linear(x, stacked).to(self.nu.dtype)
+        real, imaginary = driven.chunk(2, dim=-1)
         return gamma * real, gamma * imaginary
 
     def _read(self, real: Tensor, imaginary: Tensor, x: Tensor) -> Tensor:
-        return F.linear(real, self.C[0]) - F.linear(imaginary, self.C[1]) + self.D * x
+        """Return y = Re(C h) + D x, [..., d_input]; real and imaginary are h's parts."""
+        C_real, C_imaginary = self.C
+        read = F.linear(real, C_real) - F.linear(imaginary, C_imaginary)
+        return read + self.D * x

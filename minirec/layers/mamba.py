@@ -1,6 +1,21 @@
-"""The Mamba block: a selective state-space model behind a short causal convolution (Gu and Dao, 2023), run by `linear_recurrence`.
+"""The Mamba block: a selective state-space model behind a short causal convolution.
 
-B batch, N positions, d model width, E = 2d inner width, S states a channel, k kernel size.
+The symbols are those of Gu and Dao (2023).
+
+N : positions
+d : model width
+E : inner width, the number of channels
+S : states per channel
+k : kernel size of the convolution
+u : the block's input, [batch, N, d]
+x : what the state-space model reads, [batch, N, E]
+z : what its output is gated by, [batch, N, E]
+dt : how much time an item takes, per channel, [batch, N, E]
+A : how fast each state decays, [E, S], negative; stored as log_rates = log(-A)
+B : how an item is written into a channel's states, [batch, N, S]
+C : how a channel's states are read, [batch, N, S]
+D : the weights of the skip connection, [E]; stored as skip
+h : the states, [batch, E, S]
 """
 
 import math
@@ -12,74 +27,132 @@ from torch.nn import functional as F
 from minirec.layers.temporal_conv import TemporalConv
 from minirec.scan import linear_recurrence
 
-STEP_SIZES = (1e-3, 1e-1)  # of the time step at the start, drawn log-uniformly
+# The smallest and the largest time step before any training; drawn log-uniformly between them.
+STEP_SIZES = (1e-3, 1e-1)
 
 
 class Mamba(nn.Module):
-    """x, z = split(W_in u);  x = SiLU(conv(x));  dt, B, C = functions of x;  h_t = exp(dt A) h_{t-1} + dt B x_t;  y = W_out (SiLU(z) * (C h + D x)).
+    """Convolve, recur with states whose decay and input the items decide, gate the output.
 
-    Each of the E channels has S states that decay at rates of their own, -A = 1 .. S at the start, for a time dt = softplus(...) that the item
-    decides: like RecBLR's gate, but with S states in place of one, and without its sqrt(1 - alpha^2).
+        x, z     = split(W_in u)
+        x        = SiLU(conv(x))
+        dt, B, C = functions of x
+        h_t      = exp(dt A) h_{t-1} + dt B x_t
+        y        = W_out (SiLU(z) * (C h + D x))
+
+    Each of the E channels has S states that decay at rates of their own, -A = 1 .. S before any
+    training, for a time dt that the item decides. This is like RecBLR's gate, but with S states
+    in the place of one, and without its sqrt(1 - alpha^2).
+
+    Parameters
+    ----------
+    d_model : int
+        d, the width of input and output.
+    d_state : int
+        S, the number of states per channel.
+    kernel_size : int
+        k, the number of inputs that the causal convolution reads.
+    expand : int
+        E / d.
+
+    References
+    ----------
+    Gu and Dao, 2023, "Mamba: Linear-time sequence modeling with selective state spaces".
     """
 
-    def __init__(self, d_model: int, d_state: int = 32, kernel_size: int = 4, expand: int = 2):
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int = 32,
+        kernel_size: int = 4,
+        expand: int = 2,
+    ):
         super().__init__()
-        d_inner, rank = expand * d_model, math.ceil(d_model / 16)
-        self.d_state, self.rank = d_state, rank
-        self.input, self.output = (
-            nn.Linear(d_model, 2 * d_inner, bias=False),
-            nn.Linear(d_inner, d_model, bias=False),
-        )
+        d_inner = expand * d_model
+        rank = math.ceil(d_model / 16)  # of the map from x to dt, as in the authors' code
+        self.d_state = d_state
+        self.rank = rank
+
+        self.input = nn.Linear(d_model, 2 * d_inner, bias=False)  # W_in
+        self.output = nn.Linear(d_inner, d_model, bias=False)  # W_out
         self.conv = TemporalConv(d_inner, kernel_size, depthwise=True, causal=True)
-        self.select, self.time = (
-            nn.Linear(d_inner, rank + 2 * d_state, bias=False),
-            nn.Linear(rank, d_inner),
-        )
-        self.log_rates, self.skip = (
-            nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(d_inner, 1)),
-            nn.Parameter(torch.ones(d_inner)),
-        )
-        steps = torch.empty(d_inner).uniform_(*map(math.log, STEP_SIZES)).exp()
+        self.select = nn.Linear(d_inner, rank + 2 * d_state, bias=False)  # dt's input, B and C
+        self.time = nn.Linear(rank, d_inner)  # from its low rank to dt, before the softplus
+
+        rates = torch.arange(1.0, d_state + 1)  # -A, the same for every channel
+        log_rates = rates.log().repeat(d_inner, 1)
+        self.log_rates = nn.Parameter(log_rates)
+        self.skip = nn.Parameter(torch.ones(d_inner))
+        self._initialise_time()
+
+    def _initialise_time(self) -> None:
+        """Draw the map to dt, so that dt lies between the STEP_SIZES where its input is 0."""
+        shortest, longest = STEP_SIZES
+        log_steps = torch.empty_like(self.time.bias)
+        nn.init.uniform_(log_steps, math.log(shortest), math.log(longest))
+        steps = log_steps.exp()
+
+        bound = self.rank**-0.5
+        nn.init.uniform_(self.time.weight, -bound, bound)
         with torch.no_grad():
-            self.time.weight.uniform_(-(rank**-0.5), rank**-0.5)
-            self.time.bias.copy_(
-                steps + torch.log(-torch.expm1(-steps))
-            )  # softplus of this is `steps`
+            # The inverse of softplus: softplus(bias) = steps.
+            bias = steps + torch.log(-torch.expm1(-steps))
+            self.time.bias.copy_(bias)
 
     def forward(self, u: Tensor) -> Tensor:
-        """u [B, N, d] -> [B, N, d]; position t has seen u[:, :t + 1]."""
+        """Return y, [batch, N, d] -> [batch, N, d]; position t has seen u[:, :t + 1]."""
         x, z = self.input(u).chunk(2, dim=-1)
         x = F.silu(self.conv(x))
-        decay, driven, read = self._selected(x)
-        h = linear_recurrence(decay.flatten(2), driven.flatten(2)).view_as(driven)
-        return self._read(h, read, x, z)
+        decay, driven, C = self._select(x)
+
+        # All E S states of a row are channels of one recurrence.
+        h = linear_recurrence(decay.flatten(2), driven.flatten(2))
+        h = h.view_as(driven)  # [batch, N, E, S]
+        return self._read(h, C, x, z)
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
-        """Before the first item: {"h": [B, E, S], "inputs": the last k - 1 of x before the convolution [B, k - 1, E]}, zeros."""
-        zeros, d_inner = self.skip.new_zeros, len(self.skip)
+        """Return the state before the first item, zeros.
+
+        "h": [batch, E, S]; "inputs": the last k - 1 of x before the convolution, oldest first,
+        [batch, k - 1, E].
+        """
+        d_inner = len(self.skip)
         return {
-            "h": zeros(batch_size, d_inner, self.d_state),
-            "inputs": zeros(batch_size, self.conv.kernel_size - 1, d_inner),
+            "h": self.skip.new_zeros(batch_size, d_inner, self.d_state),
+            "inputs": self.skip.new_zeros(batch_size, self.conv.kernel_size - 1, d_inner),
         }
 
     def step(self, state: dict[str, Tensor], u: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """One more position u [B, d]: returns what `forward` gives there [B, d], and the new state."""
+        """Read one more item, u [batch, d].
+
+        Returns what `forward` gives there, [batch, d], and the new state.
+        """
         x, z = self.input(u).chunk(2, dim=-1)
-        window = torch.cat([state["inputs"], x[:, None]], dim=1)
-        x = F.silu((window * self.conv.weight[:, 0].T).sum(1) + self.conv.bias)
-        decay, driven, read = self._selected(x)
+        x, inputs = self.conv.step(state["inputs"], x)
+        x = F.silu(x)
+        decay, driven, C = self._select(x)
         h = decay * state["h"] + driven
-        return self._read(h, read, x, z), {"h": h, "inputs": window[:, 1:]}
+        y = self._read(h, C, x, z)
+        return y, {"h": h, "inputs": inputs}
 
-    def _selected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x [..., E] -> exp(dt A) and dt B x [..., E, S], C [..., S]."""
-        time, write, read = self.select(x).split((self.rank, self.d_state, self.d_state), dim=-1)
-        dt = F.softplus(self.time(time))
-        return (
-            torch.exp(-dt[..., None] * self.log_rates.exp()),
-            (dt * x)[..., None] * write[..., None, :],
-            read,
-        )
+    def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the items decide, from x [..., E].
 
-    def _read(self, h: Tensor, read: Tensor, x: Tensor, z: Tensor) -> Tensor:
-        return self.output(F.silu(z) * ((h @ read[..., None])[..., 0] + self.skip * x))
+        exp(dt A) and dt B x, [..., E, S] each, which are the recurrence's two coefficients; and
+        C, [..., S].
+        """
+        sizes = (self.rank, self.d_state, self.d_state)
+        time, B, C = self.select(x).split(sizes, dim=-1)
+        dt = F.softplus(self.time(time))  # [..., E]
+        rates = self.log_rates.exp()  # -A, [E, S]
+        decay = torch.exp(-dt[..., None] * rates)
+
+        dt_x = dt * x
+        driven = dt_x[..., None] * B[..., None, :]
+        return decay, driven, C
+
+    def _read(self, h: Tensor, C: Tensor, x: Tensor, z: Tensor) -> Tensor:
+        """Return y, [..., d], from the states h [..., E, S]."""
+        read = h @ C[..., None]  # C h, [..., E, 1]
+        read = read[..., 0] + self.skip * x
+        return self.output(F.silu(z) * read)

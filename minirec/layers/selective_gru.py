@@ -1,6 +1,17 @@
-"""The dense selective GRU, GLINT-RU's recurrent expert: convolve, recur, gate, convolve (Eqs. 5 to 9, notebook 06); and its every-prefix form (notebook 07).
+"""The dense selective GRU, GLINT-RU's recurrent expert (notebooks 06 and 07).
 
-B batch, N positions, d width, k kernel size, r = (k - 1) / 2. L dense input, C convolved input, H states, G gated states, Y output.
+B : batch
+N : positions
+d : model width
+k : kernel size of the two convolutions
+r : their reach, (k - 1) / 2: how many positions each looks ahead
+t : the last position of a prefix
+X : the input, [B, N, d]
+L : the dense layer's output, what the first convolution reads
+C : the convolved input, what the GRU reads
+H : the GRU's states
+G : the gated states, what the second convolution reads
+Y : the output
 """
 
 import torch
@@ -9,21 +20,45 @@ from torch.nn import functional as F
 
 from minirec.layers.gru import GRU
 from minirec.layers.selective_gate import SelectiveGate
-from minirec.layers.temporal_conv import TemporalConv
-
-
-class NoConv(nn.Identity):
-    """In the place of a TemporalConv: C = L, Y = G, and every prefix ends in its last item alone."""
-
-    reach = 0
-    ends = staticmethod(lambda x: x[None])
-    at_end = staticmethod(lambda ends: ends[0])
+from minirec.layers.temporal_conv import NoConv, TemporalConv, last_inputs
 
 
 class SelectiveGRU(nn.Module):
-    """L = X W_0 + b_0;  C = conv(L);  H = GRU(C);  G = gate(C, H);  Y = conv'(G) (Eqs. 5 to 9, notebook 06).
+    """Convolve, recur, gate, convolve.
 
-    form="paper": the printed cell, with biases, and a gate of full width. form="released": PyTorch's cell without biases, a gate of width d / 2 with dropout.
+        L = X W_0 + b_0
+        C = conv(L)
+        H = GRU(C)
+        G = gate(C, H)
+        Y = conv'(G)
+
+    The convolutions are centred and look r positions ahead. So Y at a position t depends on where
+    the row ends, unless it ends at t. `forward` is the equations as printed; `every_prefix` and
+    `step` give at every t what the equations give for the prefix that ends there.
+
+    Parameters
+    ----------
+    d_model : int
+        d, the width of input, states and output.
+    kernel_size : int
+        k, odd.
+    form : {"paper", "released"}
+        "paper": the printed cell, with biases, and a gate of full width. "released": PyTorch's
+        cell without biases, and a gate of width d / 2.
+    temporal_conv : bool
+        Whether there are convolutions; without them C = L and Y = G.
+    dropout : float
+        Share of gate values left out while training; the released code has one.
+
+    Raises
+    ------
+    ValueError
+        If form is neither of the two, or kernel_size has no middle.
+
+    References
+    ----------
+    GLINT-RU, Eqs. 5 to 9; put together in notebook 06. The form for every prefix at once is
+    derived in notebook 07.
     """
 
     def __init__(
@@ -35,79 +70,134 @@ class SelectiveGRU(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        if form not in ("paper", "released"):
+        if form == "paper":
+            cell_form = "paper"
+            gate_width = d_model
+        elif form == "released":
+            cell_form = "torch"
+            gate_width = max(1, d_model // 2)
+        else:
             raise ValueError(f"form must be 'paper' or 'released'; got {form!r}.")
-        paper = form == "paper"
-        conv = TemporalConv if temporal_conv else NoConv
-        self.dense = nn.Linear(d_model, d_model)
-        self.conv = conv(d_model, kernel_size)
-        self.gru = GRU(d_model, d_model, bias=paper, form="paper" if paper else "torch")
-        self.gate = SelectiveGate(d_model, d_model if paper else max(1, d_model // 2), dropout)
-        self.output_conv = conv(d_model, kernel_size)
+
+        self.dense = nn.Linear(d_model, d_model)  # W_0, b_0
+        self.conv = _convolution(d_model, kernel_size, temporal_conv)
+        self.gru = GRU(d_model, d_model, bias=form == "paper", form=cell_form)
+        self.gate = SelectiveGate(d_model, gate_width, dropout)
+        self.output_conv = _convolution(d_model, kernel_size, temporal_conv)  # conv'
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """The equations as printed: x [B, N, d] -> Y [B, N, d], where only the last real position is free of the future. real: [B, N, 1], 0 at padding."""
-        c = self.conv(self.dense(x) * real)  # so that convolutions meet zeros at padding, not b_0
+        """Return Y by the equations as printed, [B, N, d] -> [B, N, d].
+
+        Only at the last real position is it free of the future. real: [B, N, 1], 0 at padding.
+        """
+        dense = self.dense(x) * real  # so that the convolution meets zeros at padding, not b_0
+        c = self.conv(dense)
         g = self.gate(c, self.gru(c)) * real
         return self.output_conv(g)
 
     def every_prefix(self, x: Tensor) -> Tensor:
-        """x: [B, N, d] -> [B, N, d]; at t what `forward` on x[:, :t + 1] gives there, in one pass (notebook 07).
+        """Return at t what `forward` on x[:, :t + 1] gives there, [B, N, d] -> [B, N, d].
 
-        The states up to t - r serve every prefix from t on; each prefix then takes r steps of its own, all prefixes together.
+        The windows that end at t or before are complete, and the states up to t - r, which read
+        no others, are the same for every prefix that is long enough. One run of the GRU computes
+        them for all. The last r windows of a prefix are cut off at t: for these each prefix takes
+        r steps of its own, all prefixes together (notebook 07).
         """
         r = self.conv.reach
-        ends = self.conv.ends(self.dense(x))
-        states = (
-            F.pad(self.gru(ends[0][:, r:]), (0, 0, r, 0)) if x.shape[1] > r else torch.zeros_like(x)
-        )
-        return self._read(ends, states, torch.arange(x.shape[1], device=x.device)[None])
+        n_positions = x.shape[1]
+        ends = self.conv.ends(self.dense(x))  # C at t - r .. t for every t, [r + 1, B, N, d]
+
+        # ends[0] at t is the complete window at t - r. The first r of them do not exist.
+        if n_positions > r:
+            shared = self.gru(ends[0][:, r:])
+            states = F.pad(shared, (0, 0, r, 0))  # at t the state at t - r, zeros where t < r
+        else:
+            states = torch.zeros_like(x)
+
+        t = torch.arange(n_positions, device=x.device)
+        return self._finish(ends, states, t[None])
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
-        """Before the first item: {"h": the state r positions ago [B, d], "inputs": the last 2r of L [B, 2r, d], "age": items so far Long[B]}, zeros."""
-        zeros, d = self.dense.weight.new_zeros, len(self.dense.weight)
+        """Return the state before the first item, zeros.
+
+        "h": the GRU's state r positions ago, [B, d], the newest that is the same for all longer
+        prefixes; "inputs": the last 2r of L, oldest first, [B, 2r, d]; "age": the number of items
+        so far, Long[B].
+        """
+        weight = self.dense.weight  # for its dtype and device
+        d_model = len(weight)
         return {
-            "h": zeros(batch_size, d),
-            "inputs": zeros(batch_size, 2 * self.conv.reach, d),
-            "age": zeros(batch_size, dtype=torch.long),
+            "h": weight.new_zeros(batch_size, d_model),
+            "inputs": weight.new_zeros(batch_size, 2 * self.conv.reach, d_model),
+            "age": weight.new_zeros(batch_size, dtype=torch.long),
         }
 
     def state_after(self, x: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        """The state after the first lengths[b] >= 0 positions of each row of x [B, N, d], in one pass: what as many steps would give."""
-        dense, r = self.dense(x), self.conv.reach
-        states = F.pad(
-            self.gru(self.conv(dense)), (0, 0, 1, 0)
-        )  # a state of zeros before the first position
-        rows, windows = (
-            torch.arange(len(x), device=x.device),
-            F.pad(dense, (0, 0, 2 * r, 0)).unfold(1, 2 * r, 1),
-        )  # [B, N + 1, d, 2r]
+        """Return the state after the first lengths[b] >= 0 positions of each row, in one pass.
+
+        It is what as many steps would give. x: [B, N, d], lengths: Long[B].
+        """
+        r = self.conv.reach
+        dense = self.dense(x)
+
+        # After n items the state to keep is the one at n - 1 - r, whose window ends at n - 1 and
+        # therefore holds nothing that comes later in the row. With zeros in front it is number
+        # n - r; there is none where n <= r.
+        states = self.gru(self.conv(dense))
+        states = F.pad(states, (0, 0, 1, 0))  # [B, N + 1, d]
+        rows = torch.arange(len(x), device=x.device)
         return {
             "h": states[rows, (lengths - r).clamp_min(0)],
-            "inputs": windows[rows, lengths].mT,
+            "inputs": last_inputs(dense, lengths, 2 * r),
             "age": lengths,
         }
 
     def step(self, state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """One more position x [B, d]: returns what `every_prefix` gives there [B, d], and the new state."""
-        r = self.conv.reach
-        window = torch.cat([state["inputs"], self.dense(x)[:, None]], dim=1)
-        ends = self.conv.ends(window)[:, :, -1]
-        older = (state["age"] >= r)[:, None]  # is there a position t - r?
-        h = torch.where(older, self.gru.cell(ends[0], state["h"]), state["h"])
-        return self._read(ends[:, :, None], h[:, None], state["age"][:, None])[:, 0], {
-            "h": h,
-            "inputs": window[:, 1:],
-            "age": state["age"] + 1,
-        }
+        """Read one more position, x [B, d].
 
-    def _read(self, ends: Tensor, h: Tensor, age: Tensor) -> Tensor:
-        """ends [r + 1, B, N, d] and the states at t - r [B, N, d] -> Y at t [B, N, d]. age: t, Long[B, N] or [1, N]."""
-        r, cell = self.conv.reach, self.gru.cell
-        exists = torch.stack([age >= r - m for m in range(r + 1)])[..., None].to(
-            h.dtype
-        )  # is there a position t - r + m?
-        states = [h]
+        Returns what `every_prefix` gives there, [B, d], and the new state.
+        """
+        r = self.conv.reach
+        t = state["age"]  # the new position, Long[B]
+
+        # The windows at t - r .. t read L at t - 2r .. t and nothing else.
+        dense = self.dense(x)
+        window = torch.cat([state["inputs"], dense[:, None]], dim=1)  # [B, 2r + 1, d]
+        ends = self.conv.ends(window)[:, :, -1]  # of the longest prefix, [r + 1, B, d]
+
+        # The kept state moves from t - 1 - r to t - r, if there is such a position.
+        moved = self.gru.cell(ends[0], state["h"])
+        is_there = (t >= r)[:, None]
+        h = torch.where(is_there, moved, state["h"])
+
+        # A row of one position, as `_finish` wants it.
+        row = self._finish(ends[:, :, None], h[:, None], t[:, None])  # [B, 1, d]
+        state = {"h": h, "inputs": window[:, 1:], "age": t + 1}
+        return row[:, 0], state
+
+    def _finish(self, ends: Tensor, states: Tensor, t: Tensor) -> Tensor:
+        """Take the r steps that belong to each prefix alone, and return Y at its end, [B, N, d].
+
+        ends: C at t - r .. t, [r + 1, B, N, d]; states: H at t - r, [B, N, d]; t: the last
+        position of each prefix, Long[B, N] or [1, N].
+        """
+        r = self.conv.reach
+
+        # Position t - r + m exists where t >= r - m. Short prefixes begin within these steps:
+        # before their first item the state stays 0 and no gated state is read.
+        exists = torch.stack([t >= r - m for m in range(r + 1)])
+        exists = exists[..., None].to(states.dtype)  # [r + 1, B or 1, N, 1]
+
+        own = [states]
         for m in range(1, r + 1):
-            states.append(cell(ends[m], states[-1]) * exists[m])
-        return self.output_conv.at_end(self.gate(ends, torch.stack(states)) * exists)
+            state = self.gru.cell(ends[m], own[-1])
+            own.append(state * exists[m])
+
+        gated = self.gate(ends, torch.stack(own)) * exists  # G at t - r .. t
+        return self.output_conv.at_end(gated)
+
+
+def _convolution(d_model: int, kernel_size: int, temporal_conv: bool) -> TemporalConv | NoConv:
+    if temporal_conv:
+        return TemporalConv(d_model, kernel_size)
+    return NoConv()

@@ -1,12 +1,15 @@
-"""The selective gate: Eq. 7 and Eq. 9 by a loop in plain floats, its widths and ranks, and where dropout acts."""
+"""The selective gate: Eqs. 7 and 9 by a loop in plain floats, its widths and ranks, and where
+dropout acts.
+"""
 
 import math
 
 import pytest
 import torch
+from gradients import gradients_are_right
 from hypothesis import given
 from hypothesis.strategies import floats, integers, lists, sampled_from
-from plain_floats import affine
+from plain_floats import affine, sigmoid
 from torch import Tensor, nn
 
 from minirec.layers.selective_gate import SelectiveGate
@@ -25,22 +28,26 @@ def random_gate(d_model, d_hidden=None, dropout=0.0, seed=0) -> SelectiveGate:
 
 def printed_gate(gate: SelectiveGate, c: list[float]) -> list[float]:
     """SiLU(C W1 + b1) W2 + b2 of Eq. 9, letter by letter, for one position."""
-    return affine(gate.widen, [a / (1 + math.exp(-a)) for a in affine(gate.narrow, c)])
+    hidden = [a * sigmoid(a) for a in affine(gate.narrow, c)]
+    return affine(gate.widen, hidden)
 
 
 @given(shape=lists(integers(1, 3), max_size=3), **widths)
 def test_it_is_equations_7_and_9_as_printed(shape, d_model, d_hidden, seed):
     gate = random_gate(d_model, d_hidden, seed=seed)
     c, h = torch.randn(2, *shape, d_model).double()
-    out, values = gate(c, h), gate.gate(c)
-    assert out.shape == values.shape == (*shape, d_model)
-    flat = [x.reshape(-1, d_model) for x in (c, h, out, values)]
-    for c_n, h_n, out_n, values_n in zip(*(x.tolist() for x in flat), strict=True):
-        open_, crossed = printed_gate(gate, c_n), affine(gate.crossing, h_n)
-        torch.testing.assert_close(values_n, open_, **CLOSE)
-        torch.testing.assert_close(
-            out_n, [g * p for g, p in zip(open_, crossed, strict=True)], **CLOSE
-        )
+    out = gate(c, h)
+    values = gate.gate(c)
+    assert out.shape == (*shape, d_model)
+    assert values.shape == (*shape, d_model)
+
+    flat = [part.reshape(-1, d_model).tolist() for part in (c, h, out, values)]
+    for c_n, h_n, out_n, values_n in zip(*flat, strict=True):
+        opened = printed_gate(gate, c_n)
+        crossed = affine(gate.crossing, h_n)
+        expected = [g * p for g, p in zip(opened, crossed, strict=True)]
+        torch.testing.assert_close(values_n, opened, **CLOSE)
+        torch.testing.assert_close(out_n, expected, **CLOSE)
 
 
 @given(**widths)
@@ -58,18 +65,14 @@ def test_it_is_linear_in_the_states_and_in_nothing_else(length, d_model, d_hidde
     gate = random_gate(d_model, d_hidden, seed=seed)
     c, h, other = torch.randn(3, length, d_model).double()
     zero = gate(c, torch.zeros_like(h))
-    torch.testing.assert_close(
-        gate(c, 2 * h - 3 * other) - zero,
-        2 * (gate(c, h) - zero) - 3 * (gate(c, other) - zero),
-        rtol=0,
-        atol=1e-11,
-    )
+    mixed = gate(c, 2 * h - 3 * other) - zero
+    apart = 2 * (gate(c, h) - zero) - 3 * (gate(c, other) - zero)
+    torch.testing.assert_close(mixed, apart, rtol=0, atol=1e-11)
     assert (gate(2 * c, h) - 2 * gate(c, h)).abs().max() > 1e-6
 
 
 def one_wide(slope: float, b1: float, w2: float, b2: float) -> SelectiveGate:
     """d = 1: the gate w2 SiLU(slope c + b1) + b2 before the state itself."""
-    gate = SelectiveGate(1).double()
     values = {
         "narrow.weight": [[slope]],
         "narrow.bias": [b1],
@@ -78,31 +81,30 @@ def one_wide(slope: float, b1: float, w2: float, b2: float) -> SelectiveGate:
         "crossing.weight": [[1.0]],
         "crossing.bias": [0.0],
     }
-    gate.load_state_dict(
-        {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
-    )
+    weights = {}
+    for name, value in values.items():
+        weights[name] = torch.tensor(value, dtype=torch.float64)
+    gate = SelectiveGate(1).double()
+    gate.load_state_dict(weights)
     return gate
 
 
 @given(c=floats(-5, 5), wanted=floats(-5, 5))
 def test_gate_values_are_not_confined(c, wanted):
-    gate, c, h = (
-        one_wide(1.0, 0.0, 0.0, wanted),
-        torch.tensor([c], dtype=torch.float64),
-        torch.tensor([1.7], dtype=torch.float64),
-    )
+    gate = one_wide(1.0, 0.0, 0.0, wanted)
+    c = torch.tensor([c], dtype=torch.float64)
+    h = torch.tensor([1.7], dtype=torch.float64)
     torch.testing.assert_close(gate(c, h), wanted * h, **CLOSE)
 
 
 def test_silu_not_sigmoid_nor_relu_is_inside():
     """SiLU(a) = a sigmoid(a), and sigmoid(ln 3) = 3/4."""
-    gate, h = one_wide(1.0, 0.0, 1.0, 0.0), torch.ones(3, 1).double()
-    c = torch.tensor([[-math.log(3)], [0.0], [math.log(3)]], dtype=torch.float64)
-    torch.testing.assert_close(
-        gate(c, h),
-        torch.tensor([[-math.log(3) / 4], [0.0], [0.75 * math.log(3)]], dtype=torch.float64),
-        **CLOSE,
-    )
+    gate = one_wide(1.0, 0.0, 1.0, 0.0)
+    log_3 = math.log(3)
+    c = torch.tensor([[-log_3], [0.0], [log_3]], dtype=torch.float64)
+    h = torch.ones(3, 1).double()
+    expected = torch.tensor([[-log_3 / 4], [0.0], [0.75 * log_3]], dtype=torch.float64)
+    torch.testing.assert_close(gate(c, h), expected, **CLOSE)
 
 
 @given(d_model=integers(2, 8), seed=integers(0, 10**6), part=sampled_from(["d", "half"]))
@@ -125,11 +127,13 @@ def test_parameters_are_those_of_the_equations(d_hidden, inner):
         "crossing.weight": [6, 6],
         "crossing.bias": [6],
     }
-    assert sum(p.numel() for p in gate.parameters()) == 2 * 6 * inner + inner + 6 + 6 * 6 + 6
+    n_parameters = sum(p.numel() for p in gate.parameters())
+    assert n_parameters == 2 * 6 * inner + inner + 6 + 6 * 6 + 6
 
 
 def as_composed(gate: SelectiveGate, c: Tensor, h: Tensor) -> Tensor:
-    return nn.Sequential(gate.narrow, nn.SiLU(), gate.widen)(c) * gate.crossing(h)
+    opened = nn.Sequential(gate.narrow, nn.SiLU(), gate.widen)
+    return opened(c) * gate.crossing(h)
 
 
 @given(**widths)
@@ -141,7 +145,8 @@ def test_in_eval_mode_dropout_does_nothing(d_model, d_hidden, seed):
 
 
 def test_without_dropout_training_and_eval_agree():
-    gate, (c, h) = random_gate(4), torch.randn(2, 5, 4).double()
+    gate = random_gate(4)
+    c, h = torch.randn(2, 5, 4).double()
     torch.testing.assert_close(gate.train()(c, h), gate.eval()(c, h), **CLOSE)
 
 
@@ -150,38 +155,42 @@ def test_in_training_a_gate_value_is_dropped_or_scaled_and_its_feature_with_it(s
     gate = random_gate(8, 4, dropout=share)
     c, h = torch.randn(2, 3000, 8).double()
     ratio = gate.train()(c, h) / as_composed(gate, c, h)
+
     dropped = ratio.abs() < 1e-9
-    torch.testing.assert_close(
-        ratio[~dropped], torch.full_like(ratio[~dropped], 1 / (1 - share)), rtol=1e-9, atol=0
-    )
-    assert abs(dropped.double().mean() - share) < 0.02
-    assert (dropped.double().mean(0) - share).abs().max() < 0.06 and (
-        dropped.double().mean(1) - share
-    ).abs().max() < 0.7  # no feature or position is special
+    kept = ratio[~dropped]
+    scale = torch.full_like(kept, 1 / (1 - share))
+    torch.testing.assert_close(kept, scale, rtol=1e-9, atol=0)
+
+    # No feature or position is special.
+    dropped = dropped.double()
+    assert abs(dropped.mean() - share) < 0.02
+    assert (dropped.mean(0) - share).abs().max() < 0.06
+    assert (dropped.mean(1) - share).abs().max() < 0.7
 
 
 def test_dropout_is_on_the_gate_only():
-    """With all gate values dropped nothing comes through: had it been on the states too, or inside the gate, a bias would."""
+    """With all gate values dropped nothing passes.
+
+    Had dropout been on the states too, or inside the gate, a bias would pass.
+    """
     gate = random_gate(4, 2, dropout=1.0).train()
     c, h = torch.randn(2, 6, 4).double()
-    assert (gate(c, h) == 0).all() and (gate.gate(c) == 0).all()
+    assert (gate(c, h) == 0).all()
+    assert (gate.gate(c) == 0).all()
+
     half = random_gate(4, 2, dropout=0.5).train()
-    seen = torch.stack([half(c, h) for _ in range(40)]) / as_composed(half, c, h)
-    torch.testing.assert_close(
-        seen.detach().unique().round(decimals=6).unique(), torch.tensor([0.0, 2.0]).double()
-    )  # on both factors 4 would occur
+    draws = torch.stack([half(c, h) for _ in range(40)])
+    ratios = draws / as_composed(half, c, h)
+    found = ratios.detach().unique().round(decimals=6).unique()
+    expected = torch.tensor([0.0, 2.0]).double()  # on both factors 4 would occur
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("d_hidden", [None, 2])
 def test_gradients_are_those_of_the_function(d_hidden):
-    gate, (c, h) = random_gate(4, d_hidden), torch.randn(2, 3, 4).double()
-    names, weights = zip(*gate.named_parameters())
-    values = lambda c, h, *weights: torch.func.functional_call(
-        gate, dict(zip(names, weights)), (c, h)
-    )
-    assert torch.autograd.gradcheck(
-        values, [value.detach().requires_grad_() for value in (c, h, *weights)]
-    )
+    gate = random_gate(4, d_hidden)
+    c, h = torch.randn(2, 3, 4).double()
+    assert gradients_are_right(gate, c, h)
 
 
 def test_a_gate_without_inner_width_is_refused_by_name():
