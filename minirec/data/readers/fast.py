@@ -2,27 +2,33 @@ r"""The fast way through a large file: pandas reads it, and a count of bytes pro
 
 pandas' parser is much faster than a loop over rows in Python, but it is forgiving: it leaves out
 surplus fields and blank lines, fills in fields that a row lacks, and makes 7 of `007` and 1000.0
-of `1e3`. Here each of these must be an error with its line, or kept as it is written.
+of `1e3`. In a log, each of these must be an error with its line, or stay as it is written: the
+careful way (file.py) does that. So pandas' columns are used only if it is proven that pandas had
+nothing to forgive.
 
 The idea of the proof
 ---------------------
 Write the columns that pandas found out again: every field, a separator between two fields, a
-newline behind every row. If that takes as many bytes as the file holds, nothing was dropped. For
-pandas may read a field, a row or a line as *less* than stands in the file, but not as more: each
-field that it gives us, in its ordinary spelling, is at most as long as what it was made of. So
-nothing can make up for a dropped byte, and equal sums mean that every single byte is accounted
-for. Nothing is really written: lengths are counted.
+newline behind every row. If they take as many bytes as the file holds, nothing was dropped. For
+pandas may make less of a field, a row or a line than stands in the file, but never more: a field
+that it read, written again in the ordinary way, is at most as long as what it was read from. So a
+dropped byte is missing in the sum, and no other place can make up for it. Nothing is really
+written, the bytes are only counted::
 
     the file          pandas finds    written again    bytes
-    1,25,9\n          1 25 9          1,25,9\n        7 of 7    plain
-    1,025,9\n         1 25 9          1,25,9\n        7 of 8    a zero was dropped
-    1,25,9,4\n        1 25 9          1,25,9\n        7 of 9    a field was dropped
-    \n1,25,9\n        1 25 9          1,25,9\n        7 of 8    a line was dropped
+    1,25,9\n          1 25 9          1,25,9\n         7 of 7    plain
+    1,025,9\n         1 25 9          1,25,9\n         7 of 8    a zero was dropped
+    1,25,9,4\n        1 25 9          1,25,9\n         7 of 9    a field was dropped
+    \n1,25,9\n        1 25 9          1,25,9\n         7 of 8    a line was dropped
 
-One thing could break this: a field that pandas adds where a row has none, for then we would count a
-separator too many. In a column of integers that does not stay hidden, the column is no longer
-int64; in a column of texts the added field is empty. So a column with an empty text proves
-nothing, and a file with such a column goes the careful way, even if the text does stand there.
+Two things are longer written again than in the file, and would break the proof:
+
+- a field that a row lacks: pandas fills it in, and the sum holds a separator that is not there.
+  A column of integers is no longer int64 then; in a column of texts, the field is empty;
+- a float: 1e3 is written 1000.0.
+
+So only columns of int64 and of texts that are not empty are accepted. A file in which empty texts
+really stand goes the careful way as well, though nothing is wrong with it.
 
 The steps: `_plain_rows` brings the rows into one form, `_guess_kinds` says how pandas shall read
 each column, `_parse` reads and counts, `typed_columns` makes ids and seconds. Whatever a step
@@ -116,7 +122,8 @@ def _read_table(rows: bytes, layout: Layout) -> Columns | None:
     columns = _parse(rows, layout.separator, kinds)
     if columns is None:
         # The first row does not stand for all: perhaps ids only begin as integers, or pandas made
-        # numbers of labels, such as 1000.0 of 1e3. Read as texts, all but the times.
+        # numbers of labels, such as 1000.0 of 1e3. So everything is read as texts, all but the
+        # times: those that change their form further down are left to the careful way.
         time_fields = layout.wanted[2:]
         for field in range(layout.n_fields):
             if field not in time_fields:
@@ -165,8 +172,8 @@ def _read_sequences(lines: bytes) -> Columns | None:
         return None
     words = columns[0]
 
-    # Now it is proven that each word is digits, with exactly one mark behind it: a blank, a tab or
-    # a newline. Nothing else in the file comes before the blank in ASCII, so marks are found fast.
+    # Now it is proven that the file is nothing but words of digits, each with exactly one mark
+    # behind it: a blank, a tab or a newline. In ASCII, the marks come before all digits.
     characters = np.frombuffer(lines, dtype=np.uint8)
     marks = characters[np.flatnonzero(characters <= SPACE)]
     ends_line = marks == NEWLINE
@@ -254,8 +261,8 @@ def _written_bytes(column: Column) -> int | None:
 
 def _bytes_of_texts(column: pd.Categorical) -> int | None:
     """Count the bytes of a column of texts, each distinct one measured once."""
-    # pandas may have made numbers of labels. An integer is never longer than what it was made of,
-    # so the count judges it; a float can be: 1e3 becomes 1000.0.
+    # pandas makes numbers of labels if all of them look like numbers. Integers are judged by the
+    # count, for none is longer than what it was read from; floats can be.
     if column.categories.inferred_type not in ("string", "integer"):
         return None
 

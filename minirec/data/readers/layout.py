@@ -72,8 +72,8 @@ def find_layout(
         if separator != " " and len(fields) > len(widest):
             widest = fields
 
-    # 3. Neither. Several fields make a table that lacks something; blanks between words do not,
-    #    for so are sequences written.
+    # 3. Neither. With several fields it is a table that lacks something. Fields between blanks do
+    #    not count: sequences are written so.
     if columns is not None or len(widest) > 1:
         raise missing_fields_error(f"{name}, line {line:,}", widest, columns)
     return None
