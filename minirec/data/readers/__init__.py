@@ -1,4 +1,4 @@
-"""Readers: an interaction log in any of the usual formats, one format a file."""
+"""Readers: an interaction log in any of the usual formats, one format per file."""
 
 from minirec.data.readers.file import read_interactions_file
 

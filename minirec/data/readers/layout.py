@@ -1,91 +1,101 @@
 """How the rows of a table are written, found out from its first line."""
 
-import contextlib
 import csv
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from minirec.errors import DataError
+from minirec.data.readers.header import find_positions, missing_fields_error
 
-USUAL_NAMES = {
-    "user": ("user", "userid", "reviewerid"),
-    "item": ("item", "itemid", "movieid", "asin"),
-    "timestamp": ("timestamp", "time", "unixreviewtime"),
-}  # compared without case and underscores
-
+# Tried in this order on a header line.
 SEPARATORS = (",", "\t", ";", "|", " ")
 
+# user, item, rating, time: MovieLens-100K has no header, so its rows must speak for themselves.
 U_DATA_LINE = re.compile(r"\d+\t\d+\t\d(\.\d+)?\t\d{9,10}", re.ASCII)
 
 
-class Layout(NamedTuple):
-    """How the rows of a file are written: its separator, fields a row, the positions of user, item and perhaps time; whether it has a header and
-    may quote fields."""
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a table are written."""
 
-    separator: str
-    n_fields: int
-    wanted: tuple[int, ...]
-    has_header: bool = False
-    quoted: bool = False
+    separator: str  # between two fields of a row
+    n_fields: int  # per row
+    wanted: tuple[int, ...]  # positions of the user, the item and perhaps the time
+    has_header: bool = False  # whether the first row that is not blank names the fields
+    quoted: bool = False  # whether a field may stand in quotes
+
+
+RATINGS_DAT = Layout("::", n_fields=4, wanted=(0, 1, 3))
+U_DATA = Layout("\t", n_fields=4, wanted=(0, 1, 3))
 
 
 def find_layout(
-    where: str, name: str, first_line: str, columns: dict[str, str] | None
+    name: str, line: int, first_line: str, columns: dict[str, str] | None
 ) -> Layout | None:
-    """What the first line that is not blank says of the whole file; None if its lines are `user item item ...`."""
-    if columns is None and (first_line.count("::") == 3 or name.endswith("ratings.dat")):
-        return Layout("::", 4, (0, 1, 3))
-    if columns is None and (U_DATA_LINE.fullmatch(first_line.strip()) or name.endswith("u.data")):
-        return Layout("\t", 4, (0, 1, 3))
+    """Find out how a whole file is written from its first line that is not blank.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file: `ratings.dat` and `u.data` are known by it.
+    line : int
+        Number of that line, for error messages.
+    first_line : str
+        Its text, without the line end.
+    columns : dict or None
+        The field's name for each role, see `find_positions`. If given, there must be a header.
+
+    Returns
+    -------
+    Layout or None
+        None if the file is no table: then its lines are `user item item ...`.
+
+    Raises
+    ------
+    DataError
+        If the line has several fields, but not those that are needed.
+    """
+    # 1. MovieLens' two formats without a header.
+    if columns is None:
+        plain_name = name.removesuffix(".gz")
+        if first_line.count("::") == 3 or plain_name.endswith("ratings.dat"):
+            return RATINGS_DAT
+        if U_DATA_LINE.fullmatch(first_line.strip()) or plain_name.endswith("u.data"):
+            return U_DATA
+
+    # 2. A header: the first separator that uncovers a user and an item is the file's.
     widest: list[str] = []
     for separator in SEPARATORS:
-        with contextlib.suppress(DataError, csv.Error):
-            fields = [
-                field.strip()
-                for field in next(csv.reader([first_line], delimiter=separator, strict=True))
-            ]
-            widest = max(widest, fields if separator != " " else [], key=len)
-            wanted = find_positions(where, fields, columns)
-            typed = all(
-                ":" in field for field in fields
-            )  # RecBole writes user_id:token, and never quotes
-            return Layout(separator, len(fields), wanted, has_header=True, quoted=not typed)
+        fields = _split_header(first_line, separator)
+        positions = find_positions(fields, columns)
+        if positions is not None:
+            return _layout_of_header(separator, fields, positions)
+        if separator != " " and len(fields) > len(widest):
+            widest = fields
+
+    # 3. Neither. With several fields it is a table that lacks something. Fields between blanks do
+    #    not count: sequences are written so.
     if columns is not None or len(widest) > 1:
-        find_positions(where, widest, columns)  # raises, and says what is missing
+        raise missing_fields_error(f"{name}, line {line:,}", widest, columns)
     return None
 
 
-def find_positions(
-    where: str, fields: list[str], columns: dict[str, str] | None
-) -> tuple[int, ...]:
-    """Where the header has user, item and, if asked for or recognised, time. Raises DataError where one is missing."""
-    plain = [field.split(":")[0] for field in fields]
-    known = (
-        [field.lower().replace("_", "") for field in plain]
-        if columns is None
-        else [*fields, *plain]
+def _split_header(first_line: str, separator: str) -> list[str]:
+    """Return the fields of a header, without blanks around them; none where quotes are open."""
+    try:
+        fields = next(csv.reader([first_line], delimiter=separator, strict=True))
+    except csv.Error:
+        return []
+    return [field.strip() for field in fields]
+
+
+def _layout_of_header(separator: str, fields: list[str], positions: tuple[int, ...]) -> Layout:
+    """Return the layout of a table with this header."""
+    # RecBole gives every field a type, as in user_id:token, and never quotes.
+    from_recbole = all(":" in field for field in fields)
+    return Layout(
+        separator=separator,
+        n_fields=len(fields),
+        wanted=positions,
+        has_header=True,
+        quoted=not from_recbole,
     )
-    sought = (
-        USUAL_NAMES
-        if columns is None
-        else {role: (columns[role],) for role in USUAL_NAMES if role in columns}
-    )
-    found = {
-        role: next((known.index(name) % len(fields) for name in names if name in known), None)
-        for role, names in sought.items()
-    }
-    missing = [
-        role
-        for role, position in found.items()
-        if position is None and (role != "timestamp" or columns is not None)
-    ]
-    if missing:
-        wanted = " and ".join(
-            f"the {role}" if columns is None else f"the {role}, {columns[role]!r},"
-            for role in missing
-        )
-        raise DataError(
-            f"{where}: nothing for {wanted} among {', '.join(map(repr, fields[:12]))}{' ...' if len(fields) > 12 else ''}. "
-            "If the fields have other names, pass columns={'user': ..., 'item': ..., 'timestamp': ...}; a file without a header line needs one."
-        )
-    return tuple(position for position in found.values() if position is not None)

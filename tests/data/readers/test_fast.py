@@ -1,0 +1,188 @@
+"""The fast way finds in any file exactly what the careful way finds, and reads what is plain."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reader_files import (
+    WRITERS,
+    forbid_the_careful_way,
+    lines,
+    logs,
+    numbers,
+    outcomes,
+    words,
+    write,
+)
+
+from minirec.data.readers import read_interactions_file
+
+DAMAGES = [
+    b"",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b" ",
+    b",",
+    b"\t",
+    b":",
+    b'"',
+    b"-",
+    b"0",
+    b".",
+    b"x",
+    b"\xe9",
+    b"+",
+    b"::",
+    b",,",
+    b"NA",
+    b"nan",
+    b"e3",
+    b"5e2",
+    b"1_0",
+    b"True",
+    b"'",
+    b"#",
+    b"\\",
+    b"\0",
+    b"\v",
+    b"\x1a",
+    b"\xef\xbb\xbf",
+    b"9" * 19,
+    "٣".encode(),
+    "\u2028".encode(),
+]
+
+
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["ratings.dat", "u.data", "log.inter", "log.csv", "notes.csv", "log.txt"]),
+    rows=logs(numbers) | logs(words),
+    data=st.data(),
+)
+def test_the_fast_way_reads_a_damaged_file_exactly_as_the_careful_way_does(
+    tmp_path, monkeypatch, name, rows, data
+):
+    text = lines("{} {} {}", rows) if name == "log.txt" else WRITERS[name](rows)
+    damaged = bytearray(text.encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(damaged)))
+        n_replaced = data.draw(st.integers(0, 2))
+        damaged[start : start + n_replaced] = data.draw(st.sampled_from(DAMAGES))
+
+    fast, careful = outcomes(monkeypatch, write(tmp_path / name, bytes(damaged)))
+    assert fast == careful
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("\t\nuser\titem\n1\t2\n", [1]),
+        ("  \nuser item\n1 2\n", [1]),
+        ("\t\nuser:token\titem:token\n1\t2\n", [1]),  # separators alone above the header
+        (f"user,item\n1,{'a' * 131_072}\n", [1]),
+        (f"user,item\n1,{'a' * 131_073}\n", "too long"),
+        (f"user,item,note\n1,2,{'a' * 131_073}\n", "too long"),
+        ("\u00a0\n1 2\n", "has no item"),
+        (f"user,item,timestamp\n1,2,{'0' * 4301}\n", [1]),
+    ],
+)
+def test_both_ways_agree_about_odd_lines(tmp_path, monkeypatch, text, wanted):
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", text))
+    assert fast == careful
+    if isinstance(wanted, str):
+        assert wanted in careful
+    else:
+        _, _, users = careful[0]
+        assert users == wanted
+
+
+@pytest.mark.parametrize("user, item", [(12, 34), ("ann", "tv-1"), (12, "tv-1")])
+@pytest.mark.parametrize("name", ["ratings.dat", "u.data", "log.inter", "log.csv"])
+def test_a_plain_file_takes_the_fast_way(tmp_path, monkeypatch, name, user, item):
+    forbid_the_careful_way(monkeypatch)
+    path = write(tmp_path / name, WRITERS[name]([(user, item, 5)] * 3))
+    users, items, times = read_interactions_file(path)
+    assert users.tolist() == [user] * 3
+    assert items.tolist() == [item] * 3
+    assert times.tolist() == [5] * 3
+
+
+def test_ids_that_only_begin_as_integers_take_the_fast_way_too(tmp_path, monkeypatch):
+    forbid_the_careful_way(monkeypatch)
+    text = WRITERS["log.csv"]([(12, 34, 5), ("ann", 34, 5)])
+    users, _, _ = read_interactions_file(write(tmp_path / "log.csv", text))
+    assert users.tolist() == ["12", "ann"]
+
+
+def test_plain_sequence_lines_take_the_fast_way(tmp_path, monkeypatch):
+    forbid_the_careful_way(monkeypatch)
+    path = write(tmp_path / "log.txt", "1 2 3\r\n4 5\t6\n7 8")
+    users, items, _ = read_interactions_file(path)
+    assert users.tolist() == [1, 1, 4, 4, 7]
+    assert items.tolist() == [2, 3, 5, 6, 8]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "7,8,9",
+        "ann,8,9",
+        "007,8,9",
+        "7,8,9.5",
+        "7,8,x",
+        "7,,9",
+        "7,8",
+        "7,8,9,1",
+        "7, 8,9",
+        f"{2**63},8,9",
+        "\n7,8,9",
+        "7,8,",
+    ],
+)
+@pytest.mark.parametrize("usual", ["1,2,3", "ann,tv-1,3"])
+def test_one_odd_row_far_down_makes_no_difference_between_the_ways(
+    tmp_path, monkeypatch, usual, odd
+):
+    # So far down that pandas, which reads in pieces, meets it in a later one.
+    text = "user,item,time\n" + f"{usual}\n" * 200_000 + f"{odd}\n"
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", text))
+    assert fast == careful
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 2\r3 4\n",
+        "1 2 \n",
+        "1  2\n",
+        " 1 2\n",
+        "1 2\n3\n",
+        "1 2\n\n3 4\n",
+        "1 2\t\n",
+        "1 02\n",
+        "1 2,3\n",
+        "1 2\v3\n",
+        "1 1e3\n 2\n",
+        "1 2\n3 4 5",
+    ],
+)
+def test_odd_sequence_lines_make_no_difference_between_the_ways(tmp_path, monkeypatch, text):
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.txt", text))
+    assert fast == careful
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,2,3\n1,2,3,4\n5,6\n7,8,9\n",
+        "a,b,3\nc,d\n\n",
+        "a,b,3\nc,d\n\n\n",
+        "a,b,c\nd,e,\nf,g,h,\n",
+        "1,1e3,5\n1,2,3\n\n1,2,3\n",
+        "1,2,3\n1,2,1e3\n01,2,3\n",
+    ],
+)
+def test_damages_that_even_out_are_noticed(tmp_path, monkeypatch, rows):
+    for header in ("user,item,time", "user,item,note"):
+        fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", f"{header}\n{rows}"))
+        assert fast == careful
