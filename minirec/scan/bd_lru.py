@@ -1,11 +1,19 @@
-"""The behaviour-dependent linear recurrent unit as one operator (RecBLR; notebook 08 derives it, notebook 10 fuses it).
+"""The behaviour-dependent linear recurrent unit (BD-LRU) of RecBLR as one operator.
 
-B rows, N positions, H channels. s_r = sigmoid(r), s_i = sigmoid(i), t = softplus(Lambda) s_r:
+Notebook 08 derives it, notebook 10 fuses it.
 
-    alpha = exp(-t)    h_n = alpha_n h_{n-1} + sqrt(1 - alpha_n^2) s_i x_n    y_n = SiLU(z_n) h_n
+    B, N, H    rows, positions, channels
+    r, i       the recurrence gate and the input gate before their sigmoids s_r and s_i
+    x, z       the input, and the output's gate before its SiLU
+    t          softplus(Lambda) s_r, the negative logarithm of the decay alpha
+
+    alpha_n = exp(-t_n)
+    h_n     = alpha_n h_{n-1} + sqrt(1 - alpha_n^2) s_i x_n
+    y_n     = SiLU(z_n) h_n
 """
 
 import importlib
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,39 +34,60 @@ def bd_lru(
     *,
     impl: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """gates [B, N, 2H] = (r, i) before their sigmoids, x and z [B, N, H], Lambda [H], h0 [B, H] (zeros unless given) -> (y [B, N, H], the final state [B, H]).
+    """Compute the BD-LRU's output; gradients flow to all five tensors.
 
-    impl: "fused", one pass there and one back; "unfused", the formula in PyTorch around `linear_recurrence`, the reference; "auto", fused where there are
-    kernels for the device (in float64 on a GPU only) and at least one position; but on a GPU a few long rows, for which the scan has chunks of time
-    and the fused walk has none, take the formula. Gradients flow to all five.
+    Parameters
+    ----------
+    gates : Tensor
+        r and i side by side [B, N, 2H], before their sigmoids.
+    x, z : Tensor
+        The input and the output's gate [B, N, H].
+    Lambda : Tensor
+        The decay's parameter [H].
+    h0 : Tensor, optional
+        The state before the first position [B, H]; zeros unless given.
+    impl : str
+        "fused", one pass forward and one back; "unfused", the formula in PyTorch around
+        `linear_recurrence`, the reference; "auto", fused where there are kernels for the device
+        (in float64 on a GPU only) and at least one position. But on a GPU a few long rows take
+        the formula: the scan has chunks of time for them, the fused walk has none.
+
+    Returns
+    -------
+    y : Tensor
+        The output [B, N, H].
+    last : Tensor
+        The final state [B, H].
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or `impl` is unknown.
+    RuntimeError
+        If "fused" is asked for and there is no kernel for this dtype and device.
+
+    References
+    ----------
+    Notebooks 08 and 10.
     """
-    if (
-        gates.dim() != 3
-        or gates.shape[2] % 2
-        or x.shape != z.shape
-        or x.shape != (*gates.shape[:2], gates.shape[2] // 2)
-        or Lambda.shape != x.shape[2:]
-    ):
-        raise ValueError(
-            f"gates must be [B, N, 2H], x and z [B, N, H], Lambda [H]; got {list(gates.shape)}, {list(x.shape)}, {list(z.shape)}, "
-            f"{list(Lambda.shape)}."
-        )
-    if h0 is not None and h0.shape != (x.shape[0], x.shape[2]):
-        raise ValueError(
-            f"h0 must have the shape [B, H] = {[x.shape[0], x.shape[2]]}; got {list(h0.shape)}."
-        )
+    _check(gates, x, z, Lambda, h0)
     if impl not in ("auto", "fused", "unfused"):
         raise ValueError(f"impl must be 'auto', 'fused' or 'unfused'; got {impl!r}.")
+
     library = best(x.device)
     can_fuse = library == "triton" or (library == "numba" and x.dtype != torch.float64)
     if impl == "fused" and not can_fuse:
         raise RuntimeError(
             f"there is no fused kernel for {x.dtype} on {x.device} here; use impl='auto'."
         )
-    few_lanes = (
-        impl == "auto" and library == "triton" and kernels(library, x.device).chunks(x)[0] > 1
-    )
-    if impl == "unfused" or not can_fuse or few_lanes or x.shape[1] == 0:
+
+    few_lanes = False
+    if impl == "auto" and library == "triton":
+        n_chunks, _ = kernels(library, x.device).chunks(x)
+        few_lanes = n_chunks > 1
+
+    no_positions = x.shape[1] == 0
+    if impl == "unfused" or not can_fuse or few_lanes or no_positions:
         return unfused(gates, x, z, Lambda, h0)
     return _BDLRU.apply(gates, x, z, Lambda, h0, library)
 
@@ -66,33 +95,111 @@ def bd_lru(
 def unfused(
     gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The same in PyTorch, operation by operation, in float32 or better: bfloat16 would round a decay of 0.999 to 1."""
+    """Compute the same in PyTorch, operation by operation.
+
+    In float32 or better: bfloat16 would round a decay of 0.999 to 1.
+
+    Parameters
+    ----------
+    gates, x, z, Lambda, h0
+        As in `bd_lru`.
+
+    Returns
+    -------
+    y : Tensor
+        The output [B, N, H].
+    last : Tensor
+        The final state [B, H].
+
+    References
+    ----------
+    Notebook 08.
+    """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    (r, i), h0 = (
-        gates.to(dtype).chunk(2, dim=-1),
-        x.new_zeros(x.shape[0], x.shape[2]) if h0 is None else h0,
-    )
+    if h0 is None:
+        h0 = x.new_zeros(x.shape[0], x.shape[2])
+
+    r, i = gates.to(dtype).chunk(2, dim=-1)
     log_alpha, scale = decay_and_scale(r, Lambda.to(dtype))
     h = linear_recurrence(log_alpha.exp(), scale * torch.sigmoid(i) * x, h0.to(dtype))
-    return (F.silu(z.to(dtype)) * h).to(x.dtype), (h[:, -1] if x.shape[1] else h0).to(x.dtype)
+    y = F.silu(z.to(dtype)) * h
+
+    last = h[:, -1] if x.shape[1] > 0 else h0
+    return y.to(x.dtype), last.to(x.dtype)
 
 
 def decay_and_scale(r: Tensor, Lambda: Tensor) -> tuple[Tensor, Tensor]:
-    """log alpha = -softplus(Lambda) sigmoid(r), and sqrt(1 - alpha^2), accurate where alpha is near 1; r [..., H], Lambda [H]."""
+    """Compute the logarithm of the decay and the scale of the input, accurate near alpha = 1.
+
+    Parameters
+    ----------
+    r : Tensor
+        The recurrence gate before its sigmoid [..., H].
+    Lambda : Tensor
+        The decay's parameter [H].
+
+    Returns
+    -------
+    log_alpha : Tensor
+        -softplus(Lambda) sigmoid(r) [..., H].
+    scale : Tensor
+        sqrt(1 - alpha^2) [..., H].
+
+    References
+    ----------
+    Notebook 08.
+    """
     log_alpha = -F.softplus(Lambda) * torch.sigmoid(r)
-    # the root's slope is infinite at 0, which sigmoid(r) reaches where it underflows; clamped, the gradient is 0 there
-    return log_alpha, (-torch.expm1(2 * log_alpha)).clamp_min(
-        torch.finfo(log_alpha.dtype).tiny
-    ).sqrt()
+
+    # 1 - alpha^2 by expm1, which does not cancel where alpha is near 1.
+    squared = -torch.expm1(2 * log_alpha)
+
+    # The root's slope is infinite at 0, which sigmoid(r) reaches where it underflows; clamped,
+    # the gradient is 0 there.
+    smallest = torch.finfo(log_alpha.dtype).tiny
+    return log_alpha, squared.clamp_min(smallest).sqrt()
+
+
+def _check(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None) -> None:
+    """Raise where shapes disagree."""
+    fits = (
+        gates.dim() == 3
+        and gates.shape[2] % 2 == 0
+        and x.shape == (*gates.shape[:2], gates.shape[2] // 2)
+        and z.shape == x.shape
+        and Lambda.shape == x.shape[2:]
+    )
+    if not fits:
+        raise ValueError(
+            "gates must be [B, N, 2H], x and z [B, N, H], Lambda [H]; "
+            f"got {list(gates.shape)}, {list(x.shape)}, {list(z.shape)}, {list(Lambda.shape)}."
+        )
+    if h0 is not None and h0.shape != (x.shape[0], x.shape[2]):
+        raise ValueError(
+            f"h0 must have the shape [B, H] = {[x.shape[0], x.shape[2]]}; got {list(h0.shape)}."
+        )
 
 
 class _BDLRU(torch.autograd.Function):
-    """The fused kernels as one step of the chain rule. h is kept for the way back: reading it costs 4 bytes an element, computing it anew a walk."""
+    """The fused kernels as one step of the chain rule.
+
+    h is kept for the way back: reading it costs 4 bytes per element, computing it anew a walk.
+    `library` is "numba" or "triton"; shapes are those of `bd_lru`.
+    """
 
     @staticmethod
-    def forward(ctx, gates, x, z, Lambda, h0, library):
+    def forward(
+        ctx: Any,
+        gates: Tensor,
+        x: Tensor,
+        z: Tensor,
+        Lambda: Tensor,
+        h0: Tensor | None,
+        library: str,
+    ) -> tuple[Tensor, Tensor]:
         module = importlib.import_module(FUSED_KERNELS[library])
-        decay = F.softplus(Lambda.detach().to(torch.promote_types(x.dtype, torch.float32)))
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        decay = F.softplus(Lambda.detach().to(dtype))
         y, h = module.bd_lru_forward(gates, x, z, decay, h0)
         ctx.save_for_backward(gates, x, z, Lambda, decay, h0, h)
         ctx.module = module
@@ -100,19 +207,18 @@ class _BDLRU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_y, grad_last):
+    def backward(ctx: Any, grad_y: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
         gates, x, z, Lambda, decay, h0, h = ctx.saved_tensors
         to_gates, to_x, to_z, to_log_decay, to_h0 = ctx.module.bd_lru_backward(
             gates, x, z, decay, h0, h, grad_y, grad_last
         )
-        slope = torch.sigmoid(Lambda.double()) / F.softplus(Lambda.double()).clamp_min(
-            torch.finfo(torch.float64).tiny
-        )  # of log softplus
-        return (
-            to_gates,
-            to_x,
-            to_z,
-            (to_log_decay * slope).to(Lambda.dtype),
-            None if h0 is None else to_h0,
-            None,
-        )
+
+        # The kernels give the gradient of log softplus(Lambda); its slope leads to Lambda's own.
+        exact = Lambda.double()
+        smallest = torch.finfo(torch.float64).tiny
+        slope = torch.sigmoid(exact) / F.softplus(exact).clamp_min(smallest)
+        to_Lambda = (to_log_decay * slope).to(Lambda.dtype)
+
+        if h0 is None:
+            to_h0 = None
+        return to_gates, to_x, to_z, to_Lambda, to_h0, None  # None: the library's name

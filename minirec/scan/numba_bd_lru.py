@@ -1,10 +1,23 @@
-"""The fused BD-LRU on a CPU: gates, recurrence and output gate in one walk along time, and one walk back (notebook 10).
+"""The fused BD-LRU on a CPU: gates, recurrence and output gate in one walk along time, and back.
 
-B rows, N positions, H channels. r, i, z: the gates before their sigmoids; s_r, s_i, s_z after, r_shut = 1 - s_r and so on. decay = softplus(Lambda),
-t = decay s_r = -log alpha, beta = sqrt(1 - alpha^2), h the state, y = SiLU(z) h; g the gradient of h, q that of log decay.
+Notebook 10 derives both walks.
 
-A CPU adds and multiplies eight or sixteen floats in one instruction, but the exponential of its library takes them one by one. `_exp_parts` is an
-exponential of additions, products and two reinterpretations of bits, so that the whole inner loop becomes vector instructions.
+    B, N, H        rows, positions, channels
+    r, i, z        the recurrence, input and output gates before their sigmoids
+    s_r, s_i, s_z  the sigmoids of r, i and z; r_shut = 1 - s_r, and so on
+    decay          softplus(Lambda) [H]
+    t              decay s_r = -log alpha
+    alpha, beta    how much of the state is kept, and sqrt(1 - alpha^2)
+    h, y           the state, and the output SiLU(z) h
+    g              the gradient of h
+    q              the gradient of log t, and so of log decay
+
+In kernels, `first_row` to `last_row` and `first` to `last` are the rows and channels of a block;
+as in a slice, the last one is excluded.
+
+A CPU adds and multiplies eight or sixteen floats in one instruction, but the exponential of its
+library takes them one by one. `_exp_parts` is an exponential of additions, products and two
+reinterpretations of bits, so that the whole inner loop becomes vector instructions.
 """
 
 import math
@@ -14,28 +27,61 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from minirec.scan.numba_scan import line, new_state, run
+from minirec.scan.numba_scan import Strided, line, new_state, run_kernel
 
-ZERO, ONE = np.float32(0), np.float32(1)
-LARGEST = np.float32(87)  # exp stays within float32's normal numbers
+ZERO = np.float32(0)
+ONE = np.float32(1)
+
+# The exponential. Within +-LARGEST, exp stays within float32's normal numbers.
+LARGEST = np.float32(87)
 LOG2_E = np.float32(1 / math.log(2))
-LN2_HIGH = np.float32(
-    float.fromhex("0x1.62Ep-1")
-)  # the first 12 bits of ln 2: its products with small whole numbers are exact
+
+# ln 2 in two parts. The high one has 12 bits: its products with small whole numbers are exact.
+LN2_HIGH = np.float32(float.fromhex("0x1.62Ep-1"))
 LN2_LOW = np.float32(math.log(2) - float(LN2_HIGH))
-C2, C3, C4, C5, C6, C7 = (np.float32(1 / math.factorial(k)) for k in range(2, 8))
-SHIFT = np.float32(
-    3 << 22
-)  # a number this large has no bits after the point: adding it rounds, and leaves the whole number in the lowest bits
+
+# The series' coefficients, 1 / k!.
+C2 = np.float32(1 / math.factorial(2))
+C3 = np.float32(1 / math.factorial(3))
+C4 = np.float32(1 / math.factorial(4))
+C5 = np.float32(1 / math.factorial(5))
+C6 = np.float32(1 / math.factorial(6))
+C7 = np.float32(1 / math.factorial(7))
+
+# A number so large has no bits after the point: adding it rounds to a whole number, and leaves
+# that in the lowest bits. EXPONENT turns these bits into float32's exponent, which is off by 127.
+SHIFT = np.float32(3 << 22)
 EXPONENT = np.int32(127 - int(SHIFT.view(np.int32)))
 
 
 def bd_lru_forward(
     gates: Tensor, x: Tensor, z: Tensor, decay: Tensor, h0: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """gates [B, N, 2H] = (r, i), x and z [B, N, H], decay [H], h0 [B, H] or None -> y, h [B, N, H]. In float32, for float32 and less."""
-    y, h = torch.empty(x.shape), torch.empty(x.shape)
-    run(_forward, (gates, x, z), (decay, new_state(h0, x), y, h))
+    """Walk forwards; in float32, for float32 and smaller types.
+
+    Parameters
+    ----------
+    gates : Tensor
+        r and i side by side [B, N, 2H].
+    x, z : Tensor
+        The input and the output gate [B, N, H]. All three of any strides.
+    decay : Tensor
+        softplus(Lambda) [H], in float32.
+    h0 : Tensor or None
+        The state before the first position [B, H]; None: zeros.
+
+    Returns
+    -------
+    y, h : Tensor
+        The output and the states [B, N, H], of x's dtype.
+
+    References
+    ----------
+    Notebook 10.
+    """
+    y = torch.empty(x.shape)
+    h = torch.empty(x.shape)
+    run_kernel(_forward, (gates, x, z), (decay, new_state(h0, x), y, h))
     return y.to(x.dtype), h.to(x.dtype)
 
 
@@ -49,17 +95,43 @@ def bd_lru_backward(
     grad_y: Tensor,
     grad_last: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of gates [B, N, 2H], x, z [B, N, H], log decay [H] and h0 [B, H]. grad_last: that of the final state [B, H], or None."""
-    to_gates, to_x, to_z = (torch.empty(tensor.shape) for tensor in (gates, x, z))
-    to_log_decay, carry = (
-        torch.zeros(x.shape[0], x.shape[2], dtype=torch.float64),
-        new_state(grad_last, x),
-    )
-    run(
-        _backward,
-        (gates, x, z, h, grad_y),
-        (decay, new_state(h0, x), carry, to_gates, to_x, to_z, to_log_decay),
-    )
+    """Walk backwards, from the gradients of the outputs to those of the inputs.
+
+    Parameters
+    ----------
+    gates, x, z, decay, h0
+        As in `bd_lru_forward`.
+    h : Tensor
+        The states that `bd_lru_forward` gave [B, N, H].
+    grad_y : Tensor
+        The gradient of y [B, N, H], of any strides.
+    grad_last : Tensor or None
+        The gradient of the final state [B, H]; None: zeros.
+
+    Returns
+    -------
+    to_gates, to_x, to_z : Tensor
+        The gradients of gates [B, N, 2H], x and z [B, N, H].
+    to_log_decay : Tensor
+        The gradient of log decay [H], in float64.
+    to_h0 : Tensor
+        The gradient of h0 [B, H].
+
+    References
+    ----------
+    Notebook 10.
+    """
+    to_gates = torch.empty(gates.shape)
+    to_x = torch.empty(x.shape)
+    to_z = torch.empty(z.shape)
+
+    # A total per row and channel, so that no two threads ever write to one place.
+    to_log_decay = torch.zeros(x.shape[0], x.shape[2], dtype=torch.float64)
+
+    carry = new_state(grad_last, x)
+    read = (gates, x, z, h, grad_y)
+    others = (decay, new_state(h0, x), carry, to_gates, to_x, to_z, to_log_decay)
+    run_kernel(_backward, read, others)
     return (
         to_gates.to(gates.dtype),
         to_x.to(x.dtype),
@@ -69,107 +141,136 @@ def bd_lru_backward(
     )
 
 
+# error_model="numpy": a division by zero gives infinity, as in NumPy. Python's error would need a
+# branch, and the loop would not become vector instructions.
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forward(gates, x, z, decay, carry, y, h, first_row, last_row, first, last):
-    """carry: the state before [B, H], afterwards the last."""
-    n_channels, decay = h.shape[2], decay[first:last]
+def _forward(
+    gates: Strided,
+    x: Strided,
+    z: Strided,
+    decay: np.ndarray,
+    carry: np.ndarray,
+    y: np.ndarray,
+    h: np.ndarray,
+    first_row: int,
+    last_row: int,
+    first: int,
+    last: int,
+) -> None:
+    """Walk forwards over a block. carry [B, H]: the state before, afterwards the final one."""
+    n_channels = h.shape[2]
+    decay = decay[first:last]
     for row in range(first_row, last_row):
-        state = carry[row, first:last]
+        state = carry[row, first:last]  # a view: what is written into it is kept in carry
         for n in range(h.shape[1]):
-            r, i = (
-                line(gates, row, n, first, last),
-                line(gates, row, n, n_channels + first, n_channels + last),
-            )
-            x_n, z_n = line(x, row, n, first, last), line(z, row, n, first, last)
-            h_n, y_n = h[row, n, first:last], y[row, n, first:last]
+            r = line(gates, row, n, first, last)
+            i = line(gates, row, n, n_channels + first, n_channels + last)
+            x_n = line(x, row, n, first, last)
+            z_n = line(z, row, n, first, last)
+            h_n = h[row, n, first:last]
+            y_n = y[row, n, first:last]
+
             for c in range(len(state)):
-                alpha, minus_one = _exps(-decay[c] * _sigmoids(r[c])[0])
+                s_r, _ = _sigmoids(r[c])
+                s_i, _ = _sigmoids(i[c])
+                s_z, _ = _sigmoids(z_n[c])
+                alpha, minus_one = exp_and_expm1(-decay[c] * s_r)
                 beta = np.sqrt(-minus_one * (ONE + alpha))  # sqrt((1 - alpha) (1 + alpha))
-                state[c] = alpha * state[c] + beta * _sigmoids(i[c])[0] * x_n[c]
+                state[c] = alpha * state[c] + beta * s_i * x_n[c]
                 h_n[c] = state[c]
-                y_n[c] = z_n[c] * _sigmoids(z_n[c])[0] * state[c]
+                y_n[c] = z_n[c] * s_z * state[c]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _backward(
-    gates,
-    x,
-    z,
-    h,
-    grad_y,
-    decay,
-    h0,
-    carry,
-    to_gates,
-    to_x,
-    to_z,
-    to_log_decay,
-    first_row,
-    last_row,
-    first,
-    last,
-):
-    """carry: the gradient of the final state [B, H], afterwards that of h0. The gates are computed again: cheaper than reading them from memory."""
-    n_channels, decay = to_x.shape[2], decay[first:last]
+    gates: Strided,
+    x: Strided,
+    z: Strided,
+    h: Strided,
+    grad_y: Strided,
+    decay: np.ndarray,
+    h0: np.ndarray,
+    carry: np.ndarray,
+    to_gates: np.ndarray,
+    to_x: np.ndarray,
+    to_z: np.ndarray,
+    to_log_decay: np.ndarray,
+    first_row: int,
+    last_row: int,
+    first: int,
+    last: int,
+) -> None:
+    """Walk backwards over a block. carry [B, H]: the final state's gradient, afterwards h0's.
+
+    The gates are computed again: that is cheaper than reading them from memory.
+    """
+    n_channels = to_x.shape[2]
+    decay = decay[first:last]
     for row in range(first_row, last_row):
-        g_next, total = carry[row, first:last], to_log_decay[row, first:last]
+        g_next = carry[row, first:last]  # alpha_{n+1} g_{n+1}
+        total = to_log_decay[row, first:last]
         for n in range(to_x.shape[1] - 1, -1, -1):
-            r, i = (
-                line(gates, row, n, first, last),
-                line(gates, row, n, n_channels + first, n_channels + last),
-            )
-            x_n, z_n, h_n, grad_n = (
-                line(x, row, n, first, last),
-                line(z, row, n, first, last),
-                line(h, row, n, first, last),
-                line(grad_y, row, n, first, last),
-            )
-            before = line(h, row, n - 1, first, last) if n else h0[row, first:last]
-            to_r, to_i = (
-                to_gates[row, n, first:last],
-                to_gates[row, n, n_channels + first : n_channels + last],
-            )
-            to_x_n, to_z_n = to_x[row, n, first:last], to_z[row, n, first:last]
-            for c in range(len(g_next) - 1, -1, -1):  # downwards, as n goes: see cpu._walk_back
-                (s_r, r_shut), (s_i, i_shut), (s_z, z_shut) = (
-                    _sigmoids(r[c]),
-                    _sigmoids(i[c]),
-                    _sigmoids(z_n[c]),
-                )
+            r = line(gates, row, n, first, last)
+            i = line(gates, row, n, n_channels + first, n_channels + last)
+            x_n = line(x, row, n, first, last)
+            z_n = line(z, row, n, first, last)
+            h_n = line(h, row, n, first, last)
+            grad_n = line(grad_y, row, n, first, last)
+            before = line(h, row, n - 1, first, last) if n > 0 else h0[row, first:last]
+            to_r = to_gates[row, n, first:last]
+            to_i = to_gates[row, n, n_channels + first : n_channels + last]
+            to_x_n = to_x[row, n, first:last]
+            to_z_n = to_z[row, n, first:last]
+
+            # Downwards, as n goes: see _walk_back in numba_scan.py.
+            for c in range(len(g_next) - 1, -1, -1):
+                s_r, r_shut = _sigmoids(r[c])
+                s_i, i_shut = _sigmoids(i[c])
+                s_z, z_shut = _sigmoids(z_n[c])
                 t = decay[c] * s_r
-                alpha, minus_one = _exps(-t)
+                alpha, minus_one = exp_and_expm1(-t)
                 beta = np.sqrt(-minus_one * (ONE + alpha))
+
                 g = grad_n[c] * z_n[c] * s_z + g_next[c]
                 g_next[c] = alpha * g
                 to_z_n[c] = grad_n[c] * h_n[c] * s_z * (ONE + z_n[c] * z_shut)
                 to_x_n[c] = g * beta * s_i
                 to_i[c] = g * beta * s_i * i_shut * x_n[c]
-                ratio = (
-                    t / beta if beta > ZERO else ZERO
-                )  # tends to sqrt(t / 2): finite, where 1 / beta is not
+
+                # As t goes to 0, t / beta tends to sqrt(t / 2): finite, where 1 / beta is not.
+                ratio = t / beta if beta > ZERO else ZERO
                 q = g * alpha * (s_i * x_n[c] * alpha * ratio - before[c] * t)
                 to_r[c] = q * r_shut
                 total[c] += q
 
 
 @njit(cache=True, inline="always")
-def _exp_parts(x):
-    """(p, s) with exp(x) = s (1 + p): s a power of 2, and 1 + p the exponential of what remains, at most ln(2) / 2, by its series."""
+def _exp_parts(x: np.float32) -> tuple[np.float32, np.float32]:
+    """Compute (p, s) with exp(x) = s (1 + p).
+
+    s is a power of 2, and 1 + p the exponential of the rest, at most ln(2) / 2 in size, by its
+    series.
+    """
     x = min(max(x, -LARGEST), LARGEST)
+
+    # x = whole * ln 2 + rest.
     shifted = x * LOG2_E + SHIFT
     whole = shifted - SHIFT
     rest = (x - whole * LN2_HIGH) - whole * LN2_LOW
-    p = rest + rest * rest * (
-        C2 + rest * (C3 + rest * (C4 + rest * (C5 + rest * (C6 + rest * C7))))
-    )
-    return p, np.int32((np.float32(shifted).view(np.int32) + EXPONENT) << np.int32(23)).view(
-        np.float32
-    )
+
+    # Horner's rule, from the last term inwards.
+    inner = C2 + rest * (C3 + rest * (C4 + rest * (C5 + rest * (C6 + rest * C7))))
+    p = rest + rest * rest * inner
+
+    # 2^whole: its exponent, 23 bits up, where float32 keeps it.
+    exponent = np.float32(shifted).view(np.int32) + EXPONENT
+    s = np.int32(exponent << np.int32(23)).view(np.float32)
+    return p, s
 
 
 @njit(cache=True, inline="always")
-def _sigmoids(x):
-    """sigmoid(x) and 1 - sigmoid(x) = sigmoid(-x), both accurate where they are small."""
+def _sigmoids(x: np.float32) -> tuple[np.float32, np.float32]:
+    """Compute sigmoid(x) and 1 - sigmoid(x) = sigmoid(-x), both accurate where they are small."""
     p, s = _exp_parts(-x)
     inverse = s + s * p
     sigmoid = ONE / (ONE + inverse)
@@ -177,7 +278,22 @@ def _sigmoids(x):
 
 
 @njit(cache=True, inline="always")
-def _exps(x):
-    """exp(x), and exp(x) - 1 without cancellation where x is small."""
+def exp_and_expm1(x: np.float32) -> tuple[np.float32, np.float32]:
+    """Compute exp(x), and exp(x) - 1 without cancellation where x is small (float32).
+
+    Parameters
+    ----------
+    x : float32
+        One number; outside +-87 it is taken for the nearer end.
+
+    Returns
+    -------
+    tuple of float32
+        exp(x) and exp(x) - 1.
+
+    References
+    ----------
+    Notebook 10.
+    """
     p, s = _exp_parts(x)
     return s + s * p, (s - ONE) + s * p

@@ -1,6 +1,9 @@
-"""Compiles every Triton kernel for a GPU, down to its machine code, where there need not be one: python compile_kernels.py ARCHITECTURE DTYPE ...
+"""Compile every Triton kernel for a GPU, down to its machine code, where there need not be one.
 
-The interpreter, in which the other tests run the kernels, takes types that the compiler refuses. Prints a line a launch: module and name of the kernel, bytes of machine code.
+    python compile_kernels.py ARCHITECTURE DTYPE ...
+
+The interpreter, in which the other tests run the kernels, takes types that the compiler refuses.
+Prints one line per launch: module and name of the kernel, bytes of machine code.
 """
 
 import sys
@@ -10,7 +13,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from minirec.scan import triton_bd_lru as gpu_bd_lru
+from minirec.scan import triton_bd_lru as fused
 from minirec.scan import triton_scan as gpu
 
 TYPES = {
@@ -19,84 +22,74 @@ TYPES = {
     torch.bfloat16: "bf16",
     torch.float16: "fp16",
 }
+KERNELS = [
+    (gpu, "_walk"),
+    (gpu, "_walk_back"),
+    (gpu, "_chunk_ends"),
+    (fused, "_walk"),
+    (fused, "_walk_back"),
+]
 
 
 class Compiled:
     """In a kernel's place: a launch compiles it for the arguments it is given, and runs nothing."""
 
     def __init__(self, kernel, architecture: int):
-        self.kernel, self.target = kernel, GPUTarget("cuda", architecture, 32)
+        self.kernel = kernel
+        self.target = GPUTarget("cuda", architecture, 32)  # 32 threads in a warp
 
     def __getitem__(self, grid):
-        def launch(*arguments, num_warps, **constants):
-            given = dict(zip(self.kernel.arg_names, arguments)) | constants
-            signature = {
-                parameter.name: _type(parameter, given[parameter.name])
-                for parameter in self.kernel.params
-            }
-            fixed = {
-                (self.kernel.arg_names.index(name),): given[name]
-                for name, kind in signature.items()
-                if kind == "constexpr"
-            }
-            made = triton.compile(
-                ASTSource(self.kernel, signature, fixed),
-                target=self.target,
-                options={"num_warps": num_warps},
-            )
-            print(f"{self.kernel.fn.__module__}.{self.kernel.fn.__name__}", len(made.asm["cubin"]))
+        return self.compile
 
-        return launch
+    def compile(self, *arguments, num_warps, **named):
+        # The positional arguments come first; those by name are the rest.
+        names = self.kernel.arg_names
+        given = dict(zip(names, arguments, strict=False)) | named
+
+        signature = {}
+        constants = {}
+        for position, parameter in enumerate(self.kernel.params):
+            value = given[parameter.name]
+            signature[parameter.name] = _type(parameter, value)
+            if signature[parameter.name] == "constexpr":
+                constants[(position,)] = value
+
+        source = ASTSource(self.kernel, signature, constants)
+        options = {"num_warps": num_warps}
+        made = triton.compile(source, target=self.target, options=options)
+        function = self.kernel.fn
+        print(f"{function.__module__}.{function.__name__}", len(made.asm["cubin"]))
 
 
 def _type(parameter, value) -> str:
+    """How Triton names the type of a kernel's argument."""
     if parameter.is_constexpr or value is None:
         return "constexpr"
-    return (
-        f"*{TYPES[value.dtype]}"
-        if isinstance(value, torch.Tensor)
-        else parameter.annotation_type or "i32"
-    )
+    if isinstance(value, torch.Tensor):
+        return f"*{TYPES[value.dtype]}"  # a pointer
+    return parameter.annotation_type or "i32"
 
 
 def main(architecture: int, dtypes: list[torch.dtype]) -> None:
-    for module, names in (
-        (gpu, ("_walk", "_walk_back", "_chunk_ends")),
-        (gpu_bd_lru, ("_walk", "_walk_back")),
-    ):
-        for name in names:
-            setattr(module, name, Compiled(getattr(module, name), architecture))
+    for module, name in KERNELS:
+        setattr(module, name, Compiled(getattr(module, name), architecture))
     for dtype in dtypes:
         launch_all(dtype)
 
 
 def launch_all(dtype: torch.dtype) -> None:
-    """Every kernel, with and without each of the tensors that may be missing."""
-    wide = torch.promote_types(dtype, torch.float32)
-    gates, x, h0, decay = (
-        torch.zeros(size, dtype=kind)
-        for size, kind in (
-            ((2, 8, 128), dtype),
-            ((2, 8, 64), dtype),
-            ((2, 64), dtype),
-            ((64,), wide),
-        )
-    )
+    """Launch every kernel, with and without each of the tensors that may be missing."""
+    gates = torch.zeros(2, 8, 128, dtype=dtype)
+    x = torch.zeros(2, 8, 64, dtype=dtype)
+    h0 = torch.zeros(2, 64, dtype=dtype)
+    decay = torch.zeros(64, dtype=torch.promote_types(dtype, torch.float32))
+
     for n_chunks, start in ((1, None), (1, h0), (2, h0)):
-        gpu.scan_backward(
-            x, gpu.scan_forward(x, x, start, n_chunks=n_chunks), start, x, n_chunks=n_chunks
-        )
+        h = gpu.scan_forward(x, x, start, n_chunks=n_chunks)
+        gpu.scan_backward(x, h, start, x, n_chunks=n_chunks)
     for start in (None, h0):
-        gpu_bd_lru.bd_lru_backward(
-            gates,
-            x,
-            x,
-            decay,
-            start,
-            gpu_bd_lru.bd_lru_forward(gates, x, x, decay, start)[1],
-            x,
-            start,
-        )
+        _, h = fused.bd_lru_forward(gates, x, x, decay, start)
+        fused.bd_lru_backward(gates, x, x, decay, start, h, x, start)
 
 
 if __name__ == "__main__":
