@@ -1,4 +1,4 @@
-"""How the files of this folder were made: by the code of commit 7685832, run once (see README.md)."""
+"""How the files of this folder were made, once, by the code of commit 7685832 (see README.md)."""
 
 import json
 import random
@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import torch
+from minirec.results import record_run, save_record
 
 from minirec import Interactions, available_models, build_model, fit, save_model
 from minirec.models import model_options
-from minirec.results import record_run, save_record
 
 HERE = Path(sys.argv[1])  # a new folder
 N_USERS = 20
@@ -34,10 +34,8 @@ def small_log() -> dict[str, list[int]]:
         for _ in range(8):
             users.append(user)
             items.append(item)
-            if draw.random() < 0.8:
-                item = (item + 1) % N_ITEMS
-            else:
-                item = draw.randrange(N_ITEMS)
+            goes_on = draw.random() < 0.8
+            item = (item + 1) % N_ITEMS if goes_on else draw.randrange(N_ITEMS)
     return {"users": users, "items": items}
 
 
