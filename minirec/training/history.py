@@ -19,15 +19,16 @@ class History:
     An entry is a dict with the keys of COLUMNS: the epoch, counted from 1; the loss, a mean over
     the epoch's targets; recall, MRR and NDCG at 10 on the valid phase; and the seconds that the
     epoch took, evaluation included.
+
+    `stopped` says why training ended: "epochs" or "patience", whichever ran out; "budget", where an
+    on_epoch callback raised StopTraining; "interrupted", by Ctrl-C; "counted", for a model that
+    learns by counting and not in epochs.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)  # the entries
     best_epoch: int = 0  # counted from 1: its weights are the model's now; 0 before the first
-    stopped: str = ""  # why it ended: "epochs", "patience", "budget", "interrupted" or "counted"
+    stopped: str = ""  # empty until training ends
     settings: dict[str, Any] = field(default_factory=dict)  # those of `Settings`, by name
-
-    # "budget" is an on_epoch callback that raised StopTraining, "interrupted" is Ctrl-C, and
-    # "counted" is a model that learns by counting and has no epochs.
 
     @property
     def best_ndcg(self) -> float:

@@ -83,7 +83,8 @@ class Run:
         self.progress = Progress()
         self.history = History(settings=asdict(settings))
         self.epoch_began = time.perf_counter()
-        self.not_looked_at: list[tuple[Tensor, int]] = []  # (loss, targets) of the latest steps
+        # Of the steps whose loss has not been looked at yet: (mean loss, number of targets).
+        self.pending_losses: list[tuple[Tensor, int]] = []
 
         # Where it is kept, and what has to agree before it is continued.
         self.checkpoint = checkpoint
@@ -125,9 +126,9 @@ class Run:
         """Return "epochs" or "patience", whichever has run out, or "" to go on."""
         if self.progress.epoch >= self.settings.epochs:
             return "epochs"
-        epochs_without_a_better_one = self.progress.epoch - self.history.best_epoch
         patience = self.settings.patience
-        if patience is not None and epochs_without_a_better_one >= patience:
+        epochs_since_best = self.progress.epoch - self.history.best_epoch
+        if patience is not None and epochs_since_best >= patience:
             return "patience"
         return ""
 
@@ -176,16 +177,17 @@ class Run:
 
         in_bfloat16 = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
+            # Only what has a target is scored: representations [T, d], targets [T].
             representations, targets = represent(
                 self.model, self.settings.objective, inputs, targets
-            )  # [T, d] and [T]
+            )
             loss = full_softmax_loss(representations, self.model.output_weights(), targets)
 
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
 
-        self.not_looked_at.append((loss.detach(), len(targets)))
+        self.pending_losses.append((loss.detach(), len(targets)))
         self.progress.step += 1
 
     def on_device(self, array: np.ndarray) -> Tensor:
@@ -201,7 +203,7 @@ class Run:
         )
 
         # What is saved has to count every step's loss, so before a save there is a look.
-        if save_is_due or epoch_is_over or len(self.not_looked_at) == LOOK_EVERY:
+        if save_is_due or epoch_is_over or len(self.pending_losses) == LOOK_EVERY:
             self.look_at_the_losses(batches)
             bar.set_postfix_str(self.in_words())
 
@@ -211,8 +213,8 @@ class Run:
 
     def look_at_the_losses(self, batches: LazyBatches) -> None:
         """Add up the losses since the last look; raise at the first that is not finite."""
-        losses = torch.stack([loss for loss, _ in self.not_looked_at]).tolist()
-        n_targets = [n for _, n in self.not_looked_at]
+        losses = torch.stack([loss for loss, _ in self.pending_losses]).tolist()
+        n_targets = [n for _, n in self.pending_losses]
         first_step = self.progress.step - len(losses)
 
         for i, loss in enumerate(losses):
@@ -226,7 +228,7 @@ class Run:
                 )
             self.progress.loss_sum += loss * n_targets[i]
             self.progress.n_targets += n_targets[i]
-        self.not_looked_at = []
+        self.pending_losses = []
 
     def in_words(self) -> str:
         """Return the loss of this epoch and the best metric so far, for the bar."""
