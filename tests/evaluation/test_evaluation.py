@@ -149,8 +149,10 @@ def test_history_batches_ask_every_target_once_after_its_last_items(seed, max_le
     asked = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batching, "SCORES_PER_BATCH", in_batch)
-        for batch in history_batches(split, "test", max_len):
-            for number, row, target in zip(*(part.tolist() for part in batch), strict=True):
+        for numbers, items, targets in history_batches(split, "test", max_len):
+            for number, row, target in zip(
+                numbers.tolist(), items.tolist(), targets.tolist(), strict=True
+            ):
                 assert number not in asked
                 asked[number] = ([item for item in row if item > 0], target)
 
