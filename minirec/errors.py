@@ -2,7 +2,10 @@
 
 
 class DataError(ValueError):
-    """Something is wrong with the data, not with the program; the message says what, where, and what to do."""
+    """Something is wrong with the data, not with the program.
+
+    The message says what is wrong, where it stands and what to do.
+    """
 
 
 class CheckpointError(ValueError):

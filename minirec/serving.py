@@ -1,53 +1,100 @@
-"""A trained model on disk and in use: one file holds the weights, the options and the raw ids, and nothing else is needed to recommend."""
+"""A trained model on disk and in use.
 
+One file holds the weights, the options and the raw ids; nothing else is needed to recommend.
+
+B batch (histories at a time), V items, k recommendations per history. Raw ids are those of the
+learner's own log, dense ids are 1..V.
+"""
+
+import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from minirec.data.batching import SCORES_PER_BATCH
-from minirec.data.raw_ids import encode_items
+from minirec.data.interactions import Interactions, encode_items
 from minirec.models import build_model, model_options
-from minirec.models.base import Vocabulary, judging
+from minirec.models.base import Recommender, Vocabulary, judging
 from minirec.storage import read, save
 
 
-def save_model(path, model, interactions) -> None:
-    """Writes model, options, raw item ids, item counts and data fingerprint to one file, whole or not at all."""
+def save_model(
+    path: str | os.PathLike[str], model: Recommender, interactions: Interactions
+) -> None:
+    """Write a model and what its ids mean to one file, whole or not at all.
+
+    The file holds the weights, the options that build the model again, the raw item ids and their
+    counts, and the fingerprints of the data and of the split.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    model : Recommender
+        Made by `build_model`.
+    interactions : Interactions
+        The log that it was trained on.
+
+    Raises
+    ------
+    ValueError
+        For a model that was not made by `build_model`, or not trained on these interactions.
+    """
     if model.n_items != interactions.n_items:
         raise ValueError(
-            f"the model knows {model.n_items:,} items, the interactions have {interactions.n_items:,}: these are not what it was trained on."
+            f"the model knows {model.n_items:,} items, the interactions have "
+            f"{interactions.n_items:,}: these are not what it was trained on."
         )
-    if model.vocabulary is not None and model.vocabulary.fingerprint != interactions.fingerprint:
+    vocabulary = model.vocabulary
+    if vocabulary is not None and vocabulary.fingerprint != interactions.fingerprint:
         raise ValueError(
-            f"the {model.name} was trained on other interactions than these, so their ids would name the wrong items."
+            f"the {model.name} was trained on other interactions than these, so their ids would "
+            "name the wrong items."
         )
     if set(model.options) != set(model_options(model.name)):
         raise ValueError(
-            f"only a model made by build_model can be saved, because its options build it again; make the {model.name} that way."
+            "only a model made by build_model can be saved, because its options build it again; "
+            f"make the {model.name} that way."
         )
-    ids = interactions.item_ids
-    save(
-        path,
-        {
-            "name": model.name,
-            "n_items": model.n_items,
-            "options": model.options,
-            "torch": str(torch.__version__),
-            "weights": {key: value.detach().cpu() for key, value in model.state_dict().items()},
-            "item_ids": torch.from_numpy(ids.copy())
-            if ids.dtype.kind in "iuf"
-            else [str(raw) for raw in ids],
-            "counts": torch.from_numpy(interactions.item_counts()),
-            "fingerprint": interactions.fingerprint,
-            "split": model.vocabulary.split if model.vocabulary else "",
-        },
-    )
+
+    state = {
+        "name": model.name,
+        "n_items": model.n_items,
+        "options": model.options,
+        "torch": str(torch.__version__),
+        "weights": {name: value.detach().cpu() for name, value in model.state_dict().items()},
+        "item_ids": _ids_to_plain(interactions.item_ids),
+        "counts": torch.from_numpy(interactions.item_counts()),
+        "fingerprint": interactions.fingerprint,
+        "split": "" if vocabulary is None else vocabulary.split,
+    }
+    save(path, state)
 
 
-def load_model(path):
-    """The model saved at `path`, on the CPU, ready to evaluate or recommend. Raises ValueError for a file that is not a saved model."""
+def load_model(path: str | os.PathLike[str]) -> Recommender:
+    """Return the model saved at `path`, on the CPU, ready to evaluate or recommend.
+
+    Parameters
+    ----------
+    path : str or path
+        A file written by `save_model`.
+
+    Returns
+    -------
+    Recommender
+        In eval mode, with its vocabulary.
+
+    Raises
+    ------
+    ValueError
+        For a file that is not a saved model.
+    OSError
+        For a file that cannot be opened.
+    """
     try:
         state = read(path)
         model = build_model(state["name"], state["n_items"], **state["options"])
@@ -56,86 +103,154 @@ def load_model(path):
         raise ValueError(
             f"{path} is not a model saved by save_model of this version of minirec."
         ) from None
-    ids = (
-        state["item_ids"].numpy()
-        if isinstance(state["item_ids"], torch.Tensor)
-        else np.array(state["item_ids"], dtype=object)
-    )
+
     model.vocabulary = Vocabulary(
-        ids, state["counts"].numpy(), state["fingerprint"], state["split"]
+        item_ids=_ids_from_plain(state["item_ids"]),
+        counts=state["counts"].numpy(),
+        fingerprint=state["fingerprint"],
+        split=state["split"],
     )
     return model.eval()
 
 
-def recommend(
-    model, histories, k: int = 10, *, exclude_seen: bool = False, batch_size: int = 512
-) -> pd.DataFrame:
-    """The k best next items for each history of raw item ids, oldest first.
+def _ids_to_plain(item_ids: np.ndarray) -> Tensor | list[str]:
+    """Return raw ids as a file of plain values can hold them: numbers as a tensor, else strings."""
+    if item_ids.dtype.kind in "iuf":  # signed, unsigned or floating numbers
+        return torch.from_numpy(item_ids.copy())
+    return [str(raw) for raw in item_ids]
 
-    Returns a frame with k rows a history: history (its number), rank, item (raw id), score, unknown (how many of its items the model does not
-    know; they are dropped) and fallback (True where nothing was left of it and the list is the most popular items; their score is the count).
+
+def _ids_from_plain(stored: Tensor | list[str]) -> np.ndarray:
+    """Return what `_ids_to_plain` was given."""
+    if isinstance(stored, Tensor):
+        return stored.numpy()
+    return np.array(stored, dtype=object)
+
+
+def recommend(
+    model: Recommender,
+    histories: Iterable[Iterable[Any]],
+    k: int = 10,
+    *,
+    exclude_seen: bool = False,
+    batch_size: int = 512,
+) -> pd.DataFrame:
+    """Return the k best next items for each history.
+
+    Parameters
+    ----------
+    model : Recommender
+        Trained by `fit` or loaded by `load_model`, so that it has a vocabulary.
+    histories : list of lists
+        Raw item ids, oldest first; any length, also empty.
+    k : int
+        Recommendations per history.
+    exclude_seen : bool
+        Leave out every item of the history.
+    batch_size : int
+        At most so many histories are scored at a time; fewer for a large catalogue.
+
+    Returns
+    -------
+    pandas.DataFrame
+        k rows per history with the columns history (its number), rank (from 1), item (raw id),
+        score, unknown (how many of its items the model does not know; they are dropped) and
+        fallback (True where nothing was left of it, and the list is the most popular items; their
+        score is the count).
+
+    Raises
+    ------
+    ValueError
+        For a model without a vocabulary, an impossible k, and scores that contain NaN.
+    TypeError
+        For a single history that is not in a list.
     """
     if model.vocabulary is None:
         raise ValueError(
-            "the model has no vocabulary, so raw ids mean nothing to it; train it with fit, or load it with load_model."
+            "the model has no vocabulary, so raw ids mean nothing to it; train it with fit, or "
+            "load it with load_model."
         )
     if not 1 <= k <= model.n_items:
         raise ValueError(f"k must lie in 1..{model.n_items} (the number of items); got {k}.")
     histories = list(histories)
     if any(isinstance(history, str) or not isinstance(history, Iterable) for history in histories):
         raise TypeError(
-            "histories is a list of histories, each a list of item ids; for one history write recommend(model, [history])."
+            "histories is a list of histories, each a list of item ids; for one history write "
+            "recommend(model, [history])."
         )
+
+    # Raw ids become dense ids; an unknown item becomes 0 and is dropped.
     index = pd.Index(model.vocabulary.item_ids)
-    coded = [encode_items(list(history), index) for history in histories]
-    known = [codes[codes > 0] for codes in coded]
-    left = model.n_items - max((len(set(real.tolist())) for real in known), default=0)
-    if exclude_seen and k > left:
-        raise ValueError(
-            f"without the items seen, some history leaves only {left} items to recommend; choose a k up to that, not {k}."
-        )
-    batch_size = min(
-        batch_size, max(1, SCORES_PER_BATCH // (model.n_items + 1))
-    )  # bounds memory for a large catalogue
-    items, scores = np.zeros((len(histories), k), dtype=int), np.zeros((len(histories), k))
-    for at in range(0, len(histories), batch_size):
-        rows = slice(at, at + batch_size)
-        items[rows], scores[rows] = _best(model, known[rows], k, exclude_seen)
-    n_given, n_known = (
-        np.array([len(codes) for codes in rows], dtype=int) for rows in (coded, known)
-    )
+    encoded = [encode_items(list(history), index) for history in histories]
+    known = [ids[ids > 0] for ids in encoded]
+    if exclude_seen:
+        _refuse_too_large_k(known, k, model.n_items)
+
+    # A few histories at a time, which bounds memory however large the catalogue is.
+    batch_size = min(batch_size, max(1, SCORES_PER_BATCH // (model.n_items + 1)))
+    popularity = torch.from_numpy(model.vocabulary.counts).double()
+    best_items = np.zeros((len(histories), k), dtype=int)
+    best_scores = np.zeros((len(histories), k))
+    for start in range(0, len(histories), batch_size):
+        rows = slice(start, start + batch_size)
+        scores = _scores_or_popularity(model, popularity, known[rows])
+        if exclude_seen:
+            _exclude(scores, known[rows])
+        best = scores.topk(k)
+        best_items[rows] = best.indices.numpy()
+        best_scores[rows] = best.values.numpy()
+
+    n_given = np.array([len(ids) for ids in encoded], dtype=int)
+    n_known = np.array([len(ids) for ids in known], dtype=int)
     history = np.repeat(np.arange(len(histories)), k)
     return pd.DataFrame(
         {
             "history": history,
             "rank": np.tile(np.arange(1, k + 1), len(histories)),
-            "item": model.vocabulary.item_ids[items.ravel() - 1],
-            "score": scores.ravel(),
+            "item": model.vocabulary.item_ids[best_items.ravel() - 1],
+            "score": best_scores.ravel(),
             "unknown": (n_given - n_known)[history],
             "fallback": n_known[history] == 0,
         }
     )
 
 
-def _best(model, histories, k, exclude_seen):
-    """(items [B, k], scores [B, k]) for histories of dense ids; popularity where a history is empty."""
-    scores = torch.from_numpy(model.vocabulary.counts).double().expand(len(histories), -1).clone()
-    real = [i for i, history in enumerate(histories) if len(history)]
-    if real:
-        rows = [
-            torch.from_numpy(histories[i][-(model.max_len or len(histories[i])) :]) for i in real
-        ]
+def _refuse_too_large_k(histories: list[np.ndarray], k: int, n_items: int) -> None:
+    """Raise where some history has seen so much that fewer than k items are left."""
+    most_seen = max((len(np.unique(ids)) for ids in histories), default=0)
+    left = n_items - most_seen
+    if k > left:
+        raise ValueError(
+            f"without the items seen, some history leaves only {left} items to recommend; choose "
+            f"a k up to that, not {k}."
+        )
+
+
+def _scores_or_popularity(
+    model: Recommender, popularity: Tensor, histories: list[np.ndarray]
+) -> Tensor:
+    """Return the model's scores, or the popularity of the items where a history is empty.
+
+    histories: B arrays of dense ids. Returns Double[B, V + 1] on the CPU, with column 0 at -inf.
+    """
+    scores = popularity.expand(len(histories), -1).clone()
+
+    rows = [row for row, history in enumerate(histories) if len(history) > 0]
+    if rows:
+        # The model reads the last max_len items; without a max_len it reads all of them.
+        longest = model.max_len or max(len(histories[row]) for row in rows)
+        recent = [torch.from_numpy(histories[row][-longest:]) for row in rows]
+        items = torch.nn.utils.rnn.pad_sequence(recent, batch_first=True)
         with judging(model) as device:
-            scores[real] = (
-                model.scores(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device))
-                .cpu()
-                .double()
-            )
+            scores[rows] = model.scores(items.to(device)).cpu().double()
+
     if scores[:, 1:].isnan().any():
         raise ValueError(f"{model.name}: the scores contain NaN, so nothing can be recommended.")
     scores[:, 0] = -torch.inf
-    if exclude_seen:
-        for row, history in enumerate(histories):
-            scores[row, torch.from_numpy(history)] = -torch.inf
-    values, items = scores.topk(k)
-    return items.numpy(), values.numpy()
+    return scores
+
+
+def _exclude(scores: Tensor, histories: list[np.ndarray]) -> None:
+    """Set the scores [B, V + 1] of the histories' items to -inf, in place."""
+    for row, history in enumerate(histories):
+        scores[row, torch.from_numpy(history)] = -torch.inf

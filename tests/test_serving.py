@@ -1,4 +1,7 @@
-"""Saved models and recommendations: the file is enough, raw ids in and out, nothing half-written, nothing silently wrong."""
+"""Saved models and recommendations.
+
+The file is enough; raw ids go in and come out; nothing is half-written or silently wrong.
+"""
 
 import os
 import subprocess
@@ -21,14 +24,11 @@ from minirec import (
     save_model,
 )
 from minirec.models import model_options
+from minirec.models.gru4rec import GRU4Rec
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = {
-    "d_model": 8,
-    "dropout": 0.5,
-    "max_len": 5,
-    "n_layers": 2,
-}  # away from the defaults, so that a lost option shows
+# Away from the defaults, so that a lost option shows.
+SMALL = {"d_model": 8, "dropout": 0.5, "max_len": 5, "n_layers": 2}
 
 
 def named_log(names) -> Interactions:
@@ -62,7 +62,9 @@ def test_a_loaded_model_scores_bit_for_bit_as_the_saved_one(tmp_path, name):
     items = torch.tensor([[1, 2, 3, 4, 5], [7, 12, 0, 0, 0]])
     with torch.inference_mode():
         assert torch.equal(again.scores(items), model.scores(items))
-    assert again.options == model.options and again.max_len == model.max_len and not again.training
+    assert again.options == model.options
+    assert again.max_len == model.max_len
+    assert not again.training
 
 
 @pytest.mark.parametrize("name", available_models())
@@ -71,35 +73,48 @@ def test_the_file_holds_plain_tensors_and_numbers(tmp_path, name):
     assert torch.load(tmp_path / "model.pt", weights_only=True)["name"] == name
 
 
+RECOMMENDS = """
+from minirec import load_model, recommend
+
+frame = recommend(load_model("only.pt"), [["film 3", "film 7"], []], 4)
+print(frame.to_csv(index=False), end="")
+"""
+
+
+def film(i):
+    return f"film {i}"
+
+
 @pytest.mark.parametrize("name", available_models())
 def test_nothing_but_the_file_is_needed_to_recommend(tmp_path, name):
-    _, again, _ = saved(tmp_path / "model.pt", name, lambda i: f"film {i}")
-    (tmp_path / "elsewhere").mkdir()
-    os.rename(tmp_path / "model.pt", tmp_path / "elsewhere" / "only.pt")
-    code = "from minirec import *; print(recommend(load_model('only.pt'), [['film 3', 'film 7'], []], 4).to_csv(index=False), end='')"
-    environment = {k: v for k, v in os.environ.items() if k != "MINIREC_DATA"} | {
-        "PYTHONPATH": str(ROOT),
-        "PYTHONIOENCODING": "utf-8",
-    }
+    _, again, _ = saved(tmp_path / "model.pt", name, film)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    os.rename(tmp_path / "model.pt", elsewhere / "only.pt")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    environment.pop("MINIREC_DATA", None)
     run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path / "elsewhere",
+        [sys.executable, "-c", RECOMMENDS],
+        cwd=elsewhere,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert (
-        run.stdout.splitlines()
-        == recommend(again, [["film 3", "film 7"], []], 4).to_csv(index=False).splitlines()
-    )
+    here = recommend(again, [["film 3", "film 7"], []], 4)
+    assert run.stdout.splitlines() == here.to_csv(index=False).splitlines()
 
 
-@pytest.mark.parametrize(
-    "names",
-    [int, lambda i: i + 2**60, lambda i: i / 4, lambda i: f"0{i}", lambda i: f"ü {i}\n"],
-    ids=["integers", "large integers", "decimals", "digits", "strings"],
-)
+NAMES = {
+    "integers": int,
+    "large integers": lambda i: i + 2**60,
+    "decimals": lambda i: i / 4,
+    "digits": lambda i: f"0{i}",
+    "strings": lambda i: f"ü {i}\n",
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_raw_ids_survive(tmp_path, names):
     _, again, data = saved(tmp_path / "model.pt", names=names)
     assert again.vocabulary.item_ids.tolist() == data.item_ids.tolist()
@@ -108,14 +123,12 @@ def test_raw_ids_survive(tmp_path, names):
 
 def test_the_vocabulary_counts_and_fingerprint_survive(tmp_path):
     _, again, data = saved(tmp_path / "model.pt")
-    assert (
-        again.vocabulary.counts.tolist() == data.item_counts().tolist()
-        and again.vocabulary.fingerprint == data.fingerprint
-    )
+    assert again.vocabulary.counts.tolist() == data.item_counts().tolist()
+    assert again.vocabulary.fingerprint == data.fingerprint
 
 
 def test_recommend_gives_the_best_scored_items_in_order(tmp_path):
-    model, again, data = saved(tmp_path / "model.pt", names=lambda i: f"film {i}")
+    model, again, data = saved(tmp_path / "model.pt", names=film)
     histories = [
         ["film 3", "film 7"],
         ["film 1"] * 9,
@@ -128,16 +141,17 @@ def test_recommend_gives_the_best_scored_items_in_order(tmp_path):
             scores = model.scores(row)[0]
         best = sorted(range(1, 13), key=lambda i: -scores[i].item())[:5]
         rows = frame[frame["history"] == number]
-        assert rows["item"].tolist() == data.item_ids[np.array(best) - 1].tolist() and rows[
-            "rank"
-        ].tolist() == [1, 2, 3, 4, 5]
+        assert rows["item"].tolist() == data.item_ids[np.array(best) - 1].tolist()
+        assert rows["rank"].tolist() == [1, 2, 3, 4, 5]
         assert rows["score"].to_numpy() == pytest.approx(scores[best].double().numpy(), rel=1e-5)
-    assert not frame["fallback"].any() and not frame["unknown"].any()
+    assert not frame["fallback"].any()
+    assert not frame["unknown"].any()
 
 
 def test_unknown_items_are_dropped_and_counted(tmp_path):
     _, model, _ = saved(tmp_path / "model.pt")
-    frame, clean = recommend(model, [[99, 3, -1, 7, "no film"]], 4), recommend(model, [[3, 7]], 4)
+    frame = recommend(model, [[99, 3, -1, 7, "no film"]], 4)
+    clean = recommend(model, [[3, 7]], 4)
     assert frame["unknown"].tolist() == [3] * 4
     assert frame.drop(columns="unknown").equals(clean.drop(columns="unknown"))
 
@@ -148,14 +162,12 @@ def test_an_empty_history_falls_back_to_popularity_and_says_so(tmp_path, nothing
     frame = recommend(model, [[3], nothing], 12)
     counts = data.item_counts()[1:]
     fallback = frame[frame["history"] == 1]
-    assert (
-        frame["fallback"].tolist() == [False] * 12 + [True] * 12
-        and fallback["unknown"].tolist() == [len(nothing)] * 12
-    )
-    assert fallback["score"].tolist() == sorted(counts.tolist(), reverse=True)
-    assert [counts[item] for item in fallback["item"]] == fallback[
-        "score"
-    ].tolist()  # here an item's raw id is its dense id less one
+    assert frame["fallback"].tolist() == [False] * 12 + [True] * 12
+    assert fallback["unknown"].tolist() == [len(nothing)] * 12
+    scores = fallback["score"].tolist()
+    assert scores == sorted(counts.tolist(), reverse=True)
+    # Here an item's raw id is its dense id less one.
+    assert [counts[item] for item in fallback["item"]] == scores
 
 
 def test_exclude_seen_leaves_out_the_whole_history(tmp_path):
@@ -181,19 +193,13 @@ def test_k_is_between_one_and_the_number_of_items(tmp_path, k):
 def test_no_histories_are_no_rows(tmp_path):
     _, model, _ = saved(tmp_path / "model.pt")
     frame = recommend(model, [], 3)
-    assert len(frame) == 0 and list(frame) == [
-        "history",
-        "rank",
-        "item",
-        "score",
-        "unknown",
-        "fallback",
-    ]
+    assert len(frame) == 0
+    assert list(frame) == ["history", "rank", "item", "score", "unknown", "fallback"]
 
 
 @pytest.mark.parametrize("histories", [[3, 7], ["film 3", "film 7"], "film 3"])
 def test_a_history_that_is_not_in_a_list_is_refused(tmp_path, histories):
-    _, model, _ = saved(tmp_path / "model.pt", names=lambda i: f"film {i}")
+    _, model, _ = saved(tmp_path / "model.pt", names=film)
     with pytest.raises(TypeError, match=r"recommend\(model, \[history\]\)"):
         recommend(model, histories, 3)
 
@@ -207,13 +213,14 @@ def test_a_history_may_be_any_sequence(tmp_path, container):
 def test_dropout_takes_no_part_in_recommendations_and_the_mode_is_kept(tmp_path):
     _, model, _ = saved(tmp_path / "model.pt")
     expected = recommend(model, [[3, 7]], 12)
-    assert recommend(model.train(), [[3, 7]], 12).equals(expected) and model.training
+    assert recommend(model.train(), [[3, 7]], 12).equals(expected)
+    assert model.training
 
 
 def test_nan_scores_are_no_recommendation(tmp_path):
     _, model, _ = saved(tmp_path / "model.pt")
     model.output.bias.data.fill_(float("nan"))
-    with pytest.raises(ValueError, match="gru4rec.*NaN"):
+    with pytest.raises(ValueError, match=r"gru4rec.*NaN"):
         recommend(model, [[3]], 3)
 
 
@@ -223,9 +230,8 @@ def test_recommending_after_fit_equals_recommending_after_a_reload(tmp_path):
     fit(model, data.split(), epochs=2, device="cpu", progress=False)
     save_model(tmp_path / "model.pt", model, data)
     histories = [[3, 7], [], [99]]
-    assert recommend(load_model(tmp_path / "model.pt"), histories, 5).equals(
-        recommend(model, histories, 5)
-    )
+    again = load_model(tmp_path / "model.pt")
+    assert recommend(again, histories, 5).equals(recommend(model, histories, 5))
 
 
 def test_a_model_without_a_vocabulary_is_refused():
@@ -234,9 +240,9 @@ def test_a_model_without_a_vocabulary_is_refused():
 
 
 def test_a_model_whose_options_are_unknown_is_not_saved(tmp_path):
-    data, gru4rec = named_log(int), type(build_model("gru4rec", 12))
+    model = GRU4Rec(12, d_model=8)
     with pytest.raises(ValueError, match="build_model"):
-        save_model(tmp_path / "model.pt", gru4rec(12, d_model=8), data)
+        save_model(tmp_path / "model.pt", model, named_log(int))
     assert not list(tmp_path.iterdir())
 
 
@@ -245,26 +251,54 @@ def test_a_model_of_other_data_is_not_saved(tmp_path):
         save_model(tmp_path / "model.pt", build_model("gru4rec", 5, d_model=4), named_log(int))
 
 
-WRONG_FILES = {
-    "empty": lambda path: path.write_bytes(b""),
-    "text": lambda path: path.write_text("user item\n"),
-    "another torch file": lambda path: torch.save([1], path),
-    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-300]),
-    "a later format": lambda path: change(path, format=2),
-    "an unknown model": lambda path: change(path, name="gru5rec"),
-    "other options": lambda path: change(path, options={"d_model": 4}),
-}
-
-
 def change(path, **entries):
     torch.save({**torch.load(path, weights_only=True), **entries}, path)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("user item\n")
+
+
+def another_torch_file(path):
+    torch.save([1], path)
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def later_format(path):
+    change(path, format=2)
+
+
+def unknown_model(path):
+    change(path, name="gru5rec")
+
+
+def other_options(path):
+    change(path, options={"d_model": 4})
+
+
+WRONG_FILES = {
+    "empty": empty,
+    "text": text,
+    "another torch file": another_torch_file,
+    "cut short": cut_short,
+    "a later format": later_format,
+    "an unknown model": unknown_model,
+    "other options": other_options,
+}
 
 
 @pytest.mark.parametrize("spoil", WRONG_FILES.values(), ids=WRONG_FILES)
 def test_a_file_that_is_no_saved_model_is_named(tmp_path, spoil):
     saved(tmp_path / "model.pt")
     spoil(tmp_path / "model.pt")
-    with pytest.raises(ValueError, match="model.pt is not a model saved by save_model"):
+    with pytest.raises(ValueError, match=r"model\.pt is not a model saved by save_model"):
         load_model(tmp_path / "model.pt")
 
 
@@ -286,11 +320,13 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, m
     monkeypatch.setattr(torch, "save", save_half)
     with pytest.raises(OSError, match="disk is full"):
         save_model(tmp_path / "model.pt", model, data)
-    assert (tmp_path / "model.pt").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "model.pt").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_model_is_not_saved_with_the_ids_of_other_data(tmp_path):
-    data, other = random_log(0), random_log(1)
+    data = random_log(0)
+    other = random_log(1)
     model = build_model("popularity", data.n_items)
     fit(model, data.split())
     with pytest.raises(ValueError, match="trained on other interactions"):
@@ -303,7 +339,14 @@ def test_a_large_catalogue_is_scored_a_few_histories_at_a_time(monkeypatch):
     model = build_model("popularity", data.n_items)
     fit(model, data.split())
     monkeypatch.setattr("minirec.serving.SCORES_PER_BATCH", 3 * (data.n_items + 1))
-    rows, scores = [], model.scores
-    monkeypatch.setattr(model, "scores", lambda items: rows.append(len(items)) or scores(items))
+    rows = []
+    scores = model.scores
+
+    def noting_the_rows(items):
+        rows.append(len(items))
+        return scores(items)
+
+    monkeypatch.setattr(model, "scores", noting_the_rows)
     frame = recommend(model, [[1]] * 10, k=2)
-    assert rows == [3, 3, 3, 1] and len(frame) == 20
+    assert rows == [3, 3, 3, 1]
+    assert len(frame) == 20

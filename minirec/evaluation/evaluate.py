@@ -1,13 +1,16 @@
-"""How well a recommender ranks what users really chose next: one `evaluate` for models and baselines.
+"""How well a recommender ranks what users really chose next: for models and baselines alike.
 
-B batch, N positions, V items, T targets.
+B batch, N positions, V items, T targets. A row is a target's number, 0..T - 1.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from minirec import metrics
 from minirec.data.batching import flat_ranges, history_batches
@@ -17,42 +20,59 @@ from minirec.models.base import judging, name_of
 
 PROTOCOLS = ("full", "uniform-100", "popular-100")
 
+# Anything with `scores(items: Long[B, N]) -> Float[B, V + 1]` and `max_len`: a model, a baseline,
+# an oracle, or a class that a reader has just written. It need not inherit from anything.
+Scorer = Any
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """ranks: int64[T], one a judged user, in the order of `users` (dense ids); recall, mrr, ndcg are at k; seed is that of sampled negatives."""
+    """The rank of every judged user's target, and the metrics that follow from the ranks."""
 
-    name: str
-    which: str
+    name: str  # of the model
+    which: str  # "valid" or "test"
     protocol: str
-    k: int
-    users: np.ndarray
-    ranks: np.ndarray
+    k: int  # of the metrics: a rank beyond k earns nothing
+    users: np.ndarray  # int64[T], dense ids of the judged users
+    ranks: np.ndarray  # int64[T], in the order of `users`
     exclude_seen: bool = False
-    seed: int | None = None
+    seed: int | None = None  # of sampled negatives; None where all items are candidates
 
-    recall = property(lambda self: metrics.recall(self.ranks, self.k))
-    mrr = property(lambda self: metrics.mrr(self.ranks, self.k))
-    ndcg = property(lambda self: metrics.ndcg(self.ranks, self.k))
-    figures = property(
-        lambda self: {
+    @property
+    def recall(self) -> float:
+        """Recall@k."""
+        return metrics.recall(self.ranks, self.k)
+
+    @property
+    def mrr(self) -> float:
+        """MRR@k."""
+        return metrics.mrr(self.ranks, self.k)
+
+    @property
+    def ndcg(self) -> float:
+        """NDCG@k."""
+        return metrics.ndcg(self.ranks, self.k)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The three metrics and the number of users, as run records keep them."""
+        return {
             "recall": self.recall,
             "mrr": self.mrr,
             "ndcg": self.ndcg,
             "users": len(self.ranks),
-        },
-        doc="As run records keep them.",
-    )
+        }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
-            f"{self.name}: Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   NDCG@{self.k} {self.ndcg:.4f}"
-            f"   ({self.which}, {self.protocol} ranking, {len(self.ranks):,} users)"
+            f"{self.name}: Recall@{self.k} {self.recall:.4f}   MRR@{self.k} {self.mrr:.4f}   "
+            f"NDCG@{self.k} {self.ndcg:.4f}   "
+            f"({self.which}, {self.protocol} ranking, {len(self.ranks):,} users)"
         )
 
 
 def evaluate(
-    model,
+    model: Scorer,
     split: Split,
     *,
     which: str = "test",
@@ -61,73 +81,166 @@ def evaluate(
     exclude_seen: bool = False,
     seed: int = 0,
 ) -> Evaluation:
-    """Ranks each user's target among all items, or among 100 sampled ones.
+    """Rank each user's target among all items, or among 100 sampled ones.
 
-    model: anything with `scores(items)`; it sees the last `model.max_len` items. which: "valid" or "test". protocol: "full", "uniform-100" or
-    "popular-100"; the negatives depend on (seed, which, user) alone, so they are the same for every model. exclude_seen takes a user's history
-    out of the candidates, never the target. Memory is one batch of scores, [B, V + 1]. Raises ValueError where a score is NaN, naming the model.
+    The most memory it needs is one batch of scores, [B, V + 1].
+
+    Parameters
+    ----------
+    model : Scorer
+        Anything with `scores(items)`; it sees the last `model.max_len` items of a history.
+    split : Split
+        The data, as the model was trained on it.
+    which : str
+        The phase, "valid" or "test".
+    protocol : str
+        Against what a target is ranked: "full" (all items), "uniform-100" or "popular-100" (see
+        `sample_negatives`).
+    k : int
+        Of Recall@k, MRR@k and NDCG@k.
+    exclude_seen : bool
+        Take a user's history out of the candidates; never the target.
+    seed : int
+        Of the negatives. They depend on (seed, which, user) alone, so they are the same for every
+        model.
+
+    Returns
+    -------
+    Evaluation
+        The ranks and their metrics.
+
+    Raises
+    ------
+    ValueError
+        For an unknown protocol or phase; for a model of other data or of another split; where a
+        score is NaN or a target is scored -inf, naming the model.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
     targets = split.targets(which)
-    negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
+    sampled = protocol != "full"
+    negatives = sample_negatives(split, which, protocol, seed=seed) if sampled else None
+
     ranks = np.zeros(len(targets), dtype=np.int64)
     for rows, answers, scores in scored_batches(model, split, which):
-        if (
-            exclude_seen or negatives is not None
-        ):  # full ranking needs no mask, and no copy of the scores
-            candidates = torch.full_like(scores, negatives is None, dtype=torch.bool)
-            if negatives is not None:
-                candidates.scatter_(1, torch.from_numpy(negatives[rows]).to(scores.device), True)
-            if exclude_seen:  # the whole history, not only what the model was shown
-                row, at = flat_ranges(
-                    targets.starts[rows], targets.positions[rows] - targets.starts[rows]
-                )
-                candidates[
-                    torch.from_numpy(row),
-                    torch.from_numpy(split.interactions.items[at].astype(np.int64)),
-                ] = False
-            scores = scores.masked_fill(~candidates.scatter_(1, answers[:, None], True), -math.inf)
+        # Full ranking with everything allowed needs no mask, and so no copy of the scores.
+        if sampled or exclude_seen:
+            drawn = None if negatives is None else negatives[rows]
+            seen = _seen_items(split, which, rows) if exclude_seen else None
+            candidates = _candidate_mask(scores, answers, drawn, seen)
+            scores = scores.masked_fill(~candidates, -math.inf)
         try:
             ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()
         except ValueError as error:
             raise ValueError(f"{name_of(model)}: {error}") from None
+
     return Evaluation(
-        name_of(model),
-        which,
-        protocol,
-        k,
-        targets.users,
-        ranks,
-        exclude_seen,
-        None if negatives is None else seed,
+        name=name_of(model),
+        which=which,
+        protocol=protocol,
+        k=k,
+        users=targets.users,
+        ranks=ranks,
+        exclude_seen=exclude_seen,
+        seed=seed if sampled else None,
     )
 
 
-def scored_batches(model, split: Split, which: str):
-    """Yields (row numbers, target items [B], scores [B, V + 1]) over one phase, without gradients, in eval mode."""
+def _seen_items(split: Split, which: str, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return every item of the rows' histories, as (row of the batch, item), Long[M] each.
+
+    It is the whole history, not only the part that the model was shown.
+    """
+    targets = split.targets(which)
+    starts = targets.starts[rows]
+    batch_rows, positions = flat_ranges(starts, targets.positions[rows] - starts)
+    items = split.interactions.items[positions].astype(np.int64)
+    return torch.from_numpy(batch_rows), torch.from_numpy(items)
+
+
+def _candidate_mask(
+    scores: Tensor,
+    answers: Tensor,
+    negatives: np.ndarray | None,
+    seen: tuple[Tensor, Tensor] | None,
+) -> Tensor:
+    """Return what a target is ranked among, Bool[B, V + 1].
+
+    scores: [B, V + 1], for their shape and device; answers: the targets [B]; negatives: the sampled
+    candidates [B, 100], None for all items; seen: what is taken out, None for nothing.
+    """
+    if negatives is None:
+        candidates = torch.ones_like(scores, dtype=torch.bool)
+    else:
+        candidates = torch.zeros_like(scores, dtype=torch.bool)
+        candidates.scatter_(1, torch.from_numpy(negatives).to(scores.device), True)
+    if seen is not None:
+        candidates[seen] = False
+    # Last of all, so that a target stays a candidate though the user has chosen it before.
+    return candidates.scatter_(1, answers[:, None], True)
+
+
+def scored_batches(
+    model: Scorer, split: Split, which: str
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """Score a phase batch by batch, without gradients and in eval mode.
+
+    Parameters
+    ----------
+    model : Scorer
+        As for `evaluate`.
+    split : Split
+        The data.
+    which : str
+        The phase, "valid" or "test".
+
+    Yields
+    ------
+    tuple
+        Row numbers int64[B], target items Long[B] and scores Float[B, V + 1], the last two on the
+        model's device. Rows come in the order that batches best; every row comes once.
+
+    Raises
+    ------
+    ValueError
+        For a model of other data or of another split, and for scores of a wrong shape.
+    """
+    _refuse_other_data(model, split)
     n_items = split.interactions.n_items
-    if getattr(model, "n_items", n_items) != n_items:
-        raise ValueError(
-            f"{name_of(model)} knows {model.n_items:,} items, the data has {n_items:,}; it was made for other data."
-        )
-    trained_on = getattr(model, "vocabulary", None)
-    if trained_on is not None and trained_on.fingerprint != split.interactions.fingerprint:
-        raise ValueError(
-            f"{name_of(model)} was trained on other data than this: their fingerprints are {trained_on.fingerprint} and "
-            f"{split.interactions.fingerprint}. Evaluate it on the data it was trained on."
-        )
-    if trained_on is not None and trained_on.split not in ("", split.fingerprint):
-        raise ValueError(
-            f"{name_of(model)} was trained on the split '{trained_on.split}', and this is '{split.fingerprint}': it may have seen what it is "
-            f"asked for. Split the data as for training."
-        )
+
     with judging(model) as device:
         for rows, items, answers in history_batches(split, which, model.max_len):
             scores = model.scores(torch.from_numpy(items).to(device))
             if scores.shape != (len(rows), n_items + 1):
                 raise ValueError(
-                    f"{name_of(model)} gives scores of shape {list(scores.shape)}; it must score padding and every item: "
-                    f"[{len(rows)}, {n_items + 1}]."
+                    f"{name_of(model)} gives scores of shape {list(scores.shape)}; it must score "
+                    f"padding and every item: [{len(rows)}, {n_items + 1}]."
                 )
             yield rows, torch.from_numpy(answers).to(device), scores
+
+
+def _refuse_other_data(model: Scorer, split: Split) -> None:
+    """Raise where the model was made for, or trained on, other data than these."""
+    data = split.interactions
+    n_items = getattr(model, "n_items", data.n_items)
+    if n_items != data.n_items:
+        raise ValueError(
+            f"{name_of(model)} knows {n_items:,} items, the data has {data.n_items:,}; "
+            "it was made for other data."
+        )
+
+    trained_on = getattr(model, "vocabulary", None)
+    if trained_on is None:
+        return
+    if trained_on.fingerprint != data.fingerprint:
+        raise ValueError(
+            f"{name_of(model)} was trained on other data than this: their fingerprints are "
+            f"{trained_on.fingerprint} and {data.fingerprint}. Evaluate it on the data it was "
+            "trained on."
+        )
+    if trained_on.split not in ("", split.fingerprint):
+        raise ValueError(
+            f"{name_of(model)} was trained on the split '{trained_on.split}', and this is "
+            f"'{split.fingerprint}': it may have seen what it is asked for. Split the data as for "
+            "training."
+        )

@@ -3,5 +3,6 @@
 from minirec.training.fit import FIT_DEFAULTS, fit
 from minirec.training.history import History
 from minirec.training.settings import PRECISIONS, SCHEDULES
+from minirec.training.trainer import StopTraining
 
-__all__ = ["FIT_DEFAULTS", "PRECISIONS", "SCHEDULES", "History", "fit"]
+__all__ = ["FIT_DEFAULTS", "PRECISIONS", "SCHEDULES", "History", "StopTraining", "fit"]

@@ -2,22 +2,26 @@
 
 import inspect
 import math
+import os
 import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, cast
 
 import torch
 
 from minirec.data.batching import PREFIXES_PER_USER, TrainingBatches
 from minirec.data.splits import Split
 from minirec.devices import choose_device
-from minirec.evaluation import PROTOCOLS, evaluate
-from minirec.models.base import Vocabulary, name_of
+from minirec.evaluation import evaluate
+from minirec.models.base import NeuralRecommender, Recommender, Vocabulary, name_of
 from minirec.training.history import History
-from minirec.training.settings import PRECISIONS, SCHEDULES
+from minirec.training.settings import Settings
 from minirec.training.trainer import Run, epoch_entry
 
 
 def fit(
-    model,
+    model: Recommender,
     split: Split,
     *,
     epochs: int = 100,
@@ -31,85 +35,143 @@ def fit(
     objective: str | None = None,
     prefixes_per_user: int = PREFIXES_PER_USER,
     lr_schedule: str = "constant",
-    checkpoint=None,
+    checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 60.0,
     progress: bool | None = None,
-    on_epoch=None,
+    on_epoch: Callable[[History], object] | None = None,
 ) -> History:
-    """Trains `model` on split's training part with Adam; ends with the weights that were best on valid NDCG@10.
+    """Train a model with Adam; it ends with the weights that were best on valid NDCG@10.
 
-    batch_size counts targets. patience: epochs without a better valid NDCG@10 before stopping (None: never). select: the protocol of that choice.
-    objective: the model's own unless given; "prefix" trains a next-item model on prefixes_per_user sampled prefixes of each user an epoch, by `last`.
-    lr_schedule: "constant", or "cosine" (step by step from lr towards 0 at the end of the last epoch). precision: "float32" or "bfloat16" (autocast).
-    device: "auto", "cpu" or "cuda". checkpoint: a path, written every checkpoint_seconds and after every epoch; if it exists the run goes on from it,
-    bit for bit on the CPU with the same versions and number of threads. progress: a bar (None: only on a terminal). on_epoch(history): called after
-    every epoch. Ctrl-C ends it and keeps the best. Raises FloatingPointError at a loss not finite, CheckpointError for another run's checkpoint.
+    A model that only counts (objective "count") is fitted by counting, whatever the settings.
+
+    Parameters
+    ----------
+    model : Recommender
+        Trained in place; afterwards in eval mode, on `device`, with a vocabulary.
+    split : Split
+        Its training part is learned, its valid phase chooses the best epoch.
+    epochs : int
+        At most so many.
+    batch_size : int
+        In targets, not in rows.
+    lr : float
+        Adam's learning rate, at the start.
+    patience : int, optional
+        Epochs without a better valid NDCG@10 before training stops; None: never.
+    seed : int
+        Of the batches and of dropout, not of the model's first weights.
+    device : str
+        "auto", "cpu" or "cuda".
+    precision : str
+        "float32", or "bfloat16" (autocast).
+    select : str
+        The protocol of valid NDCG@10: "full", "uniform-100" or "popular-100".
+    objective : str, optional
+        The model's own unless given. "prefix" trains a next-item model by `last`, on sampled
+        prefixes.
+    prefixes_per_user : int
+        How many prefixes of each user an epoch samples, under the objective "prefix".
+    lr_schedule : str
+        "constant", or "cosine": step by step from lr towards 0 at the end of the last epoch.
+    checkpoint : str or path, optional
+        A file, written every checkpoint_seconds and after every epoch. If it exists, the run goes
+        on from it: bit for bit on the CPU with the same versions and number of threads.
+    checkpoint_seconds : float
+        See checkpoint.
+    progress : bool, optional
+        Show a bar; None: only on a terminal.
+    on_epoch : callable, optional
+        Called with the history after every epoch. It may raise `StopTraining` to end the run there:
+        the best weights are kept, and the history's `stopped` is "budget". Ctrl-C does the same at
+        any time, and `stopped` is "interrupted".
+
+    Returns
+    -------
+    History
+        An entry per epoch, the best epoch, and why training stopped.
+
+    Raises
+    ------
+    ValueError
+        For a setting that is impossible, or that this model cannot have, and for a model of another
+        catalogue.
+    TypeError
+        For data that are not split.
+    FloatingPointError
+        At a loss that is not finite.
+    CheckpointError
+        For the checkpoint of another run.
     """
-    for name, value, known in (
-        ("precision", precision, PRECISIONS),
-        ("select", select, PROTOCOLS),
-        ("lr_schedule", lr_schedule, SCHEDULES),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
-    if epochs < 1 or lr <= 0 or (patience is not None and patience < 1):
-        raise ValueError(
-            f"epochs and patience must be at least 1 and lr positive; got {epochs}, {patience}, {lr}."
+    _refuse_what_does_not_fit(model, split)
+    objective = _chosen_objective(model, objective)
+    counting = objective == "count"
+    chosen_device = torch.device("cpu") if counting else choose_device(device)
+    settings = Settings(
+        batch_size=batch_size,
+        lr=lr,
+        lr_schedule=lr_schedule,
+        seed=seed,
+        precision=precision,
+        select=select,
+        objective=objective,
+        prefixes_per_user=prefixes_per_user if objective == "prefix" else None,
+        epochs=epochs,
+        patience=patience,
+        device=chosen_device.type,
+    )
+    data = split.interactions
+    vocabulary = Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
+
+    if counting:
+        return _count(model, split, settings, vocabulary)
+
+    neural = cast(NeuralRecommender, model)  # every model that does not count is one
+
+    # Training draws random numbers of its own; the caller's generators go on as if it had not.
+    gpus = [chosen_device] if chosen_device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        batches = TrainingBatches(
+            split, objective, neural.max_len, batch_size, seed, prefixes_per_user
         )
+        neural.to(chosen_device)
+        run = Run(neural, split, batches, settings, chosen_device, checkpoint, checkpoint_seconds)
+        return run.train(vocabulary, progress, on_epoch)
+
+
+def _refuse_what_does_not_fit(model: Recommender, split: Split) -> None:
     if not isinstance(split, Split):
         raise TypeError(f"fit trains on a split, interactions.split(); got {type(split).__name__}.")
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be an integer from 0 up; got {seed!r}.")
-    data = split.interactions
-    if model.n_items != data.n_items:
+    n_items = split.interactions.n_items
+    if model.n_items != n_items:
         raise ValueError(
-            f"the model knows {model.n_items:,} items, the data has {data.n_items:,}; build it with n_items of this data."
+            f"the model knows {model.n_items:,} items, the data has {n_items:,}; "
+            "build it with n_items of this data."
         )
-    objective = model.objective if objective is None else objective
-    possible = ("next-item", "prefix") if model.objective == "next-item" else (model.objective,)
+
+
+def _chosen_objective(model: Recommender, asked: str | None) -> str:
+    """Return the objective to train by: the one asked for, if the model can have it, or its own."""
+    possible = [model.objective]
+    if model.objective == "next-item":
+        possible.append("prefix")  # a model of every prefix can learn from some of them
+
+    objective = model.objective if asked is None else asked
     if objective not in possible:
-        raise ValueError(
-            f"the objective of {name_of(model)} can be {' or '.join(map(repr, possible))}; got {objective!r}."
-        )
-    settings = {
-        "batch_size": batch_size,
-        "lr": lr,
-        "lr_schedule": lr_schedule,
-        "seed": seed,
-        "precision": precision,
-        "select": select,
-        "objective": objective,
-        "prefixes_per_user": prefixes_per_user if objective == "prefix" else None,
-        "epochs": epochs,
-        "patience": patience,
-    }
-    vocabulary = Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
-    if objective == "count":
-        begin, model.vocabulary = time.perf_counter(), vocabulary
-        valid = evaluate(model.count(split), split, which="valid", protocol=select)
-        return History(
-            [epoch_entry(1, math.nan, valid, time.perf_counter() - begin)],
-            1,
-            "counted",
-            settings | {"device": "cpu"},
-        )
-    device = choose_device(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        batches = TrainingBatches(
-            split, objective, model.max_len, batch_size, seed, prefixes_per_user
-        )
-        run = Run(
-            model.to(device),
-            split,
-            batches,
-            settings | {"device": device.type},
-            device,
-            checkpoint,
-            checkpoint_seconds,
-        )
-        return run.train(vocabulary, progress, on_epoch or (lambda history: None))
+        in_words = " or ".join(repr(name) for name in possible)
+        raise ValueError(f"the objective of {name_of(model)} can be {in_words}; got {objective!r}.")
+    return objective
 
 
+def _count(model: Any, split: Split, settings: Settings, vocabulary: Vocabulary) -> History:
+    """Fit a model that has `count(split)` instead of gradients; its history is a single epoch."""
+    began = time.perf_counter()
+    model.vocabulary = vocabulary
+    valid = evaluate(model.count(split), split, which="valid", protocol=settings.select)
+    entry = epoch_entry(1, math.nan, valid, time.perf_counter() - began)
+    return History([entry], best_epoch=1, stopped="counted", settings=asdict(settings))
+
+
+# The default of every keyword of `fit`, for callers that show or record them.
 FIT_DEFAULTS = {
     name: parameter.default for name, parameter in inspect.signature(fit).parameters.items()
 }

@@ -1,34 +1,157 @@
-"""What a checkpoint holds, and which run it belongs to."""
+"""How far a training run is, and the checkpoint that keeps it.
 
+A checkpoint is one flat dict, written by `Run.save` and read by `Run.resume`:
+
+    epoch, step, loss_sum, n_targets, seconds, best   the fields of Progress
+    epochs, best_epoch                                 those of History
+    model, optimizer, random, cuda_random              weights, Adam's moments, random generators
+    identity, environment                              which run it is, and what it ran on
+"""
+
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from torch import Tensor
+
+from minirec.data.splits import Split
 from minirec.errors import CheckpointError
+from minirec.models.base import Recommender, name_of
 from minirec.storage import read
+from minirec.training.settings import Settings
 
 
-def load(path, identity: dict) -> dict | None:
-    """The checkpoint at `path`, None if there is none. Raises CheckpointError where it is unreadable or its identity is not `identity`.
+@dataclass
+class Progress:
+    """How far a run is: what a checkpoint stores beside the weights."""
 
-    identity: what has to agree for the run to be the same run (model, options, data, seed ...), as flat names and values.
+    epoch: int = 0  # epochs finished
+    step: int = 0  # batches finished in the epoch under way
+    loss_sum: float = 0.0  # over the targets of the epoch under way, as far as looked at
+    n_targets: int = 0  # how many targets those are
+    seconds: float = 0.0  # that the epoch under way took before the run was resumed
+    best: dict[str, Tensor] | None = None  # the weights of the best epoch, on the CPU
+
+    @property
+    def mean_loss(self) -> float:
+        """The loss per target of the epoch under way."""
+        return self.loss_sum / self.n_targets
+
+    def start_next_epoch(self) -> None:
+        """Count the epoch under way as finished."""
+        self.epoch += 1
+        self.step = 0
+        self.loss_sum = 0.0
+        self.n_targets = 0
+        self.seconds = 0.0
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """Return the fields by name; no tensor is copied."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "n_targets": self.n_targets,
+            "seconds": self.seconds,
+            "best": self.best,
+        }
+
+    @classmethod
+    def from_checkpoint(cls, state: dict[str, Any]) -> "Progress":
+        """Return the progress that a whole checkpoint holds."""
+        return cls(
+            epoch=state["epoch"],
+            step=state["step"],
+            loss_sum=float(state["loss_sum"]),  # a tensor in older files
+            n_targets=state["n_targets"],
+            seconds=state["seconds"],
+            best=state["best"],
+        )
+
+
+def identity_of(model: Recommender, split: Split, settings: Settings) -> dict[str, Any]:
+    """Return what has to agree for a run to be the same run.
+
+    Parameters
+    ----------
+    model : Recommender
+        The model to train: its name, options and the shapes of its weights count.
+    split : Split
+        The data and how they are split, by their fingerprints.
+    settings : Settings
+        All but those that may change while a run is continued.
+
+    Returns
+    -------
+    dict
+        Flat names and plain values.
+    """
+    may_change = {"patience"}
+    if settings.lr_schedule == "constant":
+        may_change.add("epochs")  # the steps of a cosine depend on how many epochs there will be
+
+    identity = {
+        "model": name_of(model),
+        "n_items": model.n_items,
+        "data": split.interactions.fingerprint,
+        "split": split.fingerprint,
+    }
+    for name, value in asdict(settings).items():
+        if name not in may_change:
+            identity[name] = value
+    for name, value in getattr(model, "options", {}).items():
+        identity[f"option {name}"] = value
+    for name, parameter in model.named_parameters():
+        identity[f"shape of {name}"] = list(parameter.shape)
+    return identity
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], identity: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Read a checkpoint, if there is one, and make sure that it belongs to this run.
+
+    Parameters
+    ----------
+    path : str or path
+        Where the checkpoint is, or will be.
+    identity : dict
+        That of the run which is to go on, from `identity_of`.
+
+    Returns
+    -------
+    dict or None
+        The checkpoint; None where there is no file yet.
+
+    Raises
+    ------
+    CheckpointError
+        For a folder, a file that is no checkpoint, and a checkpoint of another run, naming every
+        difference.
     """
     if Path(path).is_dir():
         raise CheckpointError(f"{path} is a folder; name a file in it.")
     if not Path(path).exists():
         return None
+
     try:
         state = read(path)
         stored = state["identity"]
     except (ValueError, KeyError):
         raise CheckpointError(
-            f"{path} is not a training checkpoint of this version of minirec. Delete it, or give another path."
+            f"{path} is not a training checkpoint of this version of minirec. Delete it, or give "
+            "another path."
         ) from None
+
     differences = [
-        f"{key} is {stored.get(key)!r} in the checkpoint and {identity.get(key)!r} now"
-        for key in sorted({*stored, *identity})
-        if stored.get(key) != identity.get(key)
+        f"{name} is {stored.get(name)!r} in the checkpoint and {identity.get(name)!r} now"
+        for name in sorted({*stored, *identity})
+        if stored.get(name) != identity.get(name)
     ]
     if differences:
         raise CheckpointError(
-            f"{path} belongs to another run: {'; '.join(differences)}. Continue with the same settings, or give another path."
+            f"{path} belongs to another run: {'; '.join(differences)}. Continue with the same "
+            "settings, or give another path."
         )
     return state

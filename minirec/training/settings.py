@@ -1,5 +1,50 @@
-"""What a run may be asked for."""
+"""What a training run may be asked for."""
+
+from dataclasses import dataclass
+
+from minirec.evaluation import PROTOCOLS
 
 PRECISIONS = ("float32", "bfloat16")
 
 SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one training run, checked; `fit` says what each of them means."""
+
+    batch_size: int  # targets per batch
+    lr: float
+    lr_schedule: str  # one of SCHEDULES
+    seed: int
+    precision: str  # one of PRECISIONS
+    select: str  # one of PROTOCOLS
+    objective: str  # "next-item", "prefix", "cloze", or "count" for a model that only counts
+    prefixes_per_user: int | None  # None unless the objective is "prefix"
+    epochs: int
+    patience: int | None  # None: never stop early
+    device: str  # the type of the device in use, "cpu" or "cuda"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an impossible value.
+
+        batch_size and prefixes_per_user are checked where the batches are made, the objective where
+        the model is known.
+        """
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("select", self.select, PROTOCOLS)
+        _check_choice("lr_schedule", self.lr_schedule, SCHEDULES)
+
+        no_patience = self.patience is not None and self.patience < 1
+        if self.epochs < 1 or self.lr <= 0 or no_patience:
+            raise ValueError(
+                "epochs and patience must be at least 1 and lr positive; "
+                f"got {self.epochs}, {self.patience}, {self.lr}."
+            )
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed must be an integer from 0 up; got {self.seed!r}.")
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")

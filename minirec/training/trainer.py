@@ -1,203 +1,320 @@
-"""The training loop: a step is one batch; an epoch visits every window (or the sampled prefixes) once."""
+"""The training loop: `train` calls `one_epoch`, which calls `one_step`.
+
+A step is one batch. An epoch visits every training window (or the sampled prefixes) once.
+
+B batch, N positions, T targets of a batch, d model width, V items.
+"""
 
 import math
+import os
 import time
 import warnings
-from types import SimpleNamespace
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from minirec import storage
-from minirec.evaluation import evaluate
+from minirec.data.batching import Batch, LazyBatches, TrainingBatches
+from minirec.data.splits import Split
+from minirec.evaluation import Evaluation, evaluate
 from minirec.losses import full_softmax_loss, represent
-from minirec.models.base import name_of
-from minirec.training import progress as checkpoints
+from minirec.models.base import NeuralRecommender, Vocabulary
 from minirec.training.history import History
+from minirec.training.progress import Progress, identity_of, load_checkpoint
+from minirec.training.settings import Settings
 
-LOOK_EVERY = 20  # steps between two looks at the loss: a look waits for the device
+# Steps between two looks at the loss. A look makes the CPU wait until a GPU has finished its steps;
+# after every single step that would slow training down.
+LOOK_EVERY = 20
+
+
+class StopTraining(Exception):
+    """Raised by an `on_epoch` callback of `fit` to end training after the epoch just finished.
+
+    The model keeps its best weights, and the history's `stopped` is "budget".
+    """
 
 
 class Run:
-    """One training run. `at`: how far it is, which a checkpoint holds beside the weights; seconds: of this epoch, before it was resumed."""
+    """One training run of a model that learns by gradients.
 
-    def __init__(self, model, split, batches, settings, device, checkpoint, checkpoint_seconds):
-        self.model, self.split, self.batches, self.device = model, split, batches, device
-        self.path, self.checkpoint_seconds = checkpoint, checkpoint_seconds
-        self.history, self.asked = History(settings=settings), SimpleNamespace(**settings)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=self.asked.lr, fused=True)
-        self.at = SimpleNamespace(
-            epoch=0, step=0, loss_sum=0.0, n_targets=0, seconds=0.0, best=None
-        )
-        self.pending, self.saved_at = (
-            [],
-            time.perf_counter(),
-        )  # pending: (loss, number of targets) of the steps not looked at yet
+    Parameters
+    ----------
+    model : NeuralRecommender
+        The model, on `device`; it is trained in place.
+    split : Split
+        The data; the valid phase chooses the best epoch.
+    batches : TrainingBatches
+        The training part of `split`, in batches of the run's objective.
+    settings : Settings
+        How to train.
+    device : torch.device
+        Where the model is.
+    checkpoint : str or path, optional
+        A file that keeps the run; if it exists, the run goes on from it.
+    checkpoint_seconds : float
+        At least so many seconds lie between two checkpoints within an epoch.
+    """
+
+    def __init__(
+        self,
+        model: NeuralRecommender,
+        split: Split,
+        batches: TrainingBatches,
+        settings: Settings,
+        device: torch.device,
+        checkpoint: str | os.PathLike[str] | None,
+        checkpoint_seconds: float,
+    ):
+        # What is trained, on what, and how.
+        self.model = model
+        self.split = split
+        self.batches = batches
+        self.settings = settings
+        self.device = device
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=True)
+
+        # How far it is, and how it went so far.
+        self.progress = Progress()
+        self.history = History(settings=asdict(settings))
+        self.epoch_began = time.perf_counter()
+        # Of the steps whose loss has not been looked at yet: (mean loss, number of targets).
+        self.pending_losses: list[tuple[Tensor, int]] = []
+
+        # Where it is kept, and what has to agree before it is continued.
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
+        self.last_saved = time.perf_counter()
+        self.identity = identity_of(model, split, settings)
         self.environment = {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
-        may_differ = (
-            {"patience"} if self.asked.lr_schedule == "cosine" else {"patience", "epochs"}
-        )  # a cosine's steps depend on them
-        self.identity = {
-            "model": name_of(model),
-            "n_items": model.n_items,
-            "data": split.interactions.fingerprint,
-            "split": split.fingerprint,
-            **{name: value for name, value in settings.items() if name not in may_differ},
-            **{f"option {name}": value for name, value in getattr(model, "options", {}).items()},
-            **{f"shape of {name}": list(p.shape) for name, p in model.named_parameters()},
-        }
 
-    def train(self, vocabulary, progress, on_epoch) -> History:
-        torch.manual_seed(self.asked.seed)
-        if (
-            self.path is not None
-            and (state := checkpoints.load(self.path, self.identity)) is not None
-        ):
-            self.resume(state)
-        self.model.vocabulary = (
-            vocabulary  # only now: a checkpoint that is refused leaves the model as it was
-        )
-        history, epochs, patience, n_batches = (
-            self.history,
-            self.asked.epochs,
-            self.asked.patience or math.inf,
-            len(self.batches.epoch(0)),
-        )
-        with tqdm(
-            total=epochs * n_batches,
-            initial=self.at.epoch * n_batches + self.at.step,
-            disable=None if progress is None else not progress,
+    def train(
+        self,
+        vocabulary: Vocabulary,
+        show_bar: bool | None,
+        on_epoch: Callable[[History], object] | None,
+    ) -> History:
+        """Train until there is a reason to stop; the model ends with its best weights."""
+        torch.manual_seed(self.settings.seed)
+        self.resume()
+        # Only now: a checkpoint that is refused leaves the model as it was.
+        self.model.vocabulary = vocabulary
+
+        with self.progress_bar(show_bar) as bar:
+            try:
+                while not self.reason_to_stop():
+                    self.one_epoch(bar)
+                    if on_epoch is not None:
+                        on_epoch(self.history)
+                self.history.stopped = self.reason_to_stop()
+            except StopTraining:
+                self.history.stopped = "budget"
+            except KeyboardInterrupt:
+                self.history.stopped = "interrupted"
+            finally:
+                if self.progress.best is not None:
+                    self.model.load_state_dict(self.progress.best)
+                self.model.eval()
+        return self.history
+
+    def reason_to_stop(self) -> str:
+        """Return "epochs" or "patience", whichever has run out, or "" to go on."""
+        if self.progress.epoch >= self.settings.epochs:
+            return "epochs"
+        patience = self.settings.patience
+        epochs_since_best = self.progress.epoch - self.history.best_epoch
+        if patience is not None and epochs_since_best >= patience:
+            return "patience"
+        return ""
+
+    def progress_bar(self, show: bool | None) -> tqdm:
+        """Return a bar that counts the steps of the whole run."""
+        steps_per_epoch = len(self.batches.epoch(0))
+        return tqdm(
+            total=self.settings.epochs * steps_per_epoch,
+            initial=self.progress.epoch * steps_per_epoch + self.progress.step,
+            disable=None if show is None else not show,  # None shows it only on a terminal
             unit="step",
             leave=False,
-        ) as bar:
-            try:
-                while self.at.epoch < epochs and self.at.epoch - history.best_epoch < patience:
-                    self.one_epoch(bar)
-                    on_epoch(history)
-                history.stopped = "epochs" if self.at.epoch >= epochs else "patience"
-            except KeyboardInterrupt:
-                history.stopped = "interrupted"
-            finally:
-                if self.at.best is not None:
-                    self.model.load_state_dict(self.at.best)
-                self.model.eval()
-        return history
-
-    def one_epoch(self, bar) -> None:
-        """From the current step to the end of the epoch, then the valid metrics and a checkpoint."""
-        at, batches, self.begin = (
-            self.at,
-            self.batches.epoch(self.at.epoch),
-            time.perf_counter() - self.at.seconds,
         )
+
+    def one_epoch(self, bar: tqdm) -> None:
+        """Train from the current step to the end of the epoch, then judge the epoch and save it."""
+        progress = self.progress
+        batches = self.batches.epoch(progress.epoch)
+        self.epoch_began = time.perf_counter() - progress.seconds
+
         self.model.train()
-        while at.step < len(batches):
-            if (
-                self.asked.lr_schedule == "cosine"
-            ):  # a function of the step alone, so a resumed run has it too
-                done = (at.epoch + at.step / len(batches)) / self.asked.epochs
-                self.optimizer.param_groups[0]["lr"] = (
-                    self.asked.lr * (1 + math.cos(math.pi * done)) / 2
-                )
-            self.one_step(batches[at.step])
+        while progress.step < len(batches):
+            if self.settings.lr_schedule == "cosine":
+                self.set_cosine_learning_rate(len(batches))
+            self.one_step(batches[progress.step])
             bar.update(1)
-            due = (
-                self.path is not None
-                and time.perf_counter() - self.saved_at >= self.checkpoint_seconds
-            )
-            if due or len(self.pending) == LOOK_EVERY or at.step == len(batches):
-                self.look_at_the_loss(batches)
-                best = (
-                    f", valid NDCG@10 {self.history.best_ndcg:.4f}" if self.history.epochs else ""
-                )
-                bar.set_postfix_str(f"loss {at.loss_sum / at.n_targets:.3f}{best}")
-            if due and at.step < len(batches):
-                self.save()
-        valid = evaluate(self.model, self.split, which="valid", protocol=self.asked.select)
-        self.history.epochs.append(
-            epoch_entry(
-                at.epoch + 1, at.loss_sum / at.n_targets, valid, time.perf_counter() - self.begin
-            )
-        )
-        at.epoch, at.step, at.loss_sum, at.n_targets = at.epoch + 1, 0, 0.0, 0
-        if at.best is None or valid.ndcg > self.history.best_ndcg:
-            self.history.best_epoch = at.epoch
-            at.best = {
-                name: value.detach().cpu().clone()
-                for name, value in self.model.state_dict().items()
-            }
-        if self.path is not None:
-            self.save()
+            self.after_step(batches, bar)
 
-    def one_step(self, batch) -> None:
-        inputs, targets = (
-            torch.from_numpy(part).to(self.device, non_blocking=True)
-            for part in (batch.inputs, batch.targets)
-        )
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.asked.precision == "bfloat16"
-        ):
-            representations, targets = represent(self.model, self.asked.objective, inputs, targets)
+        self.judge_epoch()
+        self.save()
+
+    def set_cosine_learning_rate(self, steps_per_epoch: int) -> None:
+        """Set the rate of this step: half a cosine, from lr to 0 at the end of the last epoch.
+
+        It is a function of the step alone, so that a resumed run has it too.
+        """
+        epochs_done = self.progress.epoch + self.progress.step / steps_per_epoch
+        share_done = epochs_done / self.settings.epochs
+        learning_rate = self.settings.lr * (1 + math.cos(math.pi * share_done)) / 2
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+
+    def one_step(self, batch: Batch) -> None:
+        """Change the weights once: forward, loss, backward, Adam. inputs [B, N]."""
+        inputs = self.on_device(batch.inputs)
+        targets = self.on_device(batch.targets)
+
+        in_bfloat16 = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
+            # Only what has a target is scored: representations [T, d], targets [T].
+            representations, targets = represent(
+                self.model, self.settings.objective, inputs, targets
+            )
             loss = full_softmax_loss(representations, self.model.output_weights(), targets)
+
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        self.pending.append((loss.detach(), len(targets)))
-        self.at.step += 1
 
-    def look_at_the_loss(self, batches) -> None:
-        """Sums the losses since the last look; raises at the first that is not finite, naming step, batch and learning rate."""
-        losses, n_targets = zip(*self.pending)
-        for step, loss, n in zip(
-            range(self.at.step - len(losses), self.at.step), torch.stack(losses).tolist(), n_targets
-        ):
+        self.pending_losses.append((loss.detach(), len(targets)))
+        self.progress.step += 1
+
+    def on_device(self, array: np.ndarray) -> Tensor:
+        """Return a batch's array as a tensor on the run's device."""
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+    def after_step(self, batches: LazyBatches, bar: tqdm) -> None:
+        """Look at the loss and save, where it is time to."""
+        epoch_is_over = self.progress.step == len(batches)
+        save_is_due = (
+            self.checkpoint is not None
+            and time.perf_counter() - self.last_saved >= self.checkpoint_seconds
+        )
+
+        # What is saved has to count every step's loss, so before a save there is a look.
+        if save_is_due or epoch_is_over or len(self.pending_losses) == LOOK_EVERY:
+            self.look_at_the_losses(batches)
+            bar.set_postfix_str(self.in_words())
+
+        if save_is_due and not epoch_is_over:  # at its end the epoch is saved in any case
+            self.progress.seconds = time.perf_counter() - self.epoch_began
+            self.save()
+
+    def look_at_the_losses(self, batches: LazyBatches) -> None:
+        """Add up the losses since the last look; raise at the first that is not finite."""
+        losses = torch.stack([loss for loss, _ in self.pending_losses]).tolist()
+        n_targets = [n for _, n in self.pending_losses]
+        first_step = self.progress.step - len(losses)
+
+        for i, loss in enumerate(losses):
             if not math.isfinite(loss):
+                step = first_step + i
                 raise FloatingPointError(
-                    f"the loss is not finite at epoch {self.at.epoch + 1}, step {step + 1} of {len(batches)} (batch of shape "
-                    f"{batches[step].inputs.shape}, learning rate {self.asked.lr:g}). Lower the learning rate, or use precision='float32'."
+                    f"the loss is not finite at epoch {self.progress.epoch + 1}, step {step + 1} "
+                    f"of {len(batches)} (batch of shape {batches[step].inputs.shape}, learning "
+                    f"rate {self.settings.lr:g}). Lower the learning rate, or use "
+                    "precision='float32'."
                 )
-            self.at.loss_sum += loss * n
-            self.at.n_targets += n
-        self.pending = []
+            self.progress.loss_sum += loss * n_targets[i]
+            self.progress.n_targets += n_targets[i]
+        self.pending_losses = []
+
+    def in_words(self) -> str:
+        """Return the loss of this epoch and the best metric so far, for the bar."""
+        words = f"loss {self.progress.mean_loss:.3f}"
+        if self.history.epochs:
+            words += f", valid NDCG@10 {self.history.best_ndcg:.4f}"
+        return words
+
+    def judge_epoch(self) -> None:
+        """Note the epoch's loss and valid metrics; keep its weights if it is the best so far."""
+        valid = evaluate(self.model, self.split, which="valid", protocol=self.settings.select)
+        seconds = time.perf_counter() - self.epoch_began
+        mean_loss = self.progress.mean_loss
+        self.progress.start_next_epoch()
+
+        epoch = self.progress.epoch  # as the history counts them, from 1
+        self.history.epochs.append(epoch_entry(epoch, mean_loss, valid, seconds))
+        if self.progress.best is None or valid.ndcg > self.history.best_ndcg:
+            self.history.best_epoch = epoch
+            self.progress.best = {
+                name: value.detach().cpu().clone()
+                for name, value in self.model.state_dict().items()
+            }
 
     def save(self) -> None:
-        self.at.seconds = time.perf_counter() - self.begin if self.at.step else 0.0
-        storage.save(
-            self.path,
-            {
-                **vars(self.at),
-                "epochs": self.history.epochs,
-                "best_epoch": self.history.best_epoch,
-                "identity": self.identity,
-                "environment": self.environment,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "random": torch.get_rng_state(),
-                "cuda_random": torch.cuda.get_rng_state(self.device)
-                if self.device.type == "cuda"
-                else None,
-            },
-        )
-        self.saved_at = time.perf_counter()
+        """Write everything that the rest of the run depends on, if a checkpoint is asked for."""
+        if self.checkpoint is None:
+            return
+        on_cuda = self.device.type == "cuda"
+        state = {
+            **self.progress.to_checkpoint(),
+            "epochs": self.history.epochs,
+            "best_epoch": self.history.best_epoch,
+            "identity": self.identity,
+            "environment": self.environment,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state(self.device) if on_cuda else None,
+        }
+        storage.save(self.checkpoint, state)
+        self.last_saved = time.perf_counter()
 
-    def resume(self, state) -> None:
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one; warn where it cannot be bit for bit."""
+        if self.checkpoint is None:
+            return
+        state = load_checkpoint(self.checkpoint, self.identity)
+        if state is None:
+            return
+
         if state["environment"] != self.environment:
             warnings.warn(
-                f"{self.path} was written with {state['environment']}, this is {self.environment}: training continues, but not bit for bit.",
-                stacklevel=4,
+                f"{self.checkpoint} was written with {state['environment']}, this is "
+                f"{self.environment}: training continues, but not bit for bit.",
+                stacklevel=4,  # names the line that called `fit`
             )
+        self.progress = Progress.from_checkpoint(state)
+        self.history.epochs = state["epochs"]
+        self.history.best_epoch = state["best_epoch"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         if state["cuda_random"] is not None:
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
-        self.at = SimpleNamespace(**{name: state[name] for name in vars(self.at)})
-        self.at.loss_sum = float(self.at.loss_sum)  # a tensor in older files
-        self.history.epochs, self.history.best_epoch = state["epochs"], state["best_epoch"]
 
 
-def epoch_entry(epoch: int, loss: float, valid, seconds: float) -> dict:
-    """Return one epoch's entry of a History."""
+def epoch_entry(epoch: int, loss: float, valid: Evaluation, seconds: float) -> dict[str, Any]:
+    """Return one epoch's entry of a History.
+
+    Parameters
+    ----------
+    epoch : int
+        Counted from 1.
+    loss : float
+        Mean over the epoch's targets.
+    valid : Evaluation
+        Of the valid phase, at k = 10.
+    seconds : float
+        That training and judging took.
+
+    Returns
+    -------
+    dict
+        The entry, under the names of `history.COLUMNS`.
+    """
     return {
         "epoch": epoch,
         "loss": loss,

@@ -354,7 +354,7 @@ def test_ctrl_c_leaves_a_record_only_of_whole_epochs(
     one_epoch = Run.one_epoch
 
     def interrupted(self, bar):
-        if self.at.epoch == epochs:
+        if self.progress.epoch == epochs:
             raise KeyboardInterrupt
         one_epoch(self, bar)
 

@@ -13,18 +13,22 @@ from scipy.stats import ttest_rel
 from minirec import Evaluation, compare, evaluate
 from minirec.models.baselines import Popularity
 
-GAINS = {
-    "recall": lambda rank: 1.0,
-    "mrr": lambda rank: 1 / rank,
-    "ndcg": lambda rank: math.log(2) / math.log(rank + 1),
-}
+METRICS = ["recall", "mrr", "ndcg"]
+
+
+def gain(metric, rank):
+    """What a rank up to k earns."""
+    if metric == "recall":
+        return 1.0
+    if metric == "mrr":
+        return 1 / rank
+    return math.log(2) / math.log(rank + 1)
 
 
 def evaluation(ranks, **changes):
     ranks = np.asarray(ranks)
-    return dataclasses.replace(
-        Evaluation("some model", "test", "full", 10, np.arange(len(ranks)), ranks), **changes
-    )
+    plain = Evaluation("some model", "test", "full", 10, np.arange(len(ranks)), ranks)
+    return dataclasses.replace(plain, **changes)
 
 
 def random_pair(seed, n=80):
@@ -33,55 +37,57 @@ def random_pair(seed, n=80):
 
 
 def gains(e, metric):
-    return np.array([GAINS[metric](rank) if rank <= e.k else 0.0 for rank in e.ranks.tolist()])
+    return np.array([gain(metric, rank) if rank <= e.k else 0.0 for rank in e.ranks.tolist()])
 
 
-@given(seed=integers(0, 10**6), metric=sampled_from(list(GAINS)), k=integers(2, 20))
+@given(seed=integers(0, 10**6), metric=sampled_from(METRICS), k=integers(2, 20))
 def test_the_t_test_is_scipys_paired_one(seed, metric, k):
     a, b = (dataclasses.replace(e, k=k) for e in random_pair(seed))
-    ours, theirs = (
-        compare(a, b, metric=metric, n_bootstrap=10),
-        ttest_rel(gains(a, metric), gains(b, metric)),
-    )
-    assert (ours.t, ours.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-9)
-    assert ours.difference == pytest.approx(
-        gains(a, metric).mean() - gains(b, metric).mean(), abs=1e-12
-    )
+    ours = compare(a, b, metric=metric, n_bootstrap=10)
+    theirs = ttest_rel(gains(a, metric), gains(b, metric))
+    assert ours.t == pytest.approx(theirs.statistic, rel=1e-9)
+    assert ours.p == pytest.approx(theirs.pvalue, rel=1e-9)
+    difference = gains(a, metric).mean() - gains(b, metric).mean()
+    assert ours.difference == pytest.approx(difference, abs=1e-12)
 
 
-@pytest.mark.parametrize("metric", GAINS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_interval_is_that_of_resampled_users(metric):
     a, b = random_pair(5, n=200)
-    difference, rng = gains(a, metric) - gains(b, metric), np.random.default_rng(1)
+    difference = gains(a, metric) - gains(b, metric)
+    rng = np.random.default_rng(1)
     means = [difference[rng.integers(0, 200, 200)].mean() for _ in range(20_000)]
-    ours, one_step = compare(a, b, metric=metric, n_bootstrap=20_000), np.std(means)
-    assert (ours.low, ours.high) == pytest.approx(
-        tuple(np.quantile(means, [0.025, 0.975])), abs=0.08 * one_step
-    )
+    low, high = np.quantile(means, [0.025, 0.975])
+
+    ours = compare(a, b, metric=metric, n_bootstrap=20_000)
+    tolerance = 0.08 * np.std(means)
+    assert ours.low == pytest.approx(low, abs=tolerance)
+    assert ours.high == pytest.approx(high, abs=tolerance)
 
 
 def test_the_interval_is_the_same_for_the_same_seed_only():
     a, b = random_pair(5)
-    intervals = [
-        (c.low, c.high) for c in (compare(a, b, n_bootstrap=200, seed=seed) for seed in (0, 0, 1))
-    ]
-    assert intervals[0] == intervals[1] != intervals[2]
+    results = [compare(a, b, n_bootstrap=200, seed=seed) for seed in (0, 0, 1)]
+    intervals = [(result.low, result.high) for result in results]
+    assert intervals[0] == intervals[1]
+    assert intervals[1] != intervals[2]
 
 
 def test_exchanging_the_two_turns_the_sign():
     a, b = random_pair(5)
-    one, other = compare(a, b), compare(b, a)
+    one = compare(a, b)
+    other = compare(b, a)
     assert (one.difference, one.t, one.p) == pytest.approx((-other.difference, -other.t, other.p))
 
 
 def test_nothing_is_tested_where_nothing_varies():
     a = evaluation([1, 3, 20])
-    same, constant = compare(a, a), compare(evaluation([1, 1]), evaluation([3, 3]))
-    assert (
-        (same.difference, same.low, same.high) == (0, 0, 0)
-        and math.isnan(same.p)
-        and math.isnan(constant.p)
-    )
+    same = compare(a, a)
+    assert (same.difference, same.low, same.high) == (0, 0, 0)
+    assert math.isnan(same.p)
+
+    constant = compare(evaluation([1, 1]), evaluation([3, 3]))
+    assert math.isnan(constant.p)
     assert constant.low == constant.high == constant.difference == pytest.approx(0.5)
 
 
@@ -110,7 +116,7 @@ def test_evaluations_that_are_no_pairs_are_refused(change):
 
 
 def test_evaluations_of_different_numbers_of_users_are_refused():
-    with pytest.raises(ValueError, match="3 users and .* 2 users"):
+    with pytest.raises(ValueError, match=r"3 users and .* 2 users"):
         compare(evaluation([1, 2, 3]), evaluation([1, 2]))
 
 

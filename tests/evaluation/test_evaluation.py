@@ -1,4 +1,7 @@
-"""evaluate and expected_metrics, against loops over users; what a model is shown, and what is refused."""
+"""evaluate and expected_metrics against loops over users.
+
+And what a model is shown, and what is refused.
+"""
 
 import math
 import os
@@ -24,52 +27,59 @@ SEEDS = integers(0, 10**6)
 
 
 class Arithmetic(torch.nn.Module):
-    """Scores that depend on everything in the row but its padding, with many ties; remembers what it was shown."""
+    """Scores that depend on everything in the row but its padding, with many ties.
+
+    It remembers what it was shown, and in which mode.
+    """
 
     name = "arithmetic"
 
     def __init__(self, n_items, max_len=None):
         super().__init__()
-        self.n_items, self.max_len, self.shown, self.modes = n_items, max_len, [], []
+        self.n_items = n_items
+        self.max_len = max_len
+        self.shown = []
+        self.modes = []
 
     def scores(self, items):
         self.shown.append(items.clone())
         self.modes.append((self.training, torch.is_grad_enabled()))
         last = items.gather(1, (items > 0).sum(1, keepdim=True) - 1)
-        scores = (
-            (
-                31 * last
-                + 17 * items.sum(1, keepdim=True)
-                + (7 + items[:, :1]) * torch.arange(self.n_items + 1)
-            )
-            % 9
-        ).double()
+        total = items.sum(1, keepdim=True)
+        first = items[:, :1]
+        mixed = 31 * last + 17 * total + (7 + first) * torch.arange(self.n_items + 1)
+        scores = (mixed % 9).double()
         scores[:, 0] = math.nan  # nobody may look at the padding's score
         return scores
 
 
 def ranks_by_hand(model, split, which, exclude_seen, negatives):
-    """One user after another: candidates as a set, scores of an unpadded row, a rank by counting."""
-    rows, ranks = rows_of(split.interactions), []
-    for j, (user, start, at) in enumerate(
-        zip(*(a.tolist() for a in vars(split.targets(which)).values()))
-    ):
-        before, target = rows[user][: at - start], rows[user][at - start]
-        row = model.scores(
-            torch.tensor([before if model.max_len is None else before[-model.max_len :]])
-        )[0].tolist()
-        others = (
-            set(range(1, split.interactions.n_items + 1))
-            if negatives is None
-            else set(negatives[j].tolist())
-        )
-        others -= {target} | (set(before) if exclude_seen else set())
-        ranks.append(
-            1
-            + sum(row[i] > row[target] for i in others)
-            + math.ceil(sum(row[i] == row[target] for i in others) / 2)
-        )
+    """One user after another: candidates as a set, scores of an unpadded row, ranks by counting."""
+    rows = rows_of(split.interactions)
+    targets = split.targets(which)
+    ranks = []
+    for number, user in enumerate(targets.users.tolist()):
+        place = int(targets.positions[number] - targets.starts[number])  # of the target in its row
+        history = rows[user][:place]
+        target = rows[user][place]
+
+        others = set(range(1, split.interactions.n_items + 1))
+        if negatives is not None:
+            others = set(negatives[number].tolist())
+        if exclude_seen:
+            others -= set(history)
+        others -= {target}
+
+        shown = history if model.max_len is None else history[-model.max_len :]
+        scores = model.scores(torch.tensor([shown]))[0].tolist()
+        ranks.append(rank_by_hand(scores, target, others))
     return ranks
+
+
+def rank_by_hand(scores, target, others):
+    n_higher = sum(scores[item] > scores[target] for item in others)
+    n_equal = sum(scores[item] == scores[target] for item in others)
+    return 1 + n_higher + math.ceil(n_equal / 2)
 
 
 @given(
@@ -84,11 +94,11 @@ def ranks_by_hand(model, split, which, exclude_seen, negatives):
 def test_ranks_are_those_of_a_loop_over_users(
     seed, protocol, exclude_seen, which, kind, max_len, in_batch
 ):
-    split, model = (
-        random_log(seed, latest=60, n_items=40, n_users=30).split(kind),
-        Arithmetic(40, max_len),
-    )
-    negatives = None if protocol == "full" else sample_negatives(split, which, protocol, seed=seed)
+    split = random_log(seed, latest=60, n_items=40, n_users=30).split(kind)
+    model = Arithmetic(40, max_len)
+    negatives = None
+    if protocol != "full":
+        negatives = sample_negatives(split, which, protocol, seed=seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batching, "SCORES_PER_BATCH", in_batch)
         evaluation = evaluate(
@@ -100,9 +110,9 @@ def test_ranks_are_those_of_a_loop_over_users(
 
 def test_an_evaluation_has_the_metrics_of_its_ranks_at_k():
     evaluation = evaluate(Arithmetic(30), random_log(1).split(), k=3)
-    assert (evaluation.recall, evaluation.mrr, evaluation.ndcg) == tuple(
-        m(evaluation.ranks, 3) for m in (metrics.recall, metrics.mrr, metrics.ndcg)
-    )
+    assert evaluation.recall == metrics.recall(evaluation.ranks, 3)
+    assert evaluation.mrr == metrics.mrr(evaluation.ranks, 3)
+    assert evaluation.ndcg == metrics.ndcg(evaluation.ranks, 3)
     assert "arithmetic: Recall@3" in repr(evaluation)
 
 
@@ -112,7 +122,8 @@ def test_a_batch_is_as_wide_as_its_longest_history(seed, max_len):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batching, "SCORES_PER_BATCH", 500)
         evaluate(model, random_log(seed).split())
-    assert len(model.shown) > 1 and all((items[:, -1] > 0).any() for items in model.shown)
+    assert len(model.shown) > 1
+    assert all((items[:, -1] > 0).any() for items in model.shown)
     assert max_len is None or max(items.shape[1] for items in model.shown) <= max_len
 
 
@@ -120,21 +131,22 @@ def test_a_batch_is_as_wide_as_its_longest_history(seed, max_len):
     "n_items, longest", [(30, 12), (400, 4)], ids=["long histories", "many items"]
 )
 def test_scores_are_asked_for_whole_rows_and_few_at_a_time(monkeypatch, n_items, longest):
-    """[B, N] with B x (V + 1) scores and B x N states bounded: nothing of size [B, N, V] is ever asked for."""
+    """[B, N], with B x (V + 1) scores and B x N states bounded; never anything as [B, N, V]."""
     monkeypatch.setattr(batching, "SCORES_PER_BATCH", 1500)
     model = Arithmetic(n_items)
     evaluate(model, random_log(3, n_users=60, n_items=n_items, longest=longest).split())
-    assert {items.dim() for items in model.shown} == {2} and len(model.shown) > 2
-    assert all(
-        (len(items) * (n_items + 1) <= 1500 and items.numel() * 64 <= 1500) or len(items) == 1
-        for items in model.shown
-    )
+    assert {items.dim() for items in model.shown} == {2}
+    assert len(model.shown) > 2
+    for items in model.shown:
+        within_bounds = len(items) * (n_items + 1) <= 1500 and items.numel() * 64 <= 1500
+        assert within_bounds or len(items) == 1
 
 
 @given(seed=SEEDS, max_len=sampled_from([None, 1, 5]), in_batch=integers(1, 3000))
 def test_history_batches_ask_every_target_once_after_its_last_items(seed, max_len, in_batch):
-    split, asked = random_log(seed).split(), {}
+    split = random_log(seed).split()
     rows = rows_of(split.interactions)
+    asked = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batching, "SCORES_PER_BATCH", in_batch)
         for numbers, items, targets in history_batches(split, "test", max_len):
@@ -142,36 +154,47 @@ def test_history_batches_ask_every_target_once_after_its_last_items(seed, max_le
                 numbers.tolist(), items.tolist(), targets.tolist(), strict=True
             ):
                 assert number not in asked
-                asked[number] = [i for i in row if i], row[::-1][0] == 0 or len(row), target
-    judged = [rows[u] for u in split.test.users]
-    assert [asked[j][::2] for j in range(len(judged))] == [
-        (row[:-1] if max_len is None else row[:-1][-max_len:], row[-1]) for row in judged
-    ]
+                asked[number] = ([item for item in row if item > 0], target)
+
+    assert len(asked) == len(split.test)
+    for number, user in enumerate(split.test.users):
+        *history, target = rows[user]
+        recent = history if max_len is None else history[-max_len:]
+        assert asked[number] == (recent, target)
 
 
 @given(lengths=lists(integers(0, 5), min_size=1, max_size=6).filter(any), seed=SEEDS)
 def test_padded_rows_are_slices_with_zeros_on_the_right(lengths, seed):
     rng = np.random.default_rng(seed)
-    flat, starts = rng.integers(1, 9, 12), rng.integers(0, 7, len(lengths))
-    expected = [
-        flat[a : a + n].tolist() + [0] * (max(lengths) - n) for a, n in zip(starts, lengths)
-    ]
+    flat = rng.integers(1, 9, 12)
+    starts = rng.integers(0, 7, len(lengths))
+    expected = []
+    for start, length in zip(starts, lengths, strict=True):
+        expected.append(flat[start : start + length].tolist() + [0] * (max(lengths) - length))
     assert padded(flat, starts, np.array(lengths)).tolist() == expected
 
 
 @given(ranges=lists(lists(integers(0, 9), min_size=2, max_size=2), min_size=1, max_size=8))
 def test_flat_ranges_are_ranges_one_after_another(ranges):
     starts, lengths = np.array(ranges).T
-    expected = [(row, start + i) for row, (start, n) in enumerate(ranges) for i in range(n)]
-    assert list(zip(*(part.tolist() for part in flat_ranges(starts, lengths)))) == expected
+    expected_rows = []
+    expected_positions = []
+    for row, (start, length) in enumerate(ranges):
+        expected_rows += [row] * length
+        expected_positions += range(start, start + length)
+    rows, positions = flat_ranges(starts, lengths)
+    assert rows.tolist() == expected_rows
+    assert positions.tolist() == expected_positions
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_model_is_asked_in_eval_mode_without_gradients_and_left_in_its_own(training):
     model = Arithmetic(30).train(training)
     evaluate(model, random_log(0).split())
-    assert set(model.modes) == {(False, False)} and model.training == training
-    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert set(model.modes) == {(False, False)}
+    assert model.training == training
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
 
 
 class Broken(Arithmetic):
@@ -226,7 +249,9 @@ def test_a_model_is_left_in_its_own_mode_after_an_error(spoil):
     model = Broken(spoil).train()
     with pytest.raises((ValueError, ZeroDivisionError)):
         evaluate(model, random_log(0).split())
-    assert model.training and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert model.training
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
 
 
 def test_a_model_of_other_data_is_refused_by_name():
@@ -245,22 +270,20 @@ def test_unknown_choices_are_errors(options, message):
 
 def expected_by_hand(model, split, k):
     """Probability of each item times the gain of its rank, item by item."""
-    sums, rows = [0.0, 0.0, 0.0], rows_of(split.interactions)
+    rows = rows_of(split.interactions)
+    means = {"recall": 0.0, "mrr": 0.0, "ndcg": 0.0}
     for row in rows:
-        truth = PlantedOracle().scores(torch.tensor([row[:-1]]))[0].tolist()
-        scores = model.scores(torch.tensor([row[:-1]]))[0].tolist()
+        history = torch.tensor([row[:-1]])
+        truth = PlantedOracle().scores(history)[0].tolist()
+        scores = model.scores(history)[0].tolist()
         for item in range(1, len(truth)):
-            rank = (
-                1
-                + sum(s > scores[item] for s in scores[1:])
-                + math.ceil((scores[1:].count(scores[item]) - 1) / 2)
-            )
+            rank = rank_by_hand(scores, item, set(range(1, len(truth))) - {item})
             if rank <= k:
-                sums = [
-                    s + truth[item] * gain / len(rows)
-                    for s, gain in zip(sums, (1, 1 / rank, 1 / math.log2(rank + 1)))
-                ]
-    return dict(zip(("recall", "mrr", "ndcg"), sums))
+                weight = truth[item] / len(rows)
+                means["recall"] += weight
+                means["mrr"] += weight / rank
+                means["ndcg"] += weight / math.log2(rank + 1)
+    return means
 
 
 @pytest.mark.parametrize(
@@ -268,17 +291,16 @@ def expected_by_hand(model, split, k):
 )
 def test_expected_metrics_are_sums_over_every_possible_next_item(model):
     split = generate_planted(2, n_users=3, longest=20).split()
+    expected = expected_by_hand(model, split, 60)
     assert expected_metrics(model, split, PlantedOracle(), k=60) == pytest.approx(
-        expected_by_hand(model, split, 60), abs=1e-12
+        expected, abs=1e-12
     )
 
 
 def test_the_mean_over_drawn_targets_is_near_the_expected_metric():
     split = generate_planted(4, n_users=1000).split()
-    drawn, expected = (
-        evaluate(PlantedOracle(), split),
-        expected_metrics(PlantedOracle(), split, PlantedOracle()),
-    )
+    drawn = evaluate(PlantedOracle(), split)
+    expected = expected_metrics(PlantedOracle(), split, PlantedOracle())
     gains = np.where(drawn.ranks <= 10, 1 / np.log2(drawn.ranks + 1), 0)
     assert abs(drawn.ndcg - expected["ndcg"]) < 4 * gains.std() / math.sqrt(len(gains))
 
@@ -286,10 +308,11 @@ def test_the_mean_over_drawn_targets_is_near_the_expected_metric():
 def test_expected_metrics_refuse_nan_by_the_models_name():
     model = Broken(nan_somewhere)
     model.n_items = 500
-    with pytest.raises(ValueError, match="broken.*NaN"):
+    with pytest.raises(ValueError, match=r"broken.*NaN"):
         expected_metrics(model, generate_planted(2, n_users=3).split(), PlantedOracle())
 
 
+# In a process of its own, whose peak memory is printed in MiB.
 EVALUATES_ML_1M = """
 from minirec import build_model, evaluate, load_dataset
 from minirec.experiments.records import _peak_memory
@@ -306,37 +329,33 @@ def test_evaluating_ml_1m_stays_under_a_gigabyte(real_data):
         **os.environ,
         "MINIREC_DATA": real_data,
         "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-    }  # one thread: as fast here, however busy the machine
-    printed = subprocess.run(
+        "OMP_NUM_THREADS": "1",  # as fast here, however busy the machine
+    }
+    process = subprocess.run(
         [sys.executable, "-c", EVALUATES_ML_1M],
         env=environment,
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
-    assert (
-        100 < float(printed) < 10**9 / 2**20
-    )  # MiB; importing PyTorch alone takes more than the lower bound
+    )
+    mebibytes = float(process.stdout)
+    assert mebibytes > 100  # importing PyTorch alone takes more
+    assert mebibytes < 10**9 / 2**20
 
 
 def test_a_user_with_the_same_item_everywhere_is_judged():
-    evaluation = evaluate(Arithmetic(3), log([[2, 2, 2, 2]], n_items=3).split(), exclude_seen=True)
-    assert evaluation.ranks.tolist() == ranks_by_hand(
-        Arithmetic(3), log([[2, 2, 2, 2]], n_items=3).split(), "test", True, None
-    )
+    split = log([[2, 2, 2, 2]], n_items=3).split()
+    evaluation = evaluate(Arithmetic(3), split, exclude_seen=True)
+    assert evaluation.ranks.tolist() == ranks_by_hand(Arithmetic(3), split, "test", True, None)
 
 
 def test_a_model_trained_on_other_data_or_another_split_is_refused():
-    data, other = (
-        random_log(3, n_users=40, shortest=4, latest=50),
-        random_log(4, n_users=40, shortest=4, latest=50),
-    )
+    data = random_log(3, n_users=40, shortest=4, latest=50)
+    other = random_log(4, n_users=40, shortest=4, latest=50)
     model = build_model("popularity", data.n_items)
     fit(model, data.split())
     with pytest.raises(ValueError, match="popularity was trained on other data"):
         evaluate(model, other.split())
-    with pytest.raises(
-        ValueError, match="popularity was trained on the split 'leave-one-out .* this is 'temporal"
-    ):
+    message = r"popularity was trained on the split 'leave-one-out .* this is 'temporal"
+    with pytest.raises(ValueError, match=message):
         evaluate(model, data.split("temporal"))

@@ -15,38 +15,70 @@ from minirec import fit
 from minirec.data.planted import generate_planted
 from minirec.errors import CheckpointError
 
+# A training run in a process of its own, which can be killed.
 TRAIN = """
-import sys, time, torch
+import sys
+import time
+
+import torch
+
 sys.path.insert(0, {tests!r})
-import minirec.training.trainer
+from small_models import ClozeMean, WholeMean
+
 from minirec import build_model, fit
 from minirec.data.planted import generate_planted
-from small_models import ClozeMean, WholeMean
+from minirec.training.trainer import Run
+
 torch.set_num_threads(1)
 split = generate_planted(1, n_users=100).split()
 torch.manual_seed(5)
 name = {name!r}
-model = build_model(name, 500, d_model=16, dropout=0.3) if name == "gru4rec" else dict(prefix=WholeMean, cloze=ClozeMean)[name](500)
-one_step = minirec.training.trainer.Run.one_step
-def slow(self, batch):  # so that there is time to be killed in
+if name == "gru4rec":
+    model = build_model(name, 500, d_model=16, dropout=0.3)
+elif name == "prefix":
+    model = WholeMean(500)
+elif name == "cloze":
+    model = ClozeMean(500)
+
+one_step = Run.one_step
+
+
+def slow_step(self, batch):  # so that there is time to be killed in
     one_step(self, batch)
     time.sleep({pause})
-minirec.training.trainer.Run.one_step = slow
-history = fit(model, split, epochs=5, batch_size=256, lr=1e-2, patience=4, seed=5, device="cpu", checkpoint={path!r}, checkpoint_seconds=0.0,
-              **{options!r})
-entries = [{{k: v for k, v in entry.items() if k != "seconds"}} for entry in history.epochs]
-torch.save({{"weights": model.state_dict(), "history": entries, "best": history.best_epoch, "stopped": history.stopped}}, {out!r})
+
+
+Run.one_step = slow_step
+history = fit(
+    model,
+    split,
+    epochs=5,
+    batch_size=256,
+    lr=1e-2,
+    patience=4,
+    seed=5,
+    device="cpu",
+    checkpoint={path!r},
+    checkpoint_seconds=0.0,
+    **{options!r},
+)
+
+for entry in history.epochs:
+    del entry["seconds"]
+result = {{
+    "weights": model.state_dict(),
+    "history": history.epochs,
+    "best": history.best_epoch,
+    "stopped": history.stopped,
+}}
+torch.save(result, {out!r})
 """
 
 
 def start(name, options, path, out, pause):
+    tests = str(Path(__file__).parents[1])
     code = TRAIN.format(
-        tests=str(Path(__file__).parents[1]),
-        name=name,
-        options=options,
-        path=str(path),
-        out=str(out),
-        pause=pause,
+        tests=tests, name=name, options=options, path=str(path), out=str(out), pause=pause
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
@@ -56,7 +88,26 @@ def finish(process):
     assert process.returncode == 0, errors
 
 
+def wait_until_it_trains(process, path):
+    """Until the checkpoint at `path` is written anew."""
+    written = last_written(path)
+    while process.poll() is None and last_written(path) == written:
+        time.sleep(0.01)
+
+
+def last_written(path):
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def kill(process):
+    if hasattr(signal, "SIGKILL"):
+        process.send_signal(signal.SIGKILL)
+    else:
+        process.kill()
+
+
 def same(a, b):
+    """Whether two nested values agree, tensors bit for bit."""
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):
@@ -64,6 +115,15 @@ def same(a, b):
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return a == b
+
+
+def state_without_times(path):
+    """A checkpoint, but for the one thing in which two equal runs may differ."""
+    state = torch.load(path, weights_only=True)
+    state["seconds"] = None
+    for entry in state["epochs"]:
+        entry["seconds"] = None
+    return state
 
 
 @pytest.mark.parametrize(
@@ -77,32 +137,26 @@ def same(a, b):
 )
 def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name, options):
     finish(start(name, options, tmp_path / "whole.ckpt", tmp_path / "whole.pt", pause=0.0))
-    path, out, kills = tmp_path / "killed.ckpt", tmp_path / "killed.pt", 0
+
+    path = tmp_path / "killed.ckpt"
+    out = tmp_path / "killed.pt"
     waits = torch.rand(3, generator=torch.Generator().manual_seed(len(name))) * 0.5
     for wait in waits.tolist():
         process = start(name, options, path, out, pause=0.1)
-        written = path.stat().st_mtime_ns if path.exists() else 0
-        while (
-            process.poll() is None and (path.stat().st_mtime_ns if path.exists() else 0) == written
-        ):
-            time.sleep(0.01)  # until it trains
+        wait_until_it_trains(process, path)
         time.sleep(wait)
-        process.send_signal(signal.SIGKILL) if hasattr(signal, "SIGKILL") else process.kill()
-        kills += process.wait(timeout=60) != 0
+        kill(process)
+        assert process.wait(timeout=60) != 0  # it was killed every time, never done
         process.stderr.close()
-    assert kills == len(waits) and not out.exists()  # it was killed every time, never done
+    assert not out.exists()
     finish(start(name, options, path, out, pause=0.0))
-    whole, killed = (
-        torch.load(tmp_path / f"{which}.pt", weights_only=True) for which in ("whole", "killed")
-    )
+
+    whole = torch.load(tmp_path / "whole.pt", weights_only=True)
+    killed = torch.load(tmp_path / "killed.pt", weights_only=True)
     assert same(whole, killed)
-    states = [
-        torch.load(tmp_path / f"{which}.ckpt", weights_only=True) for which in ("whole", "killed")
-    ]
-    for state in states:  # times are the one thing that may differ
-        state["seconds"] = None
-        state["epochs"] = [{**entry, "seconds": None} for entry in state["epochs"]]
-    assert same(*states)
+    whole_state = state_without_times(tmp_path / "whole.ckpt")
+    killed_state = state_without_times(tmp_path / "killed.ckpt")
+    assert same(whole_state, killed_state)
 
 
 @pytest.fixture(scope="module")
@@ -113,25 +167,27 @@ def split():
 def run(split, path, model=RunningMean, epochs=1, **options):
     torch.manual_seed(0)
     model = model(split.interactions.n_items)
-    return model, fit(model, split, epochs=epochs, device="cpu", checkpoint=path, **options)
+    history = fit(model, split, epochs=epochs, device="cpu", checkpoint=path, **options)
+    return model, history
 
 
 def test_a_finished_run_comes_back_at_once_with_its_best_weights(split, tmp_path):
-    (first, one), (second, two) = (
-        run(split, tmp_path / "run.ckpt", epochs=3),
-        run(split, tmp_path / "run.ckpt", epochs=3),
-    )
-    assert one.epochs == two.epochs  # seconds included: nothing was run again
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters()))
+    first, first_history = run(split, tmp_path / "run.ckpt", epochs=3)
+    second, second_history = run(split, tmp_path / "run.ckpt", epochs=3)
+    assert first_history.epochs == second_history.epochs  # seconds included: nothing ran again
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_more_epochs_continue_a_finished_run(split, tmp_path):
     run(split, tmp_path / "run.ckpt", epochs=2)
-    (_, more), (_, straight) = (
-        run(split, tmp_path / "run.ckpt", epochs=4),
-        run(split, None, epochs=4),
-    )
-    assert [e["loss"] for e in more.epochs] == [e["loss"] for e in straight.epochs]
+    _, more = run(split, tmp_path / "run.ckpt", epochs=4)
+    _, straight = run(split, None, epochs=4)
+    assert [entry["loss"] for entry in more.epochs] == [entry["loss"] for entry in straight.epochs]
+
+
+def narrow(n_items):
+    return RunningMean(n_items, d_model=8)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +199,7 @@ def test_more_epochs_continue_a_finished_run(split, tmp_path):
         ({"objective": "prefix"}, "objective is 'next-item' in the checkpoint and 'prefix' now"),
         ({"lr_schedule": "cosine"}, "lr_schedule is 'constant' in the checkpoint and 'cosine' now"),
         ({"model": WholeMean}, "model is 'running-mean' in the checkpoint and 'whole-mean' now"),
-        (
-            {"model": lambda n: RunningMean(n, d_model=8)},
-            "option d_model is 16 in the checkpoint and 8 now",
-        ),
+        ({"model": narrow}, "option d_model is 16 in the checkpoint and 8 now"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused_with_the_difference_named(
@@ -173,7 +226,7 @@ def test_another_number_of_prefixes_is_refused(split, tmp_path):
 
 def test_a_checkpoint_of_other_data_is_refused(split, tmp_path):
     run(split, tmp_path / "run.ckpt")
-    with pytest.raises(CheckpointError, match="data is '[0-9a-f]{16}' in the checkpoint"):
+    with pytest.raises(CheckpointError, match=r"data is '[0-9a-f]{16}' in the checkpoint"):
         run(generate_planted(2, n_users=100).split(), tmp_path / "run.ckpt")
 
 
@@ -206,4 +259,5 @@ def test_a_failed_write_leaves_the_old_checkpoint(split, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(OSError, match="No space"):
         run(split, tmp_path / "run.ckpt", epochs=2)
-    assert (tmp_path / "run.ckpt").read_bytes() == before and os.listdir(tmp_path) == ["run.ckpt"]
+    assert (tmp_path / "run.ckpt").read_bytes() == before
+    assert os.listdir(tmp_path) == ["run.ckpt"]

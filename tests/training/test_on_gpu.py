@@ -1,4 +1,4 @@
-"""Every system on a GPU: it trains, evaluates, streams, is saved and resumed, and agrees with the CPU."""
+"""Every system on a GPU trains, evaluates, streams, is saved and resumed, as it is on the CPU."""
 
 import copy
 import warnings

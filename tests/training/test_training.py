@@ -1,4 +1,7 @@
-"""fit: it learns under every objective, stops when it should, keeps the best, repeats itself, and says what went wrong."""
+"""fit learns under every objective, stops when it should, keeps the best and repeats itself.
+
+And it says what went wrong.
+"""
 
 import math
 import re
@@ -12,7 +15,10 @@ from minirec import build_model, evaluate, fit
 from minirec.data.planted import generate_planted
 from minirec.models import MODELS
 from minirec.models.base import NeuralRecommender
+from minirec.training import StopTraining
 from minirec.training.trainer import Run
+
+NEURAL = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
 
 
 @pytest.fixture(scope="module")
@@ -21,60 +27,56 @@ def split():
 
 
 def trained(split, model=RunningMean, seed=3, **options):
+    """The model and its history, after two epochs unless options say otherwise."""
     torch.manual_seed(seed)
     model = model(split.interactions.n_items)
-    return model, fit(
-        model, split, **{"epochs": 2, "batch_size": 512, "seed": seed, "device": "cpu", **options}
-    )
+    settings = {"epochs": 2, "batch_size": 512, "seed": seed, "device": "cpu", **options}
+    history = fit(model, split, **settings)
+    return model, history
 
 
 def weights_equal(a, b):
-    return all(
-        torch.equal(x, y)
-        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
 
 
-@pytest.mark.parametrize("model", [RunningMean, WholeMean, ClozeMean])
-def test_every_objective_learns_to_beat_popularity(split, model):
+def assert_beats_popularity(model, split):
+    """By its mean reciprocal rank, by more than three standard errors of the paired difference."""
     popularity = build_model("popularity", split.interactions.n_items)
     fit(popularity, split)
-    model, history = trained(split, model, epochs=30, lr=1e-2, batch_size=256)
     difference = (1 / evaluate(model, split).ranks) - (1 / evaluate(popularity, split).ranks)
     assert difference.mean() > 3 * difference.std() / math.sqrt(len(difference))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
-)
+@pytest.mark.parametrize("model", [RunningMean, WholeMean, ClozeMean])
+def test_every_objective_learns_to_beat_popularity(split, model):
+    model, _ = trained(split, model, epochs=30, lr=1e-2, batch_size=256)
+    assert_beats_popularity(model, split)
+
+
+@pytest.mark.parametrize("name", NEURAL)
 def test_every_system_learns_to_beat_popularity(split, name):
-    popularity = build_model("popularity", split.interactions.n_items)
-    fit(popularity, split)
     torch.manual_seed(0)
     few_states = {"d_state": 4} if name == "mamba4rec" else {}
     model = build_model(
         name, split.interactions.n_items, d_model=32, max_len=50, dropout=0.1, **few_states
     )
-    slow = (
-        name == "bert4rec"
-    )  # it is told less by each sequence: a fifth of the items, not every next one
-    fit(
-        model,
-        split,
-        epochs=30 if slow else 6,
-        lr=2e-3 if slow else 5e-3,
-        batch_size=256,
-        device="cpu",
-    )
-    difference = (1 / evaluate(model, split).ranks) - (1 / evaluate(popularity, split).ranks)
-    assert difference.mean() > 3 * difference.std() / math.sqrt(len(difference))
+    settings = {"epochs": 6, "lr": 5e-3}
+    if name == "bert4rec":
+        # It is told less by each sequence: a fifth of the items, not every next one.
+        settings = {"epochs": 30, "lr": 2e-3}
+    fit(model, split, batch_size=256, device="cpu", **settings)
+    assert_beats_popularity(model, split)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(split):
-    (first, one), (second, two), (third, _) = trained(split), trained(split), trained(split, seed=4)
-    assert weights_equal(first, second) and [e["loss"] for e in one.epochs] == [
-        e["loss"] for e in two.epochs
-    ]
+    first, first_history = trained(split)
+    second, second_history = trained(split)
+    third, _ = trained(split, seed=4)
+    assert weights_equal(first, second)
+    first_losses = [entry["loss"] for entry in first_history.epochs]
+    second_losses = [entry["loss"] for entry in second_history.epochs]
+    assert first_losses == second_losses
     assert not weights_equal(first, third)
 
 
@@ -90,10 +92,10 @@ def test_the_callers_random_numbers_are_left_alone(split):
 def test_the_model_ends_with_its_best_weights(split):
     model, history = trained(split, epochs=12, lr=3e-2)
     best = max(history.epochs, key=lambda entry: entry["valid_ndcg"])
-    assert (
-        history.best_epoch == best["epoch"] < 12
-    )  # at this learning rate the last epoch is not the best
-    assert evaluate(model, split, which="valid").ndcg == best["valid_ndcg"] == history.best_ndcg
+    assert history.best_epoch == best["epoch"]
+    assert history.best_epoch < 12  # at this learning rate the last epoch is not the best
+    assert evaluate(model, split, which="valid").ndcg == best["valid_ndcg"]
+    assert history.best_ndcg == best["valid_ndcg"]
 
 
 @pytest.mark.parametrize("protocol", ["uniform-100", "popular-100"])
@@ -104,25 +106,57 @@ def test_the_best_epoch_is_chosen_by_the_selected_protocol(split, protocol):
 
 def test_training_stops_after_patience_epochs_without_a_better_one(split):
     _, history = trained(split, epochs=60, lr=3e-2, patience=3)
-    assert history.stopped == "patience" and len(history.epochs) == history.best_epoch + 3
+    assert history.stopped == "patience"
+    assert len(history.epochs) == history.best_epoch + 3
 
 
 def test_without_patience_every_epoch_is_run(split):
     _, history = trained(split, epochs=8, lr=3e-2, patience=None)
-    assert history.stopped == "epochs" and len(history.epochs) == 8
+    assert history.stopped == "epochs"
+    assert len(history.epochs) == 8
+
+
+def raises_after_two_epochs(exception):
+    def on_epoch(history):
+        if len(history.epochs) == 2:
+            raise exception
+
+    return on_epoch
 
 
 def test_ctrl_c_keeps_the_best_so_far(split):
-    def interrupt(history):
-        if len(history.epochs) == 2:
-            raise KeyboardInterrupt
+    model, history = trained(split, epochs=9, on_epoch=raises_after_two_epochs(KeyboardInterrupt))
+    reference, _ = trained(split, epochs=2)
+    assert history.stopped == "interrupted"
+    assert len(history.epochs) == 2
+    assert weights_equal(model, reference)
+    assert not model.training
 
-    (model, history), (reference, _) = (
-        trained(split, epochs=9, on_epoch=interrupt),
-        trained(split, epochs=2),
-    )
-    assert history.stopped == "interrupted" and len(history.epochs) == 2
-    assert weights_equal(model, reference) and not model.training
+
+def test_a_callback_may_stop_training_and_the_best_weights_are_kept(split):
+    """It stops at the first epoch that is not better, whose weights the model must not keep."""
+
+    def stop_when_worse(history):
+        if len(history.epochs) > history.best_epoch:
+            raise StopTraining
+
+    model, history = trained(split, epochs=12, lr=3e-2, on_epoch=stop_when_worse)
+    assert history.stopped == "budget"
+    assert len(history.epochs) == history.best_epoch + 1 < 12
+    best, _ = trained(split, epochs=history.best_epoch, lr=3e-2)
+    assert weights_equal(model, best)
+    assert not model.training
+
+
+def test_a_stopped_run_is_continued_from_its_checkpoint(split, tmp_path):
+    checkpoint = tmp_path / "run.ckpt"
+    stop = raises_after_two_epochs(StopTraining)
+    trained(split, epochs=4, checkpoint=checkpoint, on_epoch=stop)
+    continued, history = trained(split, epochs=4, checkpoint=checkpoint)
+    whole, whole_history = trained(split, epochs=4)
+    assert history.stopped == "epochs"
+    assert history.best_epoch == whole_history.best_epoch
+    assert weights_equal(continued, whole)
 
 
 def test_a_loss_that_is_not_finite_names_epoch_step_batch_and_learning_rate(split):
@@ -132,27 +166,30 @@ def test_a_loss_that_is_not_finite_names_epoch_step_batch_and_learning_rate(spli
         def encode(self, items):
             if self.training:
                 self.steps += 1
-            return super().encode(items) * (math.nan if self.steps == 4 else 1)
+            representations = super().encode(items)
+            return representations * math.nan if self.steps == 4 else representations
 
-    with pytest.raises(
-        FloatingPointError,
-        match=r"epoch 1, step 4 of \d+ \(batch of shape \(\d+, \d+\), learning rate 0.001\)",
-    ):
+    message = r"epoch 1, step 4 of \d+ \(batch of shape \(\d+, \d+\), learning rate 0.001\)"
+    with pytest.raises(FloatingPointError, match=message):
         trained(split, Breaks)
 
 
 def test_bfloat16_training_is_close_to_float32_and_not_equal(split):
-    (_, full), (_, half) = trained(split), trained(split, precision="bfloat16")
-    assert full.epochs[-1]["loss"] != half.epochs[-1]["loss"]
-    assert full.epochs[-1]["loss"] == pytest.approx(
-        half.epochs[-1]["loss"], rel=2**-8
-    )  # bfloat16 has 8 bits
+    _, full = trained(split)
+    _, half = trained(split, precision="bfloat16")
+    full_loss = full.epochs[-1]["loss"]
+    half_loss = half.epochs[-1]["loss"]
+    assert full_loss != half_loss
+    assert full_loss == pytest.approx(half_loss, rel=2**-8)  # bfloat16 has 8 bits
+
+
+def without_dropout(n_items):
+    return RunningMean(n_items, dropout=0.0, max_len=60)
 
 
 def test_the_loss_is_the_mean_cross_entropy_over_the_real_targets(split):
-    model, history = trained(
-        split, lambda n: RunningMean(n, dropout=0.0, max_len=60), epochs=1, lr=1e-12
-    )  # too small a step to change anything
+    # The learning rate is too small to change anything.
+    model, history = trained(split, without_dropout, epochs=1, lr=1e-12)
     losses = []
     for user in range(split.interactions.n_users):
         items = torch.from_numpy(split.train_sequence(user)).long()
@@ -163,10 +200,8 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_real_targets(split):
 
 def test_the_bar_shows_loss_metric_and_time_left(split, capsys):
     trained(split, progress=True)
-    assert re.search(
-        r"\d+/\d+ \[\d+:\d+<\d+:\d+, .*loss \d+\.\d+, valid NDCG@10 0\.\d{4}",
-        capsys.readouterr().err,
-    )
+    bar = r"\d+/\d+ \[\d+:\d+<\d+:\d+, .*loss \d+\.\d+, valid NDCG@10 0\.\d{4}"
+    assert re.search(bar, capsys.readouterr().err)
 
 
 def test_nothing_is_printed_where_there_is_no_terminal(split, capsys):
@@ -176,10 +211,9 @@ def test_nothing_is_printed_where_there_is_no_terminal(split, capsys):
 
 def test_history_is_a_frame_and_a_figure(split):
     _, history = trained(split)
-    assert history.frame().index.tolist() == [1, 2]
-    assert history.frame()["valid_ndcg"].tolist() == [
-        entry["valid_ndcg"] for entry in history.epochs
-    ]
+    frame = history.frame()
+    assert frame.index.tolist() == [1, 2]
+    assert frame["valid_ndcg"].tolist() == [entry["valid_ndcg"] for entry in history.epochs]
     assert len(history.plot().axes) == 2
 
 
@@ -209,6 +243,10 @@ def test_impossible_settings_are_refused_by_name(split, wrong, message):
         trained(split, **wrong)
 
 
+def popularity(n_items):
+    return build_model("popularity", n_items)
+
+
 @pytest.mark.parametrize(
     "model, objective, possible",
     [
@@ -216,7 +254,7 @@ def test_impossible_settings_are_refused_by_name(split, wrong, message):
         (RunningMean, "prefixes", "running-mean can be 'next-item' or 'prefix'"),
         (WholeMean, "next-item", "whole-mean can be 'prefix'"),
         (ClozeMean, "next-item", "cloze-mean can be 'cloze'"),
-        (lambda n: build_model("popularity", n), "next-item", "popularity can be 'count'"),
+        (popularity, "next-item", "popularity can be 'count'"),
     ],
 )
 def test_an_objective_that_the_model_cannot_have_is_refused(split, model, objective, possible):
@@ -235,45 +273,50 @@ class NotesItsRows(RunningMean):
 
 
 def test_a_next_item_model_can_be_trained_on_prefixes(split):
-    """As many as asked for of each user, and through `last`; with all of them and no step worth the name, the loss is that of one pass."""
-    n_targets = np.array(
-        [len(split.train_sequence(user)) - 1 for user in range(split.interactions.n_users)]
-    )
+    """As many as asked for of each user, and through `last`.
+
+    With all prefixes, and a step too small to change anything, the loss is that of one pass.
+    """
+    users = range(split.interactions.n_users)
+    n_targets = np.array([len(split.train_sequence(user)) - 1 for user in users])
+
     model, history = trained(split, NotesItsRows, epochs=1, objective="prefix", prefixes_per_user=3)
-    assert (
-        model.rows == np.minimum(n_targets, 3).sum() and history.settings["objective"] == "prefix"
-    )
-    still = {"model": lambda n: NotesItsRows(n, dropout=0.0, max_len=60), "epochs": 1, "lr": 1e-12}
-    (model, all_of_them), (other, one_pass) = (
-        trained(split, **still, objective="prefix", prefixes_per_user=100),
-        trained(split, **still),
-    )
-    assert model.rows == n_targets.sum() and other.rows == 0
-    assert all_of_them.epochs[0]["loss"] == pytest.approx(one_pass.epochs[0]["loss"], rel=1e-6)
+    assert model.rows == np.minimum(n_targets, 3).sum()
+    assert history.settings["objective"] == "prefix"
+
+    def still_model(n_items):
+        return NotesItsRows(n_items, dropout=0.0, max_len=60)
+
+    still = {"model": still_model, "epochs": 1, "lr": 1e-12}
+    model, all_prefixes = trained(split, **still, objective="prefix", prefixes_per_user=100)
+    other, one_pass = trained(split, **still)
+    assert model.rows == n_targets.sum()
+    assert other.rows == 0
+    assert all_prefixes.epochs[0]["loss"] == pytest.approx(one_pass.epochs[0]["loss"], rel=1e-6)
 
 
 def test_the_models_own_objective_may_be_named(split):
-    (first, history), (second, _) = (
-        trained(split),
-        trained(split, objective="next-item", prefixes_per_user=3),
-    )
-    assert weights_equal(first, second) and history.settings["prefixes_per_user"] is None
+    first, history = trained(split)
+    second, _ = trained(split, objective="next-item", prefixes_per_user=3)
+    assert weights_equal(first, second)
+    assert history.settings["prefixes_per_user"] is None
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_the_learning_rate_follows_its_schedule(split, monkeypatch, schedule):
-    rates, one_step = [], Run.one_step
-    monkeypatch.setattr(
-        Run,
-        "one_step",
-        lambda self, batch: (
-            rates.append(self.optimizer.param_groups[0]["lr"]),
-            one_step(self, batch),
-        ),
-    )
+    rates = []
+    one_step = Run.one_step
+
+    def noting_the_rate(self, batch):
+        rates.append(self.optimizer.param_groups[0]["lr"])
+        one_step(self, batch)
+
+    monkeypatch.setattr(Run, "one_step", noting_the_rate)
     trained(split, epochs=4, lr=0.5e-3, lr_schedule=schedule)
-    expected = 0.25e-3 * (1 + np.cos(np.pi * np.arange(len(rates)) / len(rates)))
-    assert np.allclose(rates, expected if schedule == "cosine" else 0.5e-3, rtol=1e-9)
+    expected = np.full(len(rates), 0.5e-3)
+    if schedule == "cosine":
+        expected = 0.25e-3 * (1 + np.cos(np.pi * np.arange(len(rates)) / len(rates)))
+    assert np.allclose(rates, expected, rtol=1e-9)
 
 
 def test_the_history_knows_the_settings(split):
@@ -300,7 +343,7 @@ def test_a_model_for_another_catalogue_is_refused(split):
 
 @pytest.mark.gpu
 def test_training_on_the_gpu_agrees_with_the_cpu(split):
-    (_, cpu), (_, gpu) = trained(split), trained(split, device="cuda")
-    assert cpu.epochs[0]["loss"] == pytest.approx(
-        gpu.epochs[0]["loss"], rel=1e-2
-    )  # dropout draws differ
+    _, on_cpu = trained(split)
+    _, on_gpu = trained(split, device="cuda")
+    # Dropout draws differ.
+    assert on_cpu.epochs[0]["loss"] == pytest.approx(on_gpu.epochs[0]["loss"], rel=1e-2)

@@ -1,0 +1,91 @@
+"""Files that an earlier version of minirec wrote still load, and mean what they meant.
+
+tests/stored/README.md says how the files were made.
+"""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from minirec import Interactions, available_models, build_model, fit, load_model, recommend
+from minirec.experiments.records import load_records
+
+STORED = Path(__file__).parent / "stored"
+MODELS = json.loads((STORED / "models" / "expected.json").read_text(encoding="utf-8"))
+RUN = json.loads((STORED / "training" / "run.json").read_text(encoding="utf-8"))
+
+
+def test_every_model_that_can_be_built_has_a_stored_file():
+    assert set(MODELS) == set(available_models())
+
+
+def test_both_kinds_of_ids_are_stored():
+    assert {expected["ids"] for expected in MODELS.values()} == {"integers", "strings"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stored_model_gives_the_scores_it_gave(name):
+    model = load_model(STORED / "models" / f"{name}.pt")
+    with torch.inference_mode():
+        scores = model.scores(torch.tensor(MODELS[name]["histories"]))[:, 1:]
+    expected = torch.tensor(MODELS[name]["scores"], dtype=scores.dtype)
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stored_model_speaks_in_its_raw_ids(name):
+    item_ids = MODELS[name]["item_ids"]
+    model = load_model(STORED / "models" / f"{name}.pt")
+    assert model.vocabulary.item_ids.tolist() == item_ids
+    frame = recommend(model, [item_ids[:3]], k=12)
+    assert set(frame["item"]) == set(item_ids)
+    assert not frame["unknown"].any()
+
+
+@pytest.fixture
+def one_thread():
+    """The thread count of the stored run, with which it is continued bit for bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_stored_checkpoint_is_continued_to_the_end_of_its_run(tmp_path, one_thread):
+    checkpoint = tmp_path / "run.ckpt"
+    shutil.copy(STORED / "training" / "run.ckpt", checkpoint)
+    log = json.loads((STORED / "log.json").read_text(encoding="utf-8"))
+    data = Interactions.from_columns(log["users"], log["items"])
+    model = build_model(RUN["model"], data.n_items, **RUN["options"])
+
+    with warnings.catch_warnings():
+        # Another version of PyTorch than the one that wrote the file is worth a warning.
+        warnings.filterwarnings("ignore", message=".*not bit for bit")
+        history = fit(model, data.split(), checkpoint=checkpoint, **RUN["settings"])
+
+    assert [entry["loss"] for entry in history.epochs] == pytest.approx(RUN["losses"], abs=1e-6)
+    assert history.best_epoch == RUN["best_epoch"]
+    weights = torch.load(STORED / "training" / "weights.pt", weights_only=True)
+    assert model.state_dict().keys() == weights.keys()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-6)
+
+
+def test_the_stored_checkpoint_is_in_the_middle_of_an_epoch():
+    state = torch.load(STORED / "training" / "run.ckpt", weights_only=True)
+    assert state["epoch"] == 1
+    assert state["step"] > 0
+    assert RUN["best_epoch"] == RUN["settings"]["epochs"]  # the weights come from after it
+
+
+def test_a_stored_record_is_read():
+    records = load_records(STORED / "records")
+    assert records["model"].tolist() == [RUN["model"]]
+    assert records["settings.lr"].tolist() == [RUN["settings"]["lr"]]
+    assert records["best_epoch"].tolist() == [RUN["best_epoch"]]
+    assert records["ended"].tolist() == ["budget"]
+    assert records["metrics.valid.full.ndcg"].tolist() == [max(RUN["valid_ndcg"])]
