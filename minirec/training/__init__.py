@@ -2,6 +2,6 @@
 
 from minirec.training.fit import FIT_DEFAULTS, fit
 from minirec.training.history import History
-from minirec.training.settings import PRECISIONS, SCHEDULES
+from minirec.training.settings import PRECISIONS, SCHEDULES, StopTraining
 
-__all__ = ["FIT_DEFAULTS", "PRECISIONS", "SCHEDULES", "History", "fit"]
+__all__ = ["FIT_DEFAULTS", "PRECISIONS", "SCHEDULES", "History", "StopTraining", "fit"]

@@ -14,6 +14,7 @@ from minirec.losses import full_softmax_loss, represent
 from minirec.models.base import name_of
 from minirec.training import progress as checkpoints
 from minirec.training.history import History
+from minirec.training.settings import StopTraining
 
 LOOK_EVERY = 20  # steps between two looks at the loss: a look waits for the device
 
@@ -75,6 +76,8 @@ class Run:
                     self.one_epoch(bar)
                     on_epoch(history)
                 history.stopped = "epochs" if self.at.epoch >= epochs else "patience"
+            except StopTraining:
+                history.stopped = "budget"
             except KeyboardInterrupt:
                 history.stopped = "interrupted"
             finally:
