@@ -1,13 +1,10 @@
 """One visual style for every figure: colour-blind-safe colours, one message per figure, PNG."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
-
-if TYPE_CHECKING:  # History.plot imports this file
-    from minirec.training import History
 
 PALETTE = {
     "blue": "#0072B2",
@@ -41,13 +38,13 @@ def use_style() -> None:
     )
 
 
-def plot_history(history: "History") -> Figure:
+def plot_history(history: Any) -> Figure:
     """Draw training loss and valid NDCG@10 against the epoch, the best epoch marked.
 
     Parameters
     ----------
     history : History
-        What `fit` returned.
+        What `fit` returned. (Its class calls this function, so it cannot be imported here.)
 
     Returns
     -------
@@ -98,8 +95,8 @@ def plot_gap(scores: dict[str, float], *, title: str = "") -> Figure:
     figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.45 * len(models)))
     lengths = [scores[name] - low for name in models]
     axes.barh(models, lengths, left=low, height=0.55, color=PALETTE["blue"])
-    for name in models:
-        axes.text(scores[name], name, f"  {gap_closed(scores, name):.0%}", va="center")
+    for position, name in enumerate(models):
+        axes.text(scores[name], position, f"  {gap_closed(scores, name):.0%}", va="center")
 
     for name in ("popularity", "oracle"):
         axes.axvline(scores[name], color=PALETTE["grey"], linestyle="--", linewidth=1.2)
