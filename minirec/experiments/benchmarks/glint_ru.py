@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from minirec.data.batching import Batch, LazyBatches, TrainingBatches, padded
 from minirec.experiments.benchmarks.systems import AUGMENTED, Side, epochs_in_turns, split_of
 from minirec.losses import full_softmax_loss, represent
 
-NO_DROPOUT = {"dropout": 0.0, "inner_dropout": 0.0}
+NO_DROPOUT: dict[str, Any] = {"dropout": 0.0, "inner_dropout": 0.0}
 SOFTMAX = "full softmax, both ways"  # the part that the others are compared with
 
 

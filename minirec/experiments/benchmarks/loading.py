@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def benchmark_loading(n_rows: int = N_ROWS, repeats: int = 9) -> pd.DataFrame:
     frames = []
     with tempfile.TemporaryDirectory() as folder:
         for case in _write_cases(Path(folder), n_rows):
-            runs = {
+            runs: dict[str, Callable[[], Any]] = {
                 "ours": partial(load_dataset, case.file),
                 case.peer: partial(case.peer_reads, case.file_of_peer),
             }

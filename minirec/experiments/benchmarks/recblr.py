@@ -5,7 +5,7 @@ And the fused BD-LRU beside its parts (notebooks 10 and 11).
 B rows, N positions, H inner width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -77,10 +77,14 @@ def _parts(n_users: int | None, n_steps: int) -> pd.DataFrame:
 
     recurrences = 0.0
     for items, _ in side.batches:
-        recurrences += _recurrence_seconds(items.shape, side.model) / n_sampled
+        recurrences += _recurrence_seconds(items.shape, side.model)
 
     seconds = pd.Series(
-        {"all": parts.sum(), **parts, "of that, the recurrences alone": recurrences}
+        {
+            "all": parts.sum(),
+            **parts,
+            "of that, the recurrences alone": recurrences / n_sampled,
+        }
     )
     return pd.DataFrame(
         {
@@ -124,7 +128,9 @@ def _operator(shape: tuple[int, int, int], repeats: int) -> pd.DataFrame:
         y, _ = bd_lru(gates, x, xz[..., width:], Lambda, impl=impl)
         torch.autograd.grad(y, (gates, x, xz, Lambda), grad)
 
-    runs = {impl: partial(both_ways, impl) for impl in ("fused", "unfused")}
+    runs: dict[str, Callable[[], Any]] = {
+        impl: partial(both_ways, impl) for impl in ("fused", "unfused")
+    }
     return take_turns(f"BD-LRU, forward and backward, {list(shape)}", runs, repeats)
 
 
@@ -136,7 +142,7 @@ def _serving(lengths: Sequence[int], repeats: int) -> pd.DataFrame:
     """
     model = build("recblr", 3_416).eval()
     items = histories(8, max(lengths), model.n_items)
-    runs = {}
+    runs: dict[str, Callable[[], Any]] = {}
     for n in lengths:
         all_of_n = torch.full((len(items),), n, device=device())
         state = model.state_after(items[:, :n], all_of_n)

@@ -40,7 +40,7 @@ PASSES = 8
 
 
 def _call_mambapy(scan: Callable[..., Any], a: Tensor, b: Tensor) -> Tensor:
-    return scan(a[..., None], b[..., None])[..., 0]  # it wants a state per channel
+    return scan(a[..., None], b[..., None])[..., 0]  # its channels have states, here of size 1
 
 
 def _call_associative_scan(scan: Callable[..., Any], a: Tensor, b: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def _case(shape: Shape, device: str, repeats: int) -> pd.DataFrame:
         return torch.autograd.grad(scan(a, b), (a, b), grad)
 
     exact = both_ways(linear_recurrence)
-    runs: dict[str, Callable[[], object]] = {
+    runs: dict[str, Callable[[], Any]] = {
         f"ours, {best(a.device)}": partial(both_ways, linear_recurrence),
         "copy": partial(written.copy_, read),
     }

@@ -5,7 +5,7 @@ And how they grow with N, d and the batch.
 B rows, N positions, d model width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -390,7 +390,9 @@ def benchmark_inference(
         models["sasrec, one layer"] = built("sasrec", n_layers=1).eval()
 
         items = histories(n_histories, n, n_items)
-        whole = {name: partial(_infer, model, items) for name, model in models.items()}
+        whole: dict[str, Callable[[], Any]] = {
+            name: partial(_infer, model, items) for name, model in models.items()
+        }
         one_more = dict(whole)  # who has no state reads the whole history again
         for name, model in models.items():
             if hasattr(model, "step"):
@@ -453,7 +455,7 @@ def benchmark_length(
     frames = []
     for shape in _growing_shapes(lengths, widths, batches, tokens):
         items = histories(shape.rows, shape.n, 1000)
-        runs = {}
+        runs: dict[str, Callable[[], Any]] = {}
         for name in SYSTEMS:
             # Its weights grow with N squared.
             if name == "smlp4rec" and 6 * shape.n * shape.n > WEIGHTS_UP_TO:
