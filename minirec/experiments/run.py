@@ -65,7 +65,7 @@ def run(
     deadline = time.monotonic() + budget
 
     def spent(history: History) -> bool:
-        """Whether the run has used its own budget."""
+        """Return whether the run has used its own budget."""
         return _seconds(history) >= unit_budget
 
     def stop_in_time(history: History) -> None:
@@ -78,7 +78,7 @@ def run(
         if recorded([unit], out):
             continue
         path = Path(out) / f"{unit.name}.json"
-        refuse_existing(path)
+        refuse_existing(path)  # now, not after hours of training
         if time.monotonic() >= deadline:
             return
 
@@ -89,8 +89,10 @@ def run(
         checkpoint = Path(checkpoints) / f"{unit.name}.ckpt"
         model, history = _train(unit, split, checkpoint, stop_in_time)
 
-        cut_short = history.stopped in ("budget", "interrupted") and not spent(history)
-        if cut_short:
+        # Either budget ends the training in the same way. A run that has used its own is finished;
+        # one that this call's budget or Ctrl-C ended is not, and keeps its checkpoint.
+        ended_early = history.stopped in ("budget", "interrupted")
+        if ended_early and not spent(history):
             n_epochs = len(history.epochs)
             say(f"{unit.name}: {n_epochs} epochs so far; the same command continues it")
             return

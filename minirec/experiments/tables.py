@@ -27,10 +27,10 @@ PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}
 
 @dataclass(frozen=True)
 class Timing:
-    """Where a figure of Table 3 comes from: part of one of our benchmarks, a column of theirs."""
+    """What is compared of one of our benchmarks and one column of Table 3."""
 
-    case: str  # how the titles of the benchmark's cases begin that are compared
-    ours: str  # the benchmark's column
+    case: str  # the cases compared are those whose titles begin so
+    ours: str  # our column
     paper: str  # the paper's column
 
 
@@ -59,7 +59,7 @@ def paper(table: int) -> pd.DataFrame:
 
 
 def beside_paper(todo: list[Unit], out: str | Path, table: int | None = None) -> pd.DataFrame:
-    """Put our results on test beside the paper's, under the protocol that chose the best epoch.
+    """Put our test metrics beside the paper's, under the protocol that chose the best epoch.
 
     Parameters
     ----------
@@ -96,7 +96,8 @@ def beside_paper(todo: list[Unit], out: str | Path, table: int | None = None) ->
     for metric in METRICS:
         rows[f"{metric} difference"] = rows[metric] - rows[f"paper {metric}"]
 
-    # Recall is a share p of the users, with variance p (1 - p) / users; a difference has two.
+    # With one target per user, Recall is a share p of the users, of variance p (1 - p) / users;
+    # the variance of a difference is the sum of two such.
     recall = rows["recall"]
     standard_error = np.sqrt(2 * recall * (1 - recall) / rows["users"])
     rows["sigmas"] = rows["recall difference"] / standard_error
@@ -112,7 +113,7 @@ def _mean_over_seeds(todo: list[Unit], out: str | Path, keys: list[str]) -> pd.D
     figures = [*METRICS, "users"]
     found = []
     for unit, record in recorded(todo, out):
-        protocol = todo[0].settings["select"]
+        protocol = unit.settings["select"]  # the same for all units of a table
         entry = [unit.row, unit.paper_data, record["ended"]]
         entry += [record[f"metrics.test.{protocol}.{figure}"] for figure in figures]
         found.append(entry)

@@ -47,6 +47,15 @@ def cli(capsys):
     return run
 
 
+def refuse_to_train(*args, **kwargs):
+    pytest.fail("it trained first")
+
+
+def not_json(name):
+    """For parse_constant, which Python calls for NaN and the infinities."""
+    pytest.fail(f"{name} is not JSON")
+
+
 @pytest.fixture
 def log_file(tmp_path):
     """A small log of named items; each user walks along a ring of eight, which can be learned."""
@@ -232,7 +241,7 @@ def test_an_impossible_out_is_found_before_training(
     cli, tmp_path, log_file, monkeypatch, out, message
 ):
     before = log_file.read_bytes()
-    monkeypatch.setattr("minirec.fit", lambda *args, **kwargs: pytest.fail("it trained first"))
+    monkeypatch.setattr("minirec.fit", refuse_to_train)
     printed = cli("train --model popularity", data=log_file, out=tmp_path / out)
     assert printed.status == 1
     assert message in printed.err
@@ -255,7 +264,7 @@ def test_train_leaves_a_record_that_tells_the_run(cli, tmp_path, log_file):
     text = path.read_text()
     assert str(tmp_path) not in text
     assert tmp_path.name not in text
-    record = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    record = json.loads(text, parse_constant=not_json)
     assert record["command"] == (
         f"python -m minirec train --data walks.csv {options} {how} "
         "--checkpoint run.ckpt --out=m.pt --record run.json"
@@ -288,7 +297,7 @@ def test_an_impossible_record_is_found_before_training(
     cli, tmp_path, log_file, monkeypatch, record, message
 ):
     (tmp_path / "old.json").write_text("precious")
-    monkeypatch.setattr("minirec.fit", lambda *args, **kwargs: pytest.fail("it trained first"))
+    monkeypatch.setattr("minirec.fit", refuse_to_train)
     printed = cli(
         "train --model popularity",
         data=log_file,

@@ -1,7 +1,4 @@
-"""Reproduction: only what is missing runs, a run that is cut short continues.
-
-And tables are made of records alone.
-"""
+"""Only missing runs are trained, a run cut short continues, tables are made of records alone."""
 
 import json
 import math
@@ -155,7 +152,10 @@ def test_a_run_that_has_used_its_own_budget_is_recorded_as_such(tiny, train, tmp
 def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(
     tiny, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(runs, "fit", lambda *arguments, **options: pytest.fail("trained"))
+    def refuse(*arguments, **options):
+        pytest.fail("it trained")
+
+    monkeypatch.setattr(runs, "fit", refuse)
     another_run = units.units(figure=2)[0]
     record(tmp_path, tiny[0].name, another_run, 0, 0.3)  # under this one's name
     with pytest.raises(FileExistsError, match="never replaced"):

@@ -1,6 +1,6 @@
-"""GLINT-RU: every prefix in one pass beside a sample for every prefix (notebook 07).
+"""GLINT-RU: what the one-pass form saves, and where an epoch's time goes (notebook 07).
 
-And where an epoch's time goes.
+One pass represents every prefix of a row; the papers' codes make a sample for every prefix.
 
 B rows, N positions, d model width.
 """

@@ -1,6 +1,6 @@
-"""RecBLR: where a training step's time goes, and what serving one more item costs.
+"""RecBLR: where the time of training and of serving goes (notebooks 10 and 11).
 
-And the fused BD-LRU beside its parts (notebooks 10 and 11).
+The parts of a training step, the fused BD-LRU beside its formula, and one more item in serving.
 
 B rows, N positions, H inner width.
 """
@@ -136,9 +136,9 @@ def _operator(shape: tuple[int, int, int], repeats: int) -> pd.DataFrame:
 
 @torch.inference_mode()
 def _serving(lengths: Sequence[int], repeats: int) -> pd.DataFrame:
-    """Measure one more item of 8 users, after histories of each length.
+    """Measure one more item of 8 users after histories of each length.
 
-    And reading the longest one whole again, for one user.
+    Beside it, one user's longest history is read whole again.
     """
     model = build("recblr", 3_416).eval()
     items = histories(8, max(lengths), model.n_items)

@@ -1,6 +1,6 @@
-"""The linear recurrence, forward and backward, beside other people's scans (notebook 10).
+"""The linear recurrence beside other people's scans and a bare copy (notebook 10).
 
-And beside a bare copy of as many bytes. Shapes are [B, N, D].
+Forward and backward; the copy moves as many bytes as they must. Shapes are [B, N, D].
 """
 
 import importlib

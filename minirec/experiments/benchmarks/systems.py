@@ -1,6 +1,6 @@
-"""Every system at the papers' sizes: training, inference and memory (GLINT-RU, Table 3).
+"""Every system at the papers' sizes (GLINT-RU, Table 3).
 
-And how they grow with N, d and the batch.
+Training, inference and memory, and how times grow with N, d and the batch.
 
 B rows, N positions, d model width.
 """
