@@ -115,11 +115,11 @@ class Side:
     Attributes
     ----------
     batches : list of (items, targets)
-        The sampled batches, on the device. Items: Long[B, N].
+        The sampled batches, on the device; set by `sample`. Items: Long[B, N].
     times : float
-        How many such samples an epoch takes.
+        How many such samples an epoch takes; set by `sample`.
     batch_size : int
-        The batch size of the sample, in targets.
+        Of the sample, in targets; set by `sample`.
     threads : int
         How many threads a run uses.
     """
@@ -207,12 +207,12 @@ class Side:
         seconds = {}  # of an epoch, by batch size and threads
         for batch_size in batch_sizes:
             self.sample(batch_size, max(1, n // 4))
-            for threads in sorted({1, all_threads}):
+            for threads in sorted({1, all_threads}):  # small steps are faster on one
                 self.threads = threads
                 frame = epochs_in_turns("", {"": self}, 1)
                 seconds[batch_size, threads] = frame["seconds"][0]
-        fastest = min(seconds, key=lambda choice: seconds[choice])
-        best_batch_size, self.threads = fastest
+        best_batch_size, best_threads = min(seconds, key=lambda choice: seconds[choice])
+        self.threads = best_threads
         torch.set_num_threads(all_threads)
         return self.sample(best_batch_size, n)
 
