@@ -1,7 +1,10 @@
-"""One visual style for every figure: colour-blind-safe colours, one message a figure, PNG."""
+"""One visual style for every figure: colour-blind-safe colours, one message per figure, PNG."""
+
+from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.figure import Figure
 
 PALETTE = {
     "blue": "#0072B2",
@@ -15,7 +18,7 @@ PALETTE = {
 
 
 def use_style() -> None:
-    """Sets the style for all figures of this process; call it once at the top of a notebook."""
+    """Set the style for all figures of this process; call it once at the top of a notebook."""
     sns.set_theme(
         context="notebook",
         style="whitegrid",
@@ -35,12 +38,25 @@ def use_style() -> None:
     )
 
 
-def plot_history(history):
-    """Training loss and valid NDCG@10 against the epoch, the best epoch marked. Returns the figure."""
+def plot_history(history: Any) -> Figure:
+    """Draw training loss and valid NDCG@10 against the epoch, the best epoch marked.
+
+    Parameters
+    ----------
+    history : History
+        What `fit` returned. (Its class calls this function, so it cannot be imported here.)
+
+    Returns
+    -------
+    Figure
+        Two panels, the loss on the left.
+    """
     frame = history.frame()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), sharex=True)
+
     left.plot(frame.index, frame["loss"], color=PALETTE["grey"])
     left.set(title="Training loss falls", xlabel="epoch", ylabel="loss (mean surprise, nats)")
+
     right.plot(frame.index, frame["valid_ndcg"], color=PALETTE["blue"])
     right.plot(
         history.best_epoch,
@@ -54,32 +70,51 @@ def plot_history(history):
     return figure
 
 
-def plot_gap(scores: dict[str, float], *, title: str = ""):
-    """Horizontal bars from popularity's score to each model's, labelled with the share of the gap popularity -> oracle that it closes.
+def plot_gap(scores: dict[str, float], *, title: str = "") -> Figure:
+    """Draw horizontal bars from popularity's score to each model's.
 
-    scores: name -> expected NDCG@10 on the planted data, popularity and oracle included. Returns the figure.
+    Each bar is labelled with the share of the gap from popularity to the oracle that it closes.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        Name to expected NDCG@10 on the planted data, with "popularity" and "oracle" among them.
+    title : str
+        What the figure shows.
+
+    Returns
+    -------
+    Figure
+        The best model on top, popularity and the oracle as dashed lines.
     """
-    low, high = scores["popularity"], scores["oracle"]
-    names = sorted((n for n in scores if n not in ("popularity", "oracle")), key=scores.get)
-    figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.45 * len(names)))
-    axes.barh(names, [scores[n] - low for n in names], left=low, height=0.55, color=PALETTE["blue"])
-    for name in names:
-        axes.text(scores[name], name, f"  {gap_closed(scores, name):.0%}", va="center")
-    for value, name in ((low, "popularity"), (high, "oracle")):
-        axes.axvline(value, color=PALETTE["grey"], linestyle="--", linewidth=1.2)
+    low = scores["popularity"]
+    high = scores["oracle"]
+    models = [name for name in scores if name not in ("popularity", "oracle")]
+    models.sort(key=lambda name: scores[name])
+
+    figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.45 * len(models)))
+    lengths = [scores[name] - low for name in models]
+    axes.barh(models, lengths, left=low, height=0.55, color=PALETTE["blue"])
+    for position, name in enumerate(models):
+        axes.text(scores[name], position, f"  {gap_closed(scores, name):.0%}", va="center")
+
+    for name in ("popularity", "oracle"):
+        axes.axvline(scores[name], color=PALETTE["grey"], linestyle="--", linewidth=1.2)
         axes.text(
-            value,
-            len(names) - 0.35,
-            f"{name} {value:.3f}",
+            scores[name],
+            len(models) - 0.35,  # just above the highest bar
+            f"{name} {scores[name]:.3f}",
             ha="center",
             va="bottom",
             color="#555555",
             fontsize=10.5,
         )
+
+    gap = high - low
     axes.set(
         xlabel="expected NDCG@10 on the planted test set",
-        xlim=(low - 0.08 * (high - low), high + 0.1 * (high - low)),
-        ylim=(-0.6, len(names) - 0.4),
+        xlim=(low - 0.08 * gap, high + 0.1 * gap),
+        ylim=(-0.6, len(models) - 0.4),
     )
     axes.set_title(title, pad=24)
     axes.grid(axis="y", visible=False)
@@ -87,5 +122,18 @@ def plot_gap(scores: dict[str, float], *, title: str = ""):
 
 
 def gap_closed(scores: dict[str, float], name: str) -> float:
-    """The share of the distance from popularity's score to the oracle's that `name` covers: 0 at the one, 1 at the other."""
+    """Return the share of the distance from popularity's score to the oracle's that is covered.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        Name to score, with "popularity" and "oracle" among them.
+    name : str
+        Whose share.
+
+    Returns
+    -------
+    float
+        0 at popularity, 1 at the oracle.
+    """
     return (scores[name] - scores["popularity"]) / (scores["oracle"] - scores["popularity"])

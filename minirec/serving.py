@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from minirec.data.batching import SCORES_PER_BATCH
-from minirec.data.interactions import Interactions, encode_items
+from minirec.data.interactions import Interactions
+from minirec.data.raw_ids import encode_items
 from minirec.models import build_model, model_options
 from minirec.models.base import Recommender, Vocabulary, judging
 from minirec.storage import read, save

@@ -1,19 +1,23 @@
 """minirec train: train a model, report it on the test users, save it."""
 
+import argparse
 import ast
 import json
+import math
 import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 import minirec
 from minirec.cli.shared import (
-    data_flags,
+    add_data_flags,
     duration_in_words,
     key_and_value,
     load_data,
@@ -24,8 +28,10 @@ from minirec.devices import choose_device
 from minirec.evaluation import PROTOCOLS
 from minirec.experiments.records import record_run, refuse_existing, save_record
 from minirec.models import model_options
+from minirec.models.base import Recommender
 from minirec.training import FIT_DEFAULTS, PRECISIONS, SCHEDULES
 
+# Options of models that have a flag of their own; the others are given by --option.
 COMMON_OPTIONS = {
     "d_model": int,
     "n_layers": int,
@@ -35,6 +41,7 @@ COMMON_OPTIONS = {
     "kernel_size": int,
 }
 
+# Options of fit, each a flag, with its help.
 FIT_OPTIONS = {
     "epochs": "most epochs",
     "patience": "epochs without a better valid NDCG@10 before stopping",
@@ -47,23 +54,22 @@ FIT_OPTIONS = {
     "precision": "of the products; the weights are float32",
     "select": "the protocol that chooses the best epoch",
     "checkpoint": "continue from this file if it exists, and keep it up to date",
-    "objective": "prefix: train a next-item model on sampled prefixes (default: the model's own objective)",
+    "objective": "prefix: train a next-item model on sampled prefixes "
+    "(default: the model's own objective)",
 }
 
 CHOICES = {"lr_schedule": SCHEDULES, "precision": PRECISIONS, "select": PROTOCOLS}
 
 
-def add_flags(train) -> None:
+def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `train`."""
-    data_flags(train)
-    train.add_argument(
+    add_data_flags(parser)
+    parser.add_argument(
         "--model", required=True, help=f"one of: {', '.join(minirec.available_models())}"
     )
     for name, kind in COMMON_OPTIONS.items():
-        train.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, help="an option of the model, if it has it"
-        )
-    train.add_argument(
+        parser.add_argument(_flag(name), type=kind, help="an option of the model, if it has it")
+    parser.add_argument(
         "--option",
         action="append",
         default=[],
@@ -72,57 +78,43 @@ def add_flags(train) -> None:
     )
     for name, text in FIT_OPTIONS.items():
         default = FIT_DEFAULTS[name]
-        train.add_argument(
-            f"--{name.replace('_', '-')}",
+        parser.add_argument(
+            _flag(name),
             type=str if default is None else type(default),
             default=default,
             choices=CHOICES.get(name),
             help=text if default is None else f"{text} (default {default})",
         )
-    train.add_argument("--out", help="where to save the model (default runs/DATA-MODEL.pt)")
-    train.add_argument(
+    parser.add_argument("--out", help="where to save the model (default runs/DATA-MODEL.pt)")
+    parser.add_argument(
         "--record",
         metavar="FILE.json",
-        help="where to leave the run's record: settings, history, metrics, machine; must be a new file",
+        help="where to leave the run's record: settings, history, metrics, machine; "
+        "must be a new file",
     )
-    train.add_argument(
+    parser.add_argument(
         "--log", action="store_true", help="print a line an epoch even where there is no terminal"
     )
 
 
-def run(options) -> None:
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def run(options: argparse.Namespace) -> None:
     """Train a model, report it on the test users and save it."""
-    model_options(options.model)  # an unknown model is found before the data are loaded
-    chosen = {
-        name: getattr(options, name)
-        for name in COMMON_OPTIONS
-        if getattr(options, name) is not None
-    }
-    chosen |= {
-        key: _value(value)
-        for key, value in (key_and_value(text, "--option") for text in options.option)
-    }
+    # Whatever can be wrong with what was typed is found before the training.
+    model_options(options.model)  # an unknown model, even before the data are loaded
+    chosen = _options_of_model(options)
     data = load_data(options)
     split = data.split(options.split or "leave-one-out")
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
-    taken = {"the data file": options.data}
-    out = _writable(
-        "--out",
-        options.out or f"runs/{Path(options.data).name.split('.')[0]}-{options.model}.pt",
-        taken,
-    )
-    if options.record is not None:
-        options.record = _writable(
-            "--record",
-            options.record,
-            taken
-            | {"also the file of --out": out, "also the file of --checkpoint": options.checkpoint},
-        )
-        refuse_existing(options.record)
+    out, record_path = _files_to_write(options)
+
     quiet = options.json or not (options.log or sys.stdout.isatty())
     if not quiet:
-        _head(options, data, split, model)
+        _print_head(options, data, split, model)
     begin = time.perf_counter()
     history = minirec.fit(
         model,
@@ -132,87 +124,74 @@ def run(options) -> None:
         on_epoch=None if quiet else _epoch_line(options.epochs),
     )
     if not history.epochs:
-        raise KeyboardInterrupt  # before the first epoch ended: there is nothing worth saving
+        # Ctrl-C ended fit before its first epoch: it ends the command, which has nothing to save.
+        raise KeyboardInterrupt
+
     minirec.save_model(out, model, data)
-    if options.record is None:
+    if record_path is None:
         test = metrics_of(minirec.evaluate(model, split))
     else:
         record = record_run(model, split, history, options.typed)
-        save_record(options.record, record)
-        test = {
-            "which": "test",
-            "protocol": "full",
-            "k": record["k"],
-            **record["metrics"]["test"]["full"],
-        }
+        save_record(record_path, record)
+        figures = record["metrics"]["test"]["full"]
+        test = {"which": "test", "protocol": "full", "k": record["k"], **figures}
+
     if options.json:
-        epochs = [
-            {key: None if value != value else value for key, value in entry.items()}
-            for entry in history.epochs
-        ]  # JSON has no NaN
-        print(
-            json.dumps(
-                {
-                    "model": options.model,
-                    "options": model.options,
-                    "data": options.data,
-                    "saved": str(out),
-                    "seconds": time.perf_counter() - begin,
-                    "best_epoch": history.best_epoch,
-                    "stopped": history.stopped,
-                    "epochs": epochs,
-                    "test": test,
-                }
-            )
-        )
-        return
-    print(
-        f"trained   {len(history.epochs)} epochs in {duration_in_words(sum(e['seconds'] for e in history.epochs))}, stopped by {history.stopped}; "
-        f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}"
-    )
-    print(metrics_line(test))
-    if options.record is not None:
-        print(f"recorded  {options.record}")
-    example = (
-        pd.DataFrame([data.item_ids[data.sequence(0)[:3] - 1]])
-        .to_csv(header=False, index=False)
-        .rstrip()
-    )
-    print(
-        f"saved     {out}\nnext      python -m minirec recommend {shlex.quote(str(out))} --history {shlex.quote(example)}"
-    )
+        seconds = time.perf_counter() - begin
+        _print_json(options, model, history, test, out, seconds)
+    else:
+        _print_report(data, history, test, out, record_path)
 
 
-def _head(options, data, split, model) -> None:
-    device = choose_device(options.device)
-    where = f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
-    print(
-        f"{options.data:<9} {data.n_users:,} users   {data.n_items:,} items   {data.n_interactions:,} interactions   "
-        f"mean history {data.n_interactions / data.n_users:.1f}"
-    )
-    left_out = f"   {data.n_duplicates:,} duplicates left out" if data.n_duplicates else ""
-    print(
-        f"split     {split.kind}   {len(split.valid):,} valid   {len(split.test):,} test   {split.too_short:,} users {split.why_not_judged}{left_out}"
-    )
-    shown = "   ".join(
-        f"{key} {value}" for key, value in model.options.items() if value is not None
-    )
-    print(
-        f"{model.name:<9} {shown}   {sum(p.numel() for p in model.parameters()):,} parameters   {where}, {options.precision}",
-        flush=True,
-    )
+def _options_of_model(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the model's options: those with a flag of their own, then those by --option."""
+    chosen = {}
+    for name in COMMON_OPTIONS:
+        value = getattr(options, name)
+        if value is not None:
+            chosen[name] = value
+    for text in options.option:
+        key, typed = key_and_value(text, "--option")
+        chosen[key] = _value(typed)
+    return chosen
 
 
-def _writable(flag: str, path, taken: dict[str, object]) -> Path:
-    """The path of a file to be, found out before the training and not after it. Raises where it cannot be written, or is one of those taken."""
+def _value(text: str) -> Any:
+    """Read an option typed on the command line: a number, true, false, none, or text."""
+    if text.lower() in ("true", "false", "none"):
+        text = text.title()  # as Python spells them
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _files_to_write(options: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Return the paths of the model and of the record; raise where one cannot be written."""
+    name_of_data = Path(options.data).name.split(".")[0]
+    out = options.out or f"runs/{name_of_data}-{options.model}.pt"
+    taken = {"the data file": options.data}
+    out = _writable("--out", out, taken)
+    if options.record is None:
+        return out, None
+
+    taken["also the file of --out"] = out
+    taken["also the file of --checkpoint"] = options.checkpoint
+    record_path = _writable("--record", options.record, taken)
+    refuse_existing(record_path)
+    return out, record_path
+
+
+def _writable(flag: str, path: str | Path, taken: dict[str, str | Path | None]) -> Path:
+    """Return the path of a file to be; raise ValueError where it cannot be written.
+
+    taken: in words what must not be overwritten, and its path, None where there is no such file.
+    """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder; name a file in it.")
     for whose, other in taken.items():
-        if other is not None and (
-            path.resolve() == Path(other).resolve()
-            or (path.exists() and Path(other).exists() and path.samefile(other))
-        ):
+        if other is not None and _same_file(path, Path(other)):
             raise ValueError(f"{flag} {path} is {whose}; name another.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
@@ -220,25 +199,118 @@ def _writable(flag: str, path, taken: dict[str, object]) -> Path:
     return path
 
 
-def _epoch_line(epochs: int):
-    """A function that prints an epoch: number, loss, valid NDCG@10, whether it is the best so far, its time, the time left if every epoch is run."""
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, be it by a link or before there is a file at all."""
+    if one.resolve() == other.resolve():
+        return True
+    return one.exists() and other.exists() and one.samefile(other)
 
-    def show(history) -> None:
+
+def _print_head(
+    options: argparse.Namespace,
+    data: minirec.Interactions,
+    split: minirec.Split,
+    model: Recommender,
+) -> None:
+    """Print what is trained on what: the data, the split, the model and the device."""
+    device = choose_device(options.device)  # raises before anything is printed
+    where = f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
+
+    mean_history = data.n_interactions / data.n_users
+    print(
+        f"{options.data:<9} {data.n_users:,} users   {data.n_items:,} items   "
+        f"{data.n_interactions:,} interactions   mean history {mean_history:.1f}"
+    )
+
+    left_out = f"   {data.n_duplicates:,} duplicates left out" if data.n_duplicates else ""
+    print(
+        f"split     {split.kind}   {len(split.valid):,} valid   {len(split.test):,} test   "
+        f"{split.too_short:,} users {split.why_not_judged}{left_out}"
+    )
+
+    given = {key: value for key, value in model.options.items() if value is not None}
+    shown = "   ".join(f"{key} {value}" for key, value in given.items())
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(
+        f"{model.name:<9} {shown}   {n_parameters:,} parameters   {where}, {options.precision}",
+        flush=True,
+    )
+
+
+def _epoch_line(epochs: int) -> Callable[[minirec.History], None]:
+    """Return a function that prints the last epoch of a history as one line.
+
+    The line has the epoch's number, loss, valid NDCG@10, whether it is the best so far, its time,
+    and the time left if all `epochs` are run.
+    """
+
+    def print_line(history: minirec.History) -> None:
         entry = history.epochs[-1]
-        left = (epochs - entry["epoch"]) * history.frame()["seconds"].mean()
-        best = " (best)" if history.best_epoch == entry["epoch"] else "       "
+        epoch = entry["epoch"]
+        seconds_left = (epochs - epoch) * history.frame()["seconds"].mean()
+        best = " (best)" if history.best_epoch == epoch else "       "
         print(
-            f"epoch {entry['epoch']:>4}/{epochs}   loss {entry['loss']:.3f}   valid NDCG@10 {entry['valid_ndcg']:.4f}{best}"
-            f"   {duration_in_words(entry['seconds'])}   left {duration_in_words(left)}",
+            f"epoch {epoch:>4}/{epochs}   loss {entry['loss']:.3f}   "
+            f"valid NDCG@10 {entry['valid_ndcg']:.4f}{best}   "
+            f"{duration_in_words(entry['seconds'])}   left {duration_in_words(seconds_left)}",
             flush=True,
         )
 
-    return show
+    return print_line
 
 
-def _value(text: str):
-    """An option typed on the command line: a number, true, false, none, or text."""
-    try:
-        return ast.literal_eval(text.title() if text.lower() in ("true", "false", "none") else text)
-    except (ValueError, SyntaxError):
-        return text
+def _print_json(
+    options: argparse.Namespace,
+    model: Recommender,
+    history: minirec.History,
+    test: dict[str, Any],
+    out: Path,
+    seconds: float,
+) -> None:
+    """Print the run as one JSON object."""
+    report = {
+        "model": options.model,
+        "options": model.options,
+        "data": options.data,
+        "saved": str(out),
+        "seconds": seconds,
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+        "epochs": [_without_nan(entry) for entry in history.epochs],
+        "test": test,
+    }
+    print(json.dumps(report))
+
+
+def _without_nan(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an epoch's entry with None for NaN, which JSON does not have."""
+    return {key: None if math.isnan(value) else value for key, value in entry.items()}
+
+
+def _print_report(
+    data: minirec.Interactions,
+    history: minirec.History,
+    test: dict[str, Any],
+    out: Path,
+    record_path: Path | None,
+) -> None:
+    """Print how the training went, the test metrics, the files written and what to do next."""
+    seconds = sum(entry["seconds"] for entry in history.epochs)
+    print(
+        f"trained   {len(history.epochs)} epochs in {duration_in_words(seconds)}, "
+        f"stopped by {history.stopped}; "
+        f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}"
+    )
+    print(metrics_line(test))
+    if record_path is not None:
+        print(f"recorded  {record_path}")
+    print(f"saved     {out}")
+    path = shlex.quote(str(out))
+    history_line = shlex.quote(_example_history(data))
+    print(f"next      python -m minirec recommend {path} --history {history_line}")
+
+
+def _example_history(data: minirec.Interactions) -> str:
+    """Return the first user's first three items as a line of CSV, as --history takes it."""
+    items = data.item_ids[data.sequence(0)[:3] - 1]
+    return pd.DataFrame([items]).to_csv(header=False, index=False).rstrip()

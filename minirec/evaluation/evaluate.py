@@ -6,7 +6,6 @@ B batch, N positions, V items, T targets. A row is a target's number, 0..T - 1.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +15,9 @@ from minirec import metrics
 from minirec.data.batching import flat_ranges, history_batches
 from minirec.data.splits import Split
 from minirec.evaluation.negatives import sample_negatives
-from minirec.models.base import judging, name_of
+from minirec.models.base import Scorer, judging, name_of
 
 PROTOCOLS = ("full", "uniform-100", "popular-100")
-
-# Anything with `scores(items: Long[B, N]) -> Float[B, V + 1]` and `max_len`: a model, a baseline,
-# an oracle, or a class that a reader has just written. It need not inherit from anything.
-Scorer = Any
 
 
 @dataclass(frozen=True, eq=False)

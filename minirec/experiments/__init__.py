@@ -1,1 +1,4 @@
-"""What reproduces the papers' tables and measures against peers; nothing else in the package imports it."""
+"""What reproduces the papers' tables and measures against peers.
+
+Nothing else in the package imports it.
+"""

@@ -3,89 +3,163 @@
 import contextlib
 import math
 import time
-from functools import cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from minirec.data.datasets import load_dataset
+from minirec.data.splits import Split
 from minirec.devices import choose_device
 from minirec.experiments.benchmarks import BENCHMARKS
 from minirec.experiments.records import provenance, record_run, refuse_existing, save_record
 from minirec.experiments.tables import TIMED
 from minirec.experiments.units import Unit, recorded
 from minirec.models import build_model
-from minirec.training import fit
+from minirec.models.base import Recommender
+from minirec.training import History, StopTraining, fit
 
 
 def run(
     todo: list[Unit],
-    out,
+    out: str | Path,
     *,
-    command: list[str],
-    data_home=None,
+    command: Sequence[str],
+    data_home: str | Path | None = None,
     budget: float = math.inf,
     unit_budget: float = math.inf,
-    checkpoints="runs/reproduce",
-    say=print,
+    checkpoints: str | Path = "runs/reproduce",
+    say: Callable[[str], object] = print,
 ) -> None:
-    """Trains those units that have no record in the folder `out`, one after the other, and leaves a record of each as it ends.
+    """Train the units that have no record, one after the other, and record each as it ends.
 
-    budget: seconds for this call; a run that it cuts short is continued by the next call, from its checkpoint. unit_budget: seconds of training after
-    which a run ends for good, and is recorded as ended by its budget. Ctrl-C is a budget that ends now. checkpoints: the folder for unfinished runs.
-    Raises ValueError where something in `out` is not a record, and FileExistsError where another run's record has this one's name.
+    A run that the call's budget or Ctrl-C cuts short leaves no record; the next call continues it
+    from its checkpoint.
+
+    Parameters
+    ----------
+    todo : list of Unit
+        The runs that are wanted.
+    out : str or Path
+        The folder of the records.
+    command : sequence of str
+        The words typed, for the records.
+    data_home : str or Path, optional
+        Where data sets lie; see `load_dataset`.
+    budget : float
+        Seconds for this call.
+    unit_budget : float
+        Seconds of training after which a run ends for good, recorded as ended by its budget.
+    checkpoints : str or Path
+        The folder of the unfinished runs.
+    say : callable
+        Takes a line about each run.
+
+    Raises
+    ------
+    ValueError
+        Where something in `out` is not a record.
+    FileExistsError
+        Where another run's record has the name that this one's would have.
     """
-    begin, split_of = (
-        time.monotonic(),
-        cache(lambda name: load_dataset(name, data_home=data_home).split()),
-    )
+    deadline = time.monotonic() + budget
 
-    def spent(history) -> bool:
-        return sum(epoch["seconds"] for epoch in history.epochs) >= unit_budget
+    def spent(history: History) -> bool:
+        """Return whether the run has used its own budget."""
+        return _seconds(history) >= unit_budget
 
-    def stop(history) -> None:
-        if time.monotonic() - begin >= budget or spent(history):
-            raise KeyboardInterrupt
+    def stop_in_time(history: History) -> None:
+        """End the training after an epoch that used up either budget."""
+        if time.monotonic() >= deadline or spent(history):
+            raise StopTraining
 
+    splits: dict[str, Split] = {}  # a data set is read once, whatever the number of its runs
     for unit in todo:
-        path, checkpoint = Path(out) / f"{unit.name}.json", Path(checkpoints) / f"{unit.name}.ckpt"
         if recorded([unit], out):
             continue
-        refuse_existing(path)
-        if time.monotonic() - begin >= budget:
+        path = Path(out) / f"{unit.name}.json"
+        refuse_existing(path)  # now, not after hours of training
+        if time.monotonic() >= deadline:
             return
-        split = split_of(unit.data)
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text(
-                "5"
-            )  # the most memory is counted anew for each run, where Linux counts it
-        torch.manual_seed(unit.settings["seed"])
-        model = build_model(unit.model, split.interactions.n_items, **unit.options)
-        history = fit(
-            model, split, checkpoint=checkpoint, on_epoch=stop, progress=False, **unit.settings
-        )
-        if history.stopped == "interrupted" and not spent(history):
-            say(f"{unit.name}: {len(history.epochs)} epochs so far; the same command continues it")
+
+        if unit.data not in splits:
+            splits[unit.data] = load_dataset(unit.data, data_home=data_home).split()
+        split = splits[unit.data]
+
+        checkpoint = Path(checkpoints) / f"{unit.name}.ckpt"
+        model, history = _train(unit, split, checkpoint, stop_in_time)
+
+        # Either budget ends the training in the same way. A run that has used its own is finished;
+        # one that this call's budget or Ctrl-C ended is not, and keeps its checkpoint.
+        ended_early = history.stopped in ("budget", "interrupted")
+        if ended_early and not spent(history):
+            n_epochs = len(history.epochs)
+            say(f"{unit.name}: {n_epochs} epochs so far; the same command continues it")
             return
+
         record = record_run(model, split, history, command)
         save_record(path, record)
         checkpoint.unlink(missing_ok=True)
-        figures = record["metrics"]["test"][unit.settings["select"]]
-        say(
-            f"{unit.name}: {record['ended']} after {len(history.epochs)} epochs, {record['seconds'] / 60:.1f} min, test NDCG@10 {figures['ndcg']:.4f}"
-        )
+        say(_summary(unit, record))
 
 
-def time_systems(out, command: list[str], say=print) -> None:
-    """Runs the benchmarks behind Table 3, and how times grow with length, width and batch, where out/benchmarks has no record; leaves records there."""
-    for what in (*TIMED, "length"):
-        path = Path(out) / "benchmarks" / f"{what}.json"
-        if not path.exists():
-            save_record(
-                path,
-                {
-                    **provenance(choose_device("auto"), command),
-                    "rows": BENCHMARKS[what]().to_dict("records"),
-                },
-            )
-            say(f"measured {what}: {path}")
+def _train(
+    unit: Unit, split: Split, checkpoint: Path, on_epoch: Callable[[History], None]
+) -> tuple[Recommender, History]:
+    """Train one unit, from its checkpoint if there is one."""
+    _forget_peak_memory()
+    torch.manual_seed(unit.settings["seed"])
+    model = build_model(unit.model, split.interactions.n_items, **unit.options)
+    history = fit(
+        model, split, checkpoint=checkpoint, on_epoch=on_epoch, progress=False, **unit.settings
+    )
+    return model, history
+
+
+def _forget_peak_memory() -> None:
+    """Let the most memory be counted anew for each run, where Linux counts it."""
+    # On another system the record shows the most that any run of this process has held.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _seconds(history: History) -> float:
+    """Return the seconds of all epochs, those before a resume included."""
+    return sum(epoch["seconds"] for epoch in history.epochs)
+
+
+def _summary(unit: Unit, record: dict) -> str:
+    """Return a finished run as one line."""
+    n_epochs = len(record["history"])
+    minutes = record["seconds"] / 60
+    figures = record["metrics"]["test"][unit.settings["select"]]
+    return (
+        f"{unit.name}: {record['ended']} after {n_epochs} epochs, {minutes:.1f} min, "
+        f"test NDCG@10 {figures['ndcg']:.4f}"
+    )
+
+
+def time_systems(
+    out: str | Path, command: Sequence[str], say: Callable[[str], object] = print
+) -> None:
+    """Run the benchmarks behind Table 3, and how times grow with length, width and batch.
+
+    Only those run that have no record in out/benchmarks; each leaves its record there.
+
+    Parameters
+    ----------
+    out : str or Path
+        The folder of the records.
+    command : sequence of str
+        The words typed, for the records.
+    say : callable
+        Takes a line about each benchmark.
+    """
+    for name in (*TIMED, "length"):
+        path = Path(out) / "benchmarks" / f"{name}.json"
+        if path.exists():
+            continue
+        record = provenance(choose_device("auto"), command)
+        record["rows"] = BENCHMARKS[name]().to_dict("records")
+        save_record(path, record)
+        say(f"measured {name}: {path}")

@@ -1,7 +1,9 @@
 """Which training runs stand behind the papers' tables, and which of them have a record."""
 
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,21 @@ from minirec.experiments.records import load_records
 from minirec.models import MODELS, model_options
 from minirec.training import FIT_DEFAULTS
 
+
+class DataSetup(NamedTuple):
+    """A data set, and the sizes of the models that are trained on it."""
+
+    data: str  # the name that load_dataset knows
+    d_model: int
+    max_len: int
+    dropout: float
+
+    def sizes(self) -> dict[str, Any]:
+        """Return the sizes as options of a model."""
+        return {"d_model": self.d_model, "max_len": self.max_len, "dropout": self.dropout}
+
+
+# The papers' names of the systems, and ours, in the order in which they are worth running.
 SYSTEMS = {
     "GLINT-RU": "glint-ru",
     "SASRec": "sasrec",
@@ -19,19 +36,30 @@ SYSTEMS = {
     "BERT4Rec": "bert4rec",
     "GRU4Rec": "gru4rec",
     "RecBLR": "recblr",
-}  # in the order in which they are worth running
+}
 
+# The sizes are those of GLINT-RU's section 4.3. The last set is RecBLR's MovieLens, which
+# GLINT-RU's tables do not have.
 DATA = {
-    "beauty": ("beauty", 64, 100, 0.5),
-    "ml-1m": ("ml-1m-full", 128, 200, 0.2),
-    "video-games": ("video-games", 64, 100, 0.5),
-    "ml-1m, 5-core": ("ml-1m", 128, 200, 0.2),
-}  # GLINT-RU, 4.3; the last is RecBLR's MovieLens, which GLINT-RU's tables do not have
+    "beauty": DataSetup("beauty", d_model=64, max_len=100, dropout=0.5),
+    "ml-1m": DataSetup("ml-1m-full", d_model=128, max_len=200, dropout=0.2),
+    "video-games": DataSetup("video-games", d_model=64, max_len=100, dropout=0.5),
+    "ml-1m, 5-core": DataSetup("ml-1m", d_model=128, max_len=200, dropout=0.2),
+}
 
+# An earlier order of the same films. load_dataset knows no set by this name: its runs are shown
+# from records and never trained.
 EARLIER = {
-    "ml-1m, 5-core, ties by movie id": ("ml-1m, ties by movie id", 128, 200, 0.2),
-}  # no set that load_dataset knows by this name: its runs are shown from records, never trained
-ABLATIONS = {
+    "ml-1m, 5-core, ties by movie id": DataSetup(
+        "ml-1m, ties by movie id", d_model=128, max_len=200, dropout=0.2
+    ),
+}
+
+# Options that belong to a data set, so that a unit's name need not tell them.
+SIZES = ("d_model", "max_len", "dropout")
+
+# GLINT-RU's Table 4: the variant, and the options that make it.
+ABLATIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "without gated MLP": {"gated_mlp": False},
     "without attention": {"attention": False},
@@ -39,16 +67,20 @@ ABLATIONS = {
     "without temporal conv": {"temporal_conv": False},
 }
 
-SIZES = ("d_model", "max_len", "dropout")
+# How GLINT-RU's tables are trained: its released code chooses among popular negatives.
+USUAL_SETTINGS = {"select": "popular-100", "epochs": 200, "patience": 10, "seed": 0}
 
+# RecBLR's own sizes, and its settings on each data set: lesson 11's best on valid, for MovieLens
+# with the ties by movie id.
+RECBLR_OPTIONS = {"d_model": 64, "dropout": 0.2}
 RECBLR_ON_ML_1M = {
     "lr": 3e-3,
     "lr_schedule": "cosine",
     "batch_size": 4096,
     "epochs": 45,
     "patience": 25,
-}  # lesson 11's best on valid, with the ties by movie id
-RECBLR = {
+}
+RECBLR: dict[str, dict[str, Any]] = {
     "ml-1m, 5-core": RECBLR_ON_ML_1M,
     "beauty": {},
     "ml-1m, 5-core, ties by movie id": RECBLR_ON_ML_1M,
@@ -59,106 +91,176 @@ RECBLR = {
 class Unit:
     """One training run: a row of a table, or one of its seeds."""
 
-    row: str
-    paper_data: str
-    data: str
-    model: str
-    options: dict
-    settings: dict
+    row: str  # the system or the variant, as the table prints it
+    paper_data: str  # the data set as the table prints it: a key of DATA or of EARLIER
+    data: str  # the name that load_dataset knows
+    model: str  # the name that build_model knows
+    options: dict[str, Any]  # of the model
+    settings: dict[str, Any]  # of fit
 
     @property
     def name(self) -> str:
+        """What its record's file is called, without the ending."""
         varied = [f"{key}={value}" for key, value in self.options.items() if key not in SIZES]
-        return "-".join(
-            [
-                self.data,
-                self.model,
-                *varied,
-                self.settings["select"],
-                f"seed{self.settings['seed']}",
-            ]
-        )
+        seed = f"seed{self.settings['seed']}"
+        return "-".join([self.data, self.model, *varied, self.settings["select"], seed])
 
 
 def units(
-    table: int | None = None, figure: int | None = None, *, data=None, seeds=(0,)
+    table: int | None = None,
+    figure: int | None = None,
+    *,
+    data: Container[str] | None = None,
+    seeds: Iterable[int] = (0,),
 ) -> list[Unit]:
-    """The runs behind GLINT-RU's Table 2 or 4, its Figures 2 and 3, or (neither given) RecBLR's full ranking; seed by seed.
+    """List the runs behind a table or a figure of GLINT-RU, or behind RecBLR's full ranking.
 
-    data: only these keys of DATA, or of EARLIER, whose runs are left out where no data are named.
+    Parameters
+    ----------
+    table : {2, 4}, optional
+        Of GLINT-RU.
+    figure : {2, 3}, optional
+        Of GLINT-RU; both are made of the same runs. With neither a table nor a figure: RecBLR
+        under full ranking.
+    data : container of str, optional
+        Only these keys of DATA and EARLIER; all of DATA unless given.
+    seeds : iterable of int
+        One run of every row for each.
+
+    Returns
+    -------
+    list of Unit
+        Seed by seed: first all rows with the first seed.
+
+    Raises
+    ------
+    ValueError
+        For a table or a figure that no runs stand behind.
     """
     if table not in (None, 2, 4) or figure not in (None, 2, 3):
         raise ValueError(
-            f"runs stand behind Tables 2 and 4 and Figures 2 and 3; got table {table}, figure {figure}."
+            "runs stand behind Tables 2 and 4 and Figures 2 and 3; "
+            f"got table {table}, figure {figure}."
         )
-    known = DATA | EARLIER
     if table == 2:
-        rows = [(row, name, model, {}, {}) for name in known for row, model in SYSTEMS.items()]
+        rows = _table_2()
     elif table == 4:
-        rows = [(row, "ml-1m", "glint-ru", options, {}) for row, options in ABLATIONS.items()]
+        rows = _table_4()
     elif figure is not None:
-        rows = [
-            (f"k = {k}", "beauty", "glint-ru", {"kernel_size": k}, {}) for k in (1, 3, 5, 7)
-        ] + [("Mamba4Rec", "beauty", "mamba4rec", {}, {})]
+        rows = _figures_2_and_3()
     else:
-        rows = [
-            (
-                "RecBLR",
-                name,
-                "recblr",
-                {"d_model": 64, "dropout": 0.2},
-                {"select": "full"} | settings,
-            )
-            for name, settings in RECBLR.items()
-        ]
-    usual = {"select": "popular-100", "epochs": 200, "patience": 10}
+        rows = _recblr_full_ranking()
+
+    wanted = DATA if data is None else data
+    rows = [row for row in rows if row.paper_data in wanted]
+    return [_with_seed(row, seed) for seed in seeds for row in rows]
+
+
+def _table_2() -> list[Unit]:
+    """Every system on every data set."""
+    return [_unit(row, name, model) for name in DATA | EARLIER for row, model in SYSTEMS.items()]
+
+
+def _table_4() -> list[Unit]:
+    """GLINT-RU without one of its parts at a time."""
+    return [_unit(row, "ml-1m", "glint-ru", options) for row, options in ABLATIONS.items()]
+
+
+def _figures_2_and_3() -> list[Unit]:
+    """GLINT-RU with every kernel size, and Mamba4Rec to compare with."""
+    rows = [_unit(f"k = {k}", "beauty", "glint-ru", {"kernel_size": k}) for k in (1, 3, 5, 7)]
+    rows.append(_unit("Mamba4Rec", "beauty", "mamba4rec"))
+    return rows
+
+
+def _recblr_full_ranking() -> list[Unit]:
+    """RecBLR as its own paper judges it."""
     return [
-        Unit(
-            row,
-            name,
-            known[name][0],
-            model,
-            dict(zip(SIZES, known[name][1:])) | options,
-            usual | {"seed": seed} | settings,
-        )
-        for seed in seeds
-        for row, name, model, options, settings in rows
-        if name in (DATA if data is None else data)
+        _unit("RecBLR", name, "recblr", RECBLR_OPTIONS, {"select": "full"} | settings)
+        for name, settings in RECBLR.items()
     ]
+
+
+def _unit(
+    row: str,
+    name: str,
+    model: str,
+    options: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Unit:
+    """Return a run at the usual sizes and settings, but for the options and settings given."""
+    setup = (DATA | EARLIER)[name]
+    return Unit(
+        row=row,
+        paper_data=name,
+        data=setup.data,
+        model=model,
+        options=setup.sizes() | (options or {}),
+        settings=USUAL_SETTINGS | (settings or {}),
+    )
+
+
+def _with_seed(unit: Unit, seed: int) -> Unit:
+    return replace(unit, settings=unit.settings | {"seed": seed})
 
 
 def find(records: pd.DataFrame, unit: Unit) -> pd.DataFrame:
-    """The records of this unit: the same model, options and data, and the same settings but for how long it was to train."""
-    settings = (
-        {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
-        | {"objective": MODELS[unit.model].objective}
-        | unit.settings
-    )
-    wanted = {"model": unit.model, "data": unit.data} | {
-        f"options.{key}": value for key, value in (model_options(unit.model) | unit.options).items()
-    }
-    wanted |= {
-        f"settings.{key}": value
-        for key, value in settings.items()
-        if key not in ("epochs", "patience")
-    }
-    found = records.reindex(columns=list(wanted))
-    return records[
-        np.all(
-            [
-                found[key].isna() if value is None else found[key] == value
-                for key, value in wanted.items()
-            ],
-            axis=0,
-        )
-    ]
+    """Choose the records of a unit.
+
+    Parameters
+    ----------
+    records : DataFrame
+        What `load_records` returned.
+    unit : Unit
+        The run that is looked for.
+
+    Returns
+    -------
+    DataFrame
+        The rows with the same model, options and data, and with the same settings but for how
+        long the run was to train.
+    """
+    options = model_options(unit.model) | unit.options
+    settings = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
+    settings["objective"] = MODELS[unit.model].objective
+    settings |= unit.settings
+
+    wanted: dict[str, Any] = {"model": unit.model, "data": unit.data}
+    for key, value in options.items():
+        wanted[f"options.{key}"] = value
+    for key, value in settings.items():
+        if key not in ("epochs", "patience"):
+            wanted[f"settings.{key}"] = value
+
+    # A column that no record has is NaN, which is also how None reads in a frame.
+    columns = records.reindex(columns=list(wanted))
+    same = np.ones(len(records), dtype=bool)
+    for key, value in wanted.items():
+        matches = columns[key].isna() if value is None else columns[key] == value
+        same &= matches.to_numpy(dtype=bool)
+    return records[same]
 
 
-def recorded(todo: list[Unit], out) -> list[tuple[Unit, dict]]:
-    """The units that have a record in the folder `out`, each with its first."""
-    records = load_records(out) if any(Path(out).glob("*.json")) else pd.DataFrame()
-    return [
-        (unit, record)
-        for unit in todo
-        for record in find(records, unit).iloc[:1].to_dict("records")
-    ]
+def recorded(todo: list[Unit], out: str | Path) -> list[tuple[Unit, dict[str, Any]]]:
+    """Pair the units that have a record with it.
+
+    Parameters
+    ----------
+    todo : list of Unit
+        The units asked for.
+    out : str or Path
+        The folder of the records; it may be empty, or not be there.
+
+    Returns
+    -------
+    list of (Unit, dict)
+        Each unit with the first of its records, flat: its keys are the columns of `load_records`.
+    """
+    has_records = any(Path(out).glob("*.json"))
+    records = load_records(out) if has_records else pd.DataFrame()
+    found = []
+    for unit in todo:
+        its_records = find(records, unit).to_dict("records")
+        if its_records:
+            found.append((unit, its_records[0]))
+    return found

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,45 @@ from minirec.training.trainer import Run
 RECORDS = Path(__file__).resolve().parents[2] / "data" / "results"
 
 
-def run(capsys, *arguments):
-    status = main(list(map(str, arguments)))
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
+@dataclass
+class Printed:
+    """What a command left: its exit status, stdout and stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run a command: its words in one string, then words that may hold blanks, then flags."""
+
+    def run(typed, *words, **flags):
+        arguments = [*typed.split(), *words]
+        for name, value in flags.items():
+            arguments += [f"--{name}", value]
+        status = main([str(word) for word in arguments])
+        printed = capsys.readouterr()
+        return Printed(status, printed.out, printed.err)
+
+    return run
+
+
+def refuse_to_train(*args, **kwargs):
+    pytest.fail("it trained first")
+
+
+def not_json(name):
+    """For parse_constant, which Python calls for NaN and the infinities."""
+    pytest.fail(f"{name} is not JSON")
 
 
 @pytest.fixture
 def log_file(tmp_path):
-    """A small log of named items: each user walks along a ring of eight, so there is something to learn."""
+    """A small log of named items; each user walks along a ring of eight, which can be learned."""
     names = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"]
     lines = [
         f"{user},{names[(user * 3 + step) % 8]},{100 * step + user}"
@@ -39,280 +70,217 @@ def log_file(tmp_path):
     return path
 
 
+@dataclass
+class Trained:
+    """A saved model, and what was printed while it was trained."""
+
+    path: Path
+    out: str
+
+
 @pytest.fixture
-def trained(capsys, tmp_path, log_file):
-    status, out, _ = run(
-        capsys,
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "gru4rec",
-        "--d-model",
-        16,
-        "--option",
-        "d_state=16",
-        "--epochs",
-        40,
-        "--lr",
-        "0.02",
-        "--device",
-        "cpu",
-        "--out",
-        tmp_path / "model.pt",
+def trained(cli, tmp_path, log_file):
+    printed = cli(
+        "train --model gru4rec --d-model 16 --option d_state=16 --epochs 40 --lr 0.02 --device cpu",
         "--log",
+        data=log_file,
+        out=tmp_path / "model.pt",
     )
-    assert status == 0
-    return tmp_path / "model.pt", out
+    assert printed.status == 0
+    return Trained(tmp_path / "model.pt", printed.out)
 
 
 def test_train_prints_data_model_epochs_and_test_figures(trained):
-    path, out = trained
+    out = trained.out
     assert "40 users   8 items   320 interactions   mean history 8.0" in out
-    assert "d_model 16" in out and "d_state 16" in out and "cpu" in out
+    assert "d_model 16" in out
+    assert "d_state 16" in out
+    assert "cpu" in out
     assert re.search(r"epoch +1/40   loss \d+\.\d+   valid NDCG@10 0\.\d{4} \(best\)", out)
     assert re.search(
-        r"test +Recall@10 \d\.\d{4}   MRR@10 \d\.\d{4}   NDCG@10 \d\.\d{4}   \(full ranking, 40 users\)",
+        r"test +Recall@10 \d\.\d{4}   MRR@10 \d\.\d{4}   NDCG@10 \d\.\d{4}   "
+        r"\(full ranking, 40 users\)",
         out,
     )
-    assert f"saved     {path}" in out and path.exists()
+    assert f"saved     {trained.path}" in out
+    assert trained.path.exists()
 
 
-def test_train_is_quiet_where_there_is_no_terminal(capsys, tmp_path, log_file):
-    _, out, err = run(
-        capsys,
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "gru4rec",
-        "--epochs",
-        2,
-        "--out",
-        tmp_path / "m.pt",
-    )
-    assert "epoch  " not in out and err == ""
+def test_train_is_quiet_where_there_is_no_terminal(cli, tmp_path, log_file):
+    printed = cli("train --model gru4rec --epochs 2", data=log_file, out=tmp_path / "m.pt")
+    assert "epoch  " not in printed.out
+    assert printed.err == ""
 
 
 def test_recommend_needs_the_file_alone_and_speaks_in_raw_ids(
-    trained, capsys, monkeypatch, log_file, tmp_path
+    trained, cli, monkeypatch, log_file, tmp_path
 ):
-    path, _ = trained
     log_file.unlink()
     monkeypatch.chdir(tmp_path.parent)
-    status, out, _ = run(capsys, "recommend", path, "--history", "ant,bee,cat,dog", "--k", 1)
-    assert status == 0 and "eel" in out  # the next animal on the ring
+    printed = cli("recommend", trained.path, history="ant,bee,cat,dog", k=1)
+    assert printed.status == 0
+    assert "eel" in printed.out  # the next animal on the ring
 
 
-def test_recommend_counts_unknown_items_and_flags_an_empty_history(trained, capsys):
-    _, out, _ = run(
-        capsys, "recommend", trained[0], "--history", "ant,yak,emu", "--history", "", "--k", 2
-    )
-    assert "2 unknown items dropped" in out and "the most popular items" in out
+def test_recommend_counts_unknown_items_and_flags_an_empty_history(trained, cli):
+    histories = ("--history", "ant,yak,emu", "--history", "")
+    printed = cli("recommend", trained.path, *histories, k=2)
+    assert "2 unknown items dropped" in printed.out
+    assert "the most popular items" in printed.out
 
 
-def test_evaluate_repeats_what_train_reported(trained, capsys, log_file):
-    _, out, _ = run(capsys, "evaluate", trained[0], "--data", log_file)
-    assert out.strip() in trained[1]
+def test_evaluate_repeats_what_train_reported(trained, cli, log_file):
+    printed = cli("evaluate", trained.path, data=log_file)
+    assert printed.out.strip() in trained.out
 
 
-def test_evaluate_refuses_other_data(trained, capsys, tmp_path, log_file):
+def test_evaluate_refuses_other_data(trained, cli, tmp_path, log_file):
     other = tmp_path / "other.csv"
     other.write_text(log_file.read_text() + "99,ant,1\n")
-    status, _, err = run(capsys, "evaluate", trained[0], "--data", other)
-    assert status == 1 and "was trained on other data" in err
+    printed = cli("evaluate", trained.path, data=other)
+    assert printed.status == 1
+    assert "was trained on other data" in printed.err
 
 
-def test_json_is_one_object_with_the_same_figures(trained, capsys, log_file, tmp_path):
-    _, out, _ = run(
-        capsys, "evaluate", trained[0], "--data", log_file, "--json", "--protocol", "uniform-100"
-    )
-    assert json.loads(out)["protocol"] == "uniform-100"
-    _, out, _ = run(
-        capsys,
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "popularity",
-        "--out",
-        tmp_path / "p.pt",
-        "--json",
-    )
-    assert json.loads(out)["test"]["users"] == 40
-    _, out, _ = run(capsys, "recommend", tmp_path / "p.pt", "--history", "ant", "--k", 3, "--json")
-    assert [row["rank"] for row in json.loads(out)] == [1, 2, 3]
-    _, out, _ = run(capsys, "datasets", "--json")
-    assert "planted" in [row["name"] for row in json.loads(out)]
+def test_json_is_one_object_with_the_same_figures(trained, cli, log_file, tmp_path):
+    judged = cli("evaluate --json --protocol uniform-100", trained.path, data=log_file)
+    assert judged.json()["protocol"] == "uniform-100"
+
+    popular = tmp_path / "p.pt"
+    told = cli("train --model popularity --json", data=log_file, out=popular)
+    assert told.json()["test"]["users"] == 40
+
+    recommended = cli("recommend --json", popular, history="ant", k=3)
+    assert [row["rank"] for row in recommended.json()] == [1, 2, 3]
+
+    listed = cli("datasets --json")
+    assert "planted" in [row["name"] for row in listed.json()]
 
 
-def test_a_checkpointed_command_continues(capsys, tmp_path, log_file):
-    arguments = [
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "gru4rec",
-        "--d-model",
-        8,
-        "--device",
-        "cpu",
-        "--checkpoint",
-        tmp_path / "run.ckpt",
-        "--log",
-    ]
-    _, first, _ = run(capsys, *arguments, "--epochs", 2, "--out", tmp_path / "a.pt")
-    _, second, _ = run(capsys, *arguments, "--epochs", 3, "--out", tmp_path / "b.pt")
-    assert "epoch    1/2" in first and "epoch    1/3" not in second and "epoch    3/3" in second
+def test_a_checkpointed_command_continues(cli, tmp_path, log_file):
+    command = "train --model gru4rec --d-model 8 --device cpu --log"
+    run = {"data": log_file, "checkpoint": tmp_path / "run.ckpt"}
+    first = cli(command, **run, epochs=2, out=tmp_path / "a.pt")
+    second = cli(command, **run, epochs=3, out=tmp_path / "b.pt")
+    assert "epoch    1/2" in first.out
+    assert "epoch    1/3" not in second.out
+    assert "epoch    3/3" in second.out
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "command, words, message",
     [
-        (["train", "--data", "ml-1n", "--model", "gru4rec"], "ml-1m"),
-        (["train", "--data", "planted", "--model", "gru4re"], "did you mean 'gru4rec'?"),
+        ("train --data ml-1n --model gru4rec", [], "ml-1m"),
+        ("train --data planted --model gru4re", [], "did you mean 'gru4rec'?"),
         (
-            ["train", "--data", "planted", "--model", "gru4rec", "--kernel-size", "3"],
+            "train --data planted --model gru4rec --kernel-size 3",
+            [],
             "gru4rec has no option 'kernel_size'",
         ),
         (
-            ["train", "--data", "planted", "--model", "gru4rec", "--option", "d_state"],
+            "train --data planted --model gru4rec --option d_state",
+            [],
             "--option takes KEY=VALUE",
         ),
-        (["train", "--data", "planted", "--model", "gru4rec", "--lr", "-1"], "lr positive"),
-        (["train", "--data", "planted", "--model", "gru4rec", "--device", "abacus"], "abacus"),
+        ("train --data planted --model gru4rec --lr -1", [], "lr positive"),
+        ("train --data planted --model gru4rec --device abacus", [], "abacus"),
         (
-            ["train", "--data", "planted", "--model", "gru4rec", "--objective", "cloze"],
+            "train --data planted --model gru4rec --objective cloze",
+            [],
             "gru4rec can be 'next-item' or 'prefix'; got 'cloze'",
         ),
-        (["recommend", "nowhere.pt", "--history", "1"], "nowhere.pt"),
-        (["recommend", __file__, "--history", "1"], "is not a model saved by save_model"),
+        ("recommend nowhere.pt --history 1", [], "nowhere.pt"),
+        ("recommend --history 1", [__file__], "is not a model saved by save_model"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_it(capsys, arguments, message):
-    status, _, err = run(capsys, *arguments)
-    assert (
-        status == 1
-        and message in err
-        and err.startswith("error: ")
-        and len(err.strip().splitlines()) == 1
-    )
+def test_a_mistake_is_one_line_that_names_it(cli, command, words, message):
+    printed = cli(command, *words)
+    assert printed.status == 1
+    assert message in printed.err
+    assert printed.err.startswith("error: ")
+    assert len(printed.err.strip().splitlines()) == 1
 
 
-def test_ctrl_c_before_the_first_epoch_saves_nothing(capsys, tmp_path, log_file, monkeypatch):
+def test_ctrl_c_before_the_first_epoch_saves_nothing(cli, tmp_path, log_file, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("minirec.training.trainer.Run.one_step", interrupted)
-    status, _, err = run(
-        capsys, "train", "--data", log_file, "--model", "gru4rec", "--out", tmp_path / "m.pt"
-    )
-    assert status == 130 and not (tmp_path / "m.pt").exists() and "interrupted" in err
+    printed = cli("train --model gru4rec", data=log_file, out=tmp_path / "m.pt")
+    assert printed.status == 130
+    assert not (tmp_path / "m.pt").exists()
+    assert "interrupted" in printed.err
 
 
-def test_a_terminal_sees_a_line_an_epoch(capsys, tmp_path, log_file, monkeypatch):
+def test_a_terminal_sees_a_line_an_epoch(tmp_path, log_file, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
-    main(
-        [
-            "train",
-            "--data",
-            str(log_file),
-            "--model",
-            "gru4rec",
-            "--epochs",
-            "2",
-            "--out",
-            str(tmp_path / "m.pt"),
-        ]
-    )
+    command = ["train", "--model", "gru4rec", "--epochs", "2"]
+    main([*command, "--data", str(log_file), "--out", str(tmp_path / "m.pt")])
     assert "epoch    2/2" in terminal.getvalue()
 
 
-def test_a_model_is_judged_on_the_split_it_was_trained_on(capsys, tmp_path, log_file):
-    train = [
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "last-item",
-        "--split",
-        "temporal",
-        "--out",
-        tmp_path / "m.pt",
-    ]
-    _, reported, _ = run(capsys, *train)
-    status, repeated, _ = run(capsys, "evaluate", tmp_path / "m.pt", "--data", log_file)
-    assert status == 0 and repeated.strip() in reported
-    status, _, err = run(
-        capsys, "evaluate", tmp_path / "m.pt", "--data", log_file, "--split", "leave-one-out"
-    )
-    assert status == 1 and "was trained on the split 'temporal" in err
+def test_a_model_is_judged_on_the_split_it_was_trained_on(cli, tmp_path, log_file):
+    model = tmp_path / "m.pt"
+    reported = cli("train --model last-item --split temporal", data=log_file, out=model)
+    repeated = cli("evaluate", model, data=log_file)
+    assert repeated.status == 0
+    assert repeated.out.strip() in reported.out
+
+    refused = cli("evaluate --split leave-one-out", model, data=log_file)
+    assert refused.status == 1
+    assert "was trained on the split 'temporal" in refused.err
 
 
 @pytest.mark.parametrize("out, message", [("", "is a folder"), ("walks.csv", "is the data file")])
 def test_an_impossible_out_is_found_before_training(
-    capsys, tmp_path, log_file, monkeypatch, out, message
+    cli, tmp_path, log_file, monkeypatch, out, message
 ):
     before = log_file.read_bytes()
-    monkeypatch.setattr("minirec.fit", lambda *args, **kwargs: pytest.fail("it trained first"))
-    status, _, err = run(
-        capsys, "train", "--data", log_file, "--model", "popularity", "--out", tmp_path / out
-    )
-    assert status == 1 and message in err and log_file.read_bytes() == before
+    monkeypatch.setattr("minirec.fit", refuse_to_train)
+    printed = cli("train --model popularity", data=log_file, out=tmp_path / out)
+    assert printed.status == 1
+    assert message in printed.err
+    assert log_file.read_bytes() == before
 
 
-def test_train_leaves_a_record_that_tells_the_run(capsys, tmp_path, log_file):
-    arguments = [
+def test_train_leaves_a_record_that_tells_the_run(cli, tmp_path, log_file):
+    model = tmp_path / "m.pt"
+    path = tmp_path / "new" / "run.json"
+    options = "--model gru4rec --d-model 8 --epochs 3 --objective prefix --prefixes-per-user 2"
+    how = "--lr-schedule cosine --device cpu"
+    printed = cli(
         "train",
-        "--data",
-        log_file,
-        "--model",
-        "gru4rec",
-        "--d-model",
-        8,
-        "--epochs",
-        3,
-        "--objective",
-        "prefix",
-        "--prefixes-per-user",
-        2,
-        "--lr-schedule",
-        "cosine",
-        "--device",
-        "cpu",
-        "--checkpoint",
-        tmp_path / "run.ckpt",
-        f"--out={tmp_path / 'm.pt'}",
-        "--record",
-        tmp_path / "new" / "run.json",
-    ]
-    status, out, _ = run(capsys, *arguments)
-    text = (tmp_path / "new" / "run.json").read_text()
-    record = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert status == 0 and f"recorded  {tmp_path / 'new' / 'run.json'}" in out
-    assert record["command"] == (
-        "python -m minirec train --data walks.csv --model gru4rec --d-model 8 --epochs 3 --objective prefix --prefixes-per-user 2 "
-        "--lr-schedule cosine --device cpu --checkpoint run.ckpt --out=m.pt --record run.json"
+        *("--data", log_file, *options.split(), *how.split()),
+        *("--checkpoint", tmp_path / "run.ckpt", f"--out={model}", "--record", path),
     )
-    assert str(tmp_path) not in text and tmp_path.name not in text
-    assert (
-        record["data"],
-        record["options"]["d_model"],
-        record["settings"]["prefixes_per_user"],
-        len(record["history"]),
-    ) == ("walks.csv", 8, 2, 3)
-    _, judged, _ = run(capsys, "evaluate", tmp_path / "m.pt", "--data", log_file, "--json")
-    assert {
+    assert printed.status == 0
+    assert f"recorded  {path}" in printed.out
+
+    text = path.read_text()
+    assert str(tmp_path) not in text
+    assert tmp_path.name not in text
+    record = json.loads(text, parse_constant=not_json)
+    assert record["command"] == (
+        f"python -m minirec train --data walks.csv {options} {how} "
+        "--checkpoint run.ckpt --out=m.pt --record run.json"
+    )
+    assert record["data"] == "walks.csv"
+    assert record["options"]["d_model"] == 8
+    assert record["settings"]["prefixes_per_user"] == 2
+    assert len(record["history"]) == 3
+
+    judged = cli("evaluate --json", model, data=log_file).json()
+    assert judged == {
         **record["metrics"]["test"]["full"],
         "which": "test",
         "protocol": "full",
         "k": record["k"],
-    } == json.loads(judged)
+    }
 
 
 @pytest.mark.parametrize(
@@ -326,30 +294,25 @@ def test_train_leaves_a_record_that_tells_the_run(capsys, tmp_path, log_file):
     ],
 )
 def test_an_impossible_record_is_found_before_training(
-    capsys, tmp_path, log_file, monkeypatch, record, message
+    cli, tmp_path, log_file, monkeypatch, record, message
 ):
     (tmp_path / "old.json").write_text("precious")
-    monkeypatch.setattr("minirec.fit", lambda *args, **kwargs: pytest.fail("it trained first"))
-    status, _, err = run(
-        capsys,
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "popularity",
-        "--out",
-        tmp_path / "m.pt",
-        "--checkpoint",
-        tmp_path / "run.ckpt",
-        "--record",
-        tmp_path / record,
+    monkeypatch.setattr("minirec.fit", refuse_to_train)
+    printed = cli(
+        "train --model popularity",
+        data=log_file,
+        out=tmp_path / "m.pt",
+        checkpoint=tmp_path / "run.ckpt",
+        record=tmp_path / record,
     )
-    assert status == 1 and message in err and (tmp_path / "old.json").read_text() == "precious"
+    assert printed.status == 1
+    assert message in printed.err
+    assert (tmp_path / "old.json").read_text() == "precious"
 
 
 @pytest.mark.parametrize("epochs, kept", [(0, False), (2, True)])
 def test_ctrl_c_leaves_a_record_only_of_whole_epochs(
-    capsys, tmp_path, log_file, monkeypatch, epochs, kept
+    cli, tmp_path, log_file, monkeypatch, epochs, kept
 ):
     one_epoch = Run.one_epoch
 
@@ -359,60 +322,39 @@ def test_ctrl_c_leaves_a_record_only_of_whole_epochs(
         one_epoch(self, bar)
 
     monkeypatch.setattr(Run, "one_epoch", interrupted)
-    run(
-        capsys,
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "gru4rec",
-        "--d-model",
-        8,
-        "--out",
-        tmp_path / "m.pt",
-        "--record",
-        tmp_path / "run.json",
+    cli(
+        "train --model gru4rec --d-model 8",
+        data=log_file,
+        out=tmp_path / "m.pt",
+        record=tmp_path / "run.json",
     )
     left = {path.name for path in tmp_path.iterdir()} - {"walks.csv"}
     assert left == ({"m.pt", "run.json"} if kept else set())
     if kept:
         record = json.loads((tmp_path / "run.json").read_text())
-        assert (record["stopped"], record["ended"], len(record["history"])) == (
-            "interrupted",
-            "budget",
-            2,
-        )
+        assert record["stopped"] == "interrupted"
+        assert record["ended"] == "budget"
+        assert len(record["history"]) == 2
 
 
-def test_ids_with_commas_quotes_and_blanks_can_be_named(capsys, tmp_path):
+def test_ids_with_commas_quotes_and_blanks_can_be_named(cli, tmp_path):
     names = ["salt, fine", 'a "b" c', "naïve é", "plain"]
     quoted = ['"salt, fine"', '"a ""b"" c"', "naïve é", "plain"]
+    lines = [f"{user},{quoted[(user + t) % 4]},{t}\n" for user in range(9) for t in range(4)]
     path = tmp_path / "odd.csv"
-    path.write_text(
-        "user,item,timestamp\n"
-        + "".join(f"{user},{quoted[(user + t) % 4]},{t}\n" for user in range(9) for t in range(4))
-    )
-    _, out, _ = run(
-        capsys, "train", "--data", path, "--model", "last-item", "--out", tmp_path / "m.pt"
-    )
-    command = shlex.split(re.search(r"next +python -m minirec (.+)", out).group(1))
-    _, listed, _ = run(capsys, *command, "--k", 4)
-    assert "unknown" not in listed and all(name in listed for name in names)
+    path.write_text("user,item,timestamp\n" + "".join(lines))
+
+    printed = cli("train --model last-item", data=path, out=tmp_path / "m.pt")
+    suggested = re.search(r"next +python -m minirec (.+)", printed.out).group(1)
+    listed = cli("", *shlex.split(suggested), k=4)
+    assert "unknown" not in listed.out
+    assert all(name in listed.out for name in names)
 
 
-def test_json_has_null_where_there_is_no_loss(capsys, tmp_path, log_file):
-    _, out, _ = run(
-        capsys,
-        "train",
-        "--data",
-        log_file,
-        "--model",
-        "popularity",
-        "--out",
-        tmp_path / "p.pt",
-        "--json",
-    )
-    assert "NaN" not in out and json.loads(out)["epochs"][0]["loss"] is None
+def test_json_has_null_where_there_is_no_loss(cli, tmp_path, log_file):
+    printed = cli("train --model popularity --json", data=log_file, out=tmp_path / "p.pt")
+    assert "NaN" not in printed.out
+    assert printed.json()["epochs"][0]["loss"] is None
 
 
 def test_an_epoch_is_marked_best_only_where_the_history_says_so(capsys):
@@ -421,9 +363,8 @@ def test_an_epoch_is_marked_best_only_where_the_history_says_so(capsys):
         for n, value in ((1, 0.5), (2, 0.4), (3, 0.6))
     ]
     show = _epoch_line(3)
-    show(
-        History(entries[:2], best_epoch=1)
-    )  # the first line after a resume: worse than what came before it
+    # The first line after a resume: worse than what came before it.
+    show(History(entries[:2], best_epoch=1))
     show(History(entries, best_epoch=3))
     assert ["(best)" in line for line in capsys.readouterr().out.splitlines()] == [False, True]
 
@@ -437,52 +378,29 @@ def test_a_reader_that_goes_away_is_no_error():
     process.stdout.close()
     errors = process.stderr.read()
     process.stderr.close()
-    assert process.wait(60) == 0 and errors == b""
+    assert process.wait(60) == 0
+    assert errors == b""
 
 
-def test_reproduce_shows_the_papers_rows_and_what_was_not_run(capsys, tmp_path):
-    assert (
-        main(
-            [
-                "reproduce",
-                "--table",
-                "2",
-                "--data",
-                "beauty",
-                "--budget",
-                "0",
-                "--out",
-                str(RECORDS),
-                "--json",
-            ]
-        )
-        == 0
-    )
-    rows = {row["system"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["GLINT-RU"]["paper ndcg"] == 0.2964 and rows["GLINT-RU"]["n_seeds"] >= 1
-    assert main(["reproduce", "--figure", "2", "--budget", "0", "--out", str(RECORDS)]) == 0
-    assert "k = 7" in capsys.readouterr().out
-    assert (
-        main(
-            [
-                "reproduce",
-                "--recblr",
-                "--data",
-                "ml-1m-5core",
-                "--budget",
-                "0",
-                "--out",
-                str(RECORDS),
-                "--json",
-            ]
-        )
-        == 0
-    )
-    rows = json.loads(capsys.readouterr().out)
+def test_reproduce_shows_the_papers_rows_and_what_was_not_run(cli, capsys):
+    table_2 = cli("reproduce --table 2 --data beauty --budget 0 --json", out=RECORDS)
+    assert table_2.status == 0
+    rows = {row["system"]: row for row in table_2.json()}
+    assert rows["GLINT-RU"]["paper ndcg"] == 0.2964
+    assert rows["GLINT-RU"]["n_seeds"] >= 1
+
+    figure_2 = cli("reproduce --figure 2 --budget 0", out=RECORDS)
+    assert figure_2.status == 0
+    assert "k = 7" in figure_2.out
+
+    recblr = cli("reproduce --recblr --data ml-1m-5core --budget 0 --json", out=RECORDS)
+    assert recblr.status == 0
+    rows = recblr.json()
     assert [row["data"] for row in rows] == ["ml-1m, 5-core"]
     assert all((row["n_seeds"] == 0) == (row["ended"] == "not run") for row in rows)
+
     with pytest.raises(SystemExit):
-        main(["reproduce", "--table", "2", "--budget", "soon"])
+        cli("reproduce --table 2 --budget soon")
     assert "'soon' is no duration; write 90s, 9m or 2h" in capsys.readouterr().err
 
 

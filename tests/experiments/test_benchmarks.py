@@ -1,4 +1,7 @@
-"""The benchmarks run, name what they compare, and compare like with like. What they measure is not tested: machines differ."""
+"""The benchmarks run, name what they compare, and compare like with like.
+
+What they measure is not tested: machines differ.
+"""
 
 import pytest
 import torch
@@ -6,6 +9,13 @@ import torch
 from minirec.experiments.benchmarks import glint_ru, recblr, scan, systems
 from minirec.profiling import take_turns
 from minirec.scan import linear_recurrence
+
+SMALL = {"beauty": (8, 6)}
+
+
+def kinds_of_case(frame):
+    """The cases, up to their first comma."""
+    return [case.partition(",")[0] for case in frame["case"].unique()]
 
 
 def test_runs_take_turns_and_the_first_is_the_measure():
@@ -17,30 +27,26 @@ def test_runs_take_turns_and_the_first_is_the_measure():
         times={"b": 10.0},
     )
     assert calls == list("ab" * 3)  # once unmeasured, then in turns
-    assert (
-        frame["name"].tolist() == ["a", "b"]
-        and frame["ratio"][0] == 1
-        and (frame["seconds"] > 0).all()
-    )
+    assert frame["name"].tolist() == ["a", "b"]
+    assert frame["ratio"][0] == 1
+    assert (frame["seconds"] > 0).all()
 
 
 def test_a_sampled_part_is_scaled_to_the_whole(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))  # every run takes 1 s
     frame = take_turns("case", {"a": lambda: None, "b": lambda: None}, repeats=3, times={"b": 8.0})
-    assert frame["seconds"].tolist() == [1, 8] and frame["ratio"].tolist() == [1, 8]
+    assert frame["seconds"].tolist() == [1, 8]
+    assert frame["ratio"].tolist() == [1, 8]
 
 
 def test_glint_ru_is_measured_beside_its_peers_and_leaves_the_threads_as_they_were():
     threads = torch.get_num_threads()
     frame = glint_ru.benchmark_glint_ru(n_users=12, repeats=1)
     assert torch.get_num_threads() == threads
-    assert [case.partition(",")[0] for case in frame["case"].unique()] == [
-        "epoch",
-        "encoder alone",
-        "parts of an epoch",
-    ]
-    assert frame.groupby("case")["ratio"].first().eq(1).all() and (frame["seconds"] > 0).all()
+    assert kinds_of_case(frame) == ["epoch", "encoder alone", "parts of an epoch"]
+    assert frame.groupby("case")["ratio"].first().eq(1).all()
+    assert (frame["seconds"] > 0).all()
     parts = frame[frame["case"].str.startswith("parts")].set_index("name")["seconds"]
     assert parts.drop(["all", "all but the softmax"]).sum() == pytest.approx(parts["all"], rel=1e-6)
 
@@ -63,7 +69,8 @@ def test_the_sample_of_an_epoch_stands_for_all_of_it():
     split, _ = systems.split_of("beauty", 40)
     side = systems.Side(split, "glint-ru", 8, 30, augmented=True, pad=True)
     side.sample(16, 3)
-    assert len(side.batches) == 3 and all(items.shape[1] == 30 for items, _ in side.batches)
+    assert len(side.batches) == 3
+    assert all(items.shape[1] == 30 for items, _ in side.batches)
     n_prefixes = int((split.train_ends - split.interactions.offsets[:-1] - 1).clip(0).sum())
     assert side.times * 3 == pytest.approx(n_prefixes / 16, abs=0.5)
 
@@ -71,17 +78,16 @@ def test_the_sample_of_an_epoch_stands_for_all_of_it():
 def test_scans_are_measured_beside_a_copy_and_agree():
     frame = scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
     assert {"copy", "loop", "tree", "torch associative_scan"} <= set(frame["name"])
-    assert (
-        frame["name"][0].startswith("ours, ")
-        and frame["ratio"][0] == 1
-        and (frame["seconds"] > 0).all()
-    )
+    assert frame["name"][0].startswith("ours, ")
+    assert frame["ratio"][0] == 1
+    assert (frame["seconds"] > 0).all()
 
 
 def test_a_scan_that_disagrees_is_noticed(monkeypatch):
-    monkeypatch.setattr(
-        scan, "peers", lambda device: {"wrong": lambda a, b: linear_recurrence(a, b) * 1.01}
-    )
+    def wrong(a, b):
+        return linear_recurrence(a, b) * 1.01
+
+    monkeypatch.setattr(scan, "peers", lambda device: {"wrong": wrong})
     with pytest.raises(RuntimeError, match="wrong and ours disagree"):
         scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
 
@@ -91,44 +97,37 @@ def test_a_peer_that_cannot_do_a_shape_is_left_out_and_named(monkeypatch, capsys
         raise ValueError("only powers of two")
 
     monkeypatch.setattr(scan, "peers", lambda device: {"choosy": refuse})
-    assert "choosy" not in set(scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)["name"])
+    frame = scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
+    assert "choosy" not in set(frame["name"])
     assert "choosy leaves out [2, 9, 4]: only powers of two" in capsys.readouterr().out
 
 
 def test_recblr_is_taken_apart():
     frame = recblr.benchmark_recblr(n_users=12, repeats=1, shape=(2, 5, 4), lengths=(2, 20))
-    assert [case.partition(",")[0] for case in frame["case"].unique()] == [
-        "parts of a training step",
-        "BD-LRU",
-        "serving",
-    ]
+    assert kinds_of_case(frame) == ["parts of a training step", "BD-LRU", "serving"]
     parts = frame[frame["case"].str.startswith("parts")].set_index("name")
-    assert parts["seconds"].drop(["all", "of that, the recurrences alone"]).sum() == pytest.approx(
-        parts["seconds"]["all"]
-    )
-    assert (parts["seconds"] > 0).all()  # every kind of operator was found by its name
-
-
-SMALL = {"beauty": (8, 6)}
+    seconds = parts["seconds"]
+    operators = seconds.drop(["all", "of that, the recurrences alone"])
+    assert operators.sum() == pytest.approx(seconds["all"])
+    assert (seconds > 0).all()  # every kind of operator was found by its name
 
 
 def test_every_system_is_measured_by_its_own_objective_and_by_the_common_one():
     frame = systems.benchmark_train(n_users=12, repeats=1, sizes=SMALL, n=1, rows=4)
     assert [set(names) for _, names in frame.groupby("case")["name"]] == [set(systems.SYSTEMS)] * 2
     assert (frame.loc[frame["name"] == "glint-ru", "ratio"] == 1).all()
-    assert frame.groupby("case")["seconds"].apply(lambda each: each.is_monotonic_increasing).all()
+    for _, seconds in frame.groupby("case")["seconds"]:
+        assert seconds.is_monotonic_increasing
 
 
 def test_memory_and_inference_have_every_system():
     memory = systems.benchmark_memory(n_users=12, sizes=SMALL, rows=4)
-    assert len(memory) == 3 * len(systems.SYSTEMS) and (memory["mib"] > 0).all()
-    reading, one_more = (
-        frame
-        for _, frame in systems.benchmark_inference(
-            repeats=1, sizes=((8, 5),), n_histories=4, n_items=9
-        ).groupby("case", sort=False)
-    )
-    assert set(reading["name"]) == set(one_more["name"]) == {*systems.SYSTEMS, "sasrec, one layer"}
+    assert len(memory) == 3 * len(systems.SYSTEMS)
+    assert (memory["mib"] > 0).all()
+
+    inference = systems.benchmark_inference(repeats=1, sizes=((8, 5),), n_histories=4, n_items=9)
+    reading, one_more = (set(names) for _, names in inference.groupby("case")["name"])
+    assert reading == one_more == {*systems.SYSTEMS, "sasrec, one layer"}
 
 
 def test_growth_is_measured_and_a_system_whose_weights_do_not_fit_is_left_out(monkeypatch):

@@ -1,9 +1,10 @@
-"""Run records: they tell the whole run, come back as they were, and never replace anything or name a folder."""
+"""Run records tell the whole run, come back as they were, and never replace or name a folder."""
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -14,11 +15,29 @@ import minirec
 from minirec import build_model, evaluate, expected_metrics, fit
 from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.experiments.records import _without_folders, load_records, record_run, save_record
+from minirec.models.base import Recommender
+from minirec.training import History
+
+COMMAND = ["python", "-m", "minirec", "train", "--data", "/home/me/my data.csv"]
+
+
+@dataclass
+class Told:
+    """A run and its record."""
+
+    model: Recommender
+    history: History
+    record: dict
 
 
 @pytest.fixture(scope="module")
 def split():
     return generate_planted(1, n_users=100).split()
+
+
+def not_json(name):
+    """For parse_constant, which Python calls for NaN and the infinities."""
+    pytest.fail(f"{name} is not JSON")
 
 
 def run(split, **options):
@@ -30,59 +49,42 @@ def run(split, **options):
 @pytest.fixture(scope="module")
 def told(split):
     model, history = run(split)
-    return (
-        model,
-        history,
-        record_run(
-            model,
-            split,
-            history,
-            ["python", "-m", "minirec", "train", "--data", "/home/me/my data.csv"],
-        ),
-    )
+    return Told(model, history, record_run(model, split, history, COMMAND))
 
 
 def test_a_record_tells_model_data_settings_and_machine(told, split):
-    model, history, record = told
+    record = told.record
+    assert record["model"] == "gru4rec"
+    assert record["options"] == told.model.options
+    assert record["n_parameters"] == sum(p.numel() for p in told.model.parameters())
+
     data = split.interactions
-    assert (record["model"], record["options"], record["n_parameters"]) == (
-        "gru4rec",
-        model.options,
-        sum(p.numel() for p in model.parameters()),
-    )
-    assert (record["data"], record["n_users"], record["n_items"], record["n_interactions"]) == (
-        "planted",
-        100,
-        data.n_items,
-        data.n_interactions,
-    )
-    assert (record["fingerprint"], record["split"], record["settings"]) == (
-        data.fingerprint,
-        split.fingerprint,
-        history.settings,
-    )
-    assert record["history"] == history.epochs and record["seconds"] == sum(
-        entry["seconds"] for entry in history.epochs
-    )
+    assert record["data"] == "planted"
+    assert record["n_users"] == 100
+    assert record["n_items"] == data.n_items
+    assert record["n_interactions"] == data.n_interactions
+    assert record["fingerprint"] == data.fingerprint
+    assert record["split"] == split.fingerprint
+
+    assert record["settings"] == told.history.settings
+    assert record["history"] == told.history.epochs
+    assert record["seconds"] == sum(entry["seconds"] for entry in told.history.epochs)
+
     assert record["command"] == "python -m minirec train --data 'my data.csv'"
-    assert (
-        record["versions"]["minirec"] == minirec.__version__
-        and record["versions"]["torch"] == torch.__version__
-    )
-    assert f"{torch.get_num_threads()} thread" in record["device"] and record["date"].endswith(
-        "+00:00"
-    )
-    assert (
-        record["peak_memory_mib"] is None or 50 < record["peak_memory_mib"] < 50_000
-    )  # PyTorch alone is more than the one
+    assert record["versions"]["minirec"] == minirec.__version__
+    assert record["versions"]["torch"] == torch.__version__
+    assert f"{torch.get_num_threads()} thread" in record["device"]
+    assert record["date"].endswith("+00:00")
+    # PyTorch alone is more than the lower bound.
+    assert record["peak_memory_mib"] is None or 50 < record["peak_memory_mib"] < 50_000
 
 
 @pytest.mark.parametrize("which", ["valid", "test"])
 @pytest.mark.parametrize("protocol", ["full", "uniform-100", "popular-100"])
 def test_its_metrics_are_those_of_evaluate(told, split, which, protocol):
-    result = evaluate(told[0], split, which=which, protocol=protocol)
-    assert told[2]["k"] == 10
-    assert told[2]["metrics"][which][protocol] == {
+    result = evaluate(told.model, split, which=which, protocol=protocol)
+    assert told.record["k"] == 10
+    assert told.record["metrics"][which][protocol] == {
         "recall": result.recall,
         "mrr": result.mrr,
         "ndcg": result.ndcg,
@@ -92,9 +94,8 @@ def test_its_metrics_are_those_of_evaluate(told, split, which, protocol):
 
 @pytest.mark.parametrize("which", ["valid", "test"])
 def test_on_the_planted_set_it_tells_the_metrics_in_expectation_too(told, split, which):
-    assert told[2]["metrics"][which]["expected"] == expected_metrics(
-        told[0], split, PlantedOracle(), which=which
-    )
+    expected = expected_metrics(told.model, split, PlantedOracle(), which=which)
+    assert told.record["metrics"][which]["expected"] == expected
 
 
 @pytest.mark.parametrize(
@@ -107,36 +108,35 @@ def test_on_the_planted_set_it_tells_the_metrics_in_expectation_too(told, split,
 def test_it_says_whether_training_had_converged(split, options, stopped, ended):
     model, history = run(split, **options)
     record = record_run(model, split, history)
-    assert (record["stopped"], record["ended"]) == (stopped, ended)
+    assert record["stopped"] == stopped
+    assert record["ended"] == ended
 
 
 def test_it_comes_back_as_it_was(told, tmp_path):
-    save_record(tmp_path / "new" / "run.json", told[2])
-    assert json.loads((tmp_path / "new" / "run.json").read_text(encoding="utf-8")) == told[2]
+    path = tmp_path / "new" / "run.json"
+    save_record(path, told.record)
+    assert json.loads(path.read_text(encoding="utf-8")) == told.record
 
 
 def test_a_record_is_never_replaced(told, tmp_path):
-    (tmp_path / "run.json").write_text("precious")
-    with pytest.raises(FileExistsError, match="run.json exists, and a record is never replaced"):
-        save_record(tmp_path / "run.json", told[2])
-    assert (tmp_path / "run.json").read_text() == "precious" and os.listdir(tmp_path) == [
-        "run.json"
-    ]
+    path = tmp_path / "run.json"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match=r"run\.json exists, and a record is never replaced"):
+        save_record(path, told.record)
+    assert path.read_text() == "precious"
+    assert os.listdir(tmp_path) == ["run.json"]
 
 
 def test_what_is_no_number_is_null_and_what_json_lacks_is_not_written(split, tmp_path):
     model = build_model("popularity", split.interactions.n_items)
     record = record_run(model, split, fit(model, split))
-    assert (
-        record["history"][0]["loss"] is None
-        and record["ended"] == "converged"
-        and record["n_parameters"] == 0
-    )
-    save_record(tmp_path / "run.json", record)
-    json.loads(
-        (tmp_path / "run.json").read_text(),
-        parse_constant=lambda name: pytest.fail(f"{name} is not JSON"),
-    )
+    assert record["history"][0]["loss"] is None
+    assert record["ended"] == "converged"
+    assert record["n_parameters"] == 0
+
+    path = tmp_path / "run.json"
+    save_record(path, record)
+    json.loads(path.read_text(), parse_constant=not_json)
     with pytest.raises(ValueError):
         save_record(tmp_path / "nan.json", {"loss": float("nan")})
     assert os.listdir(tmp_path) == ["run.json"]
@@ -178,33 +178,28 @@ def test_no_folder_of_the_machine_is_named(typed, kept):
 
 
 def test_what_cannot_be_sampled_is_none():
-    """The first user has chosen every item, so no negative is left; full ranking is still possible."""
+    # The first user has chosen every item, so no negative is left; full ranking is still possible.
     split = log([[1, 2, 3, 4, 1], [1, 2, 3], [2, 3, 4]]).split()
     model = RunningMean(4)
     record = record_run(model, split, fit(model, split, epochs=1, device="cpu"))
-    assert (
-        record["metrics"]["test"]["uniform-100"] is None
-        and record["metrics"]["test"]["full"]["users"] == 3
-    )
+    assert record["metrics"]["test"]["uniform-100"] is None
+    assert record["metrics"]["test"]["full"]["users"] == 3
 
 
-def test_records_become_a_frame(told, split, tmp_path):
+def test_records_become_a_frame(told, tmp_path):
     for name, lr in (("b.json", 0.5), ("a.json", 0.25)):
-        save_record(tmp_path / name, told[2] | {"settings": told[2]["settings"] | {"lr": lr}})
+        settings = told.record["settings"] | {"lr": lr}
+        save_record(tmp_path / name, told.record | {"settings": settings})
+
     frame = load_records(tmp_path)
-    assert frame["file"].tolist() == ["a.json", "b.json"] and frame["settings.lr"].tolist() == [
-        0.25,
-        0.5,
-    ]
-    assert (
-        frame["metrics.test.full.ndcg"].tolist() == [told[2]["metrics"]["test"]["full"]["ndcg"]] * 2
-    )
-    assert frame["history"][0] == told[2]["history"]
-    assert (
-        load_records(tmp_path / "b*.json")["settings.lr"].tolist()
-        == [0.5]
-        == load_records(tmp_path / "b.json")["settings.lr"].tolist()
-    )
+    ndcg = told.record["metrics"]["test"]["full"]["ndcg"]
+    assert frame["file"].tolist() == ["a.json", "b.json"]
+    assert frame["settings.lr"].tolist() == [0.25, 0.5]
+    assert frame["metrics.test.full.ndcg"].tolist() == [ndcg, ndcg]
+    assert frame["history"][0] == told.record["history"]
+
+    assert load_records(tmp_path / "b*.json")["settings.lr"].tolist() == [0.5]
+    assert load_records(tmp_path / "b.json")["settings.lr"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +213,7 @@ def test_records_become_a_frame(told, split, tmp_path):
     ],
 )
 def test_a_broken_record_is_named(told, tmp_path, text, message):
-    save_record(tmp_path / "a.json", told[2])
+    save_record(tmp_path / "a.json", told.record)
     (tmp_path / "broken.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=message):
         load_records(tmp_path)

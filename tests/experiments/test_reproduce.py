@@ -1,7 +1,9 @@
-"""Reproduction: only what is missing runs, a run that is cut short continues, and tables are made of records alone."""
+"""Only missing runs are trained, a run cut short continues, tables are made of records alone."""
 
 import json
 import math
+from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -13,199 +15,192 @@ from minirec.experiments.records import load_records
 from minirec.models import model_options
 from minirec.training import fit
 
+SMALL_PLANTED = units.DataSetup("planted", d_model=8, max_len=10, dropout=0.1)
+
 
 @pytest.fixture
-def tiny(monkeypatch, tmp_path):
-    """Two systems on the planted set, small and for three epochs."""
-    monkeypatch.setattr(units, "DATA", {"beauty": ("planted", 8, 10, 0.1)})
+def tiny(monkeypatch):
+    """One system on the planted set with two seeds, small and for three epochs."""
+    monkeypatch.setattr(units, "DATA", {"beauty": SMALL_PLANTED})
     monkeypatch.setattr(units, "SYSTEMS", {"GRU4Rec": "gru4rec", "SASRec": "sasrec"})
+    short = {"epochs": 3, "batch_size": 4096, "device": "cpu"}
     return [
-        units.Unit(
-            unit.row,
-            unit.paper_data,
-            unit.data,
-            unit.model,
-            unit.options,
-            unit.settings | {"epochs": 3, "batch_size": 4096, "device": "cpu"},
-        )
+        replace(unit, settings=unit.settings | short)
         for unit in units.units(2, seeds=(0, 1))
         if unit.row == "GRU4Rec"
     ]
 
 
+@pytest.fixture
+def train(tmp_path):
+    """`run` with records and checkpoints in this test's folder."""
+    return partial(
+        runs.run,
+        out=tmp_path,
+        command=["python"],
+        checkpoints=tmp_path / "checkpoints",
+        say=lambda line: None,
+    )
+
+
+def record(folder, name, unit, seed, ndcg):
+    """Write a record of a unit, with metrics made up around an NDCG."""
+    defaults = {
+        "select": "popular-100",
+        "lr": 1e-3,
+        "lr_schedule": "constant",
+        "batch_size": 2048,
+        "precision": "float32",
+        "objective": "next-item",
+    }
+    settings = defaults | unit.settings | {"seed": seed}
+    figures = {"recall": ndcg + 0.1, "mrr": ndcg - 0.1, "ndcg": ndcg, "users": 1000}
+    told = {
+        "schema": 1,
+        "model": unit.model,
+        "data": unit.data,
+        "options": model_options(unit.model) | unit.options,
+        "settings": settings,
+        "ended": "converged",
+        "metrics": {"test": {"popular-100": figures, "full": figures}},
+    }
+    (folder / f"{name}.json").write_text(json.dumps(told))
+
+
 def test_every_row_of_the_papers_tables_has_its_runs():
-    for table, n_data in ((2, len(units.DATA)), (4, 1)):
+    for table, n_units in ((2, 8 * len(units.DATA)), (4, 5)):
         rows = tables.paper(table)
+        printed = set(zip(rows[rows.columns[0]], rows["data"], strict=True))
         found = units.units(table)
-        assert {*zip(rows[rows.columns[0]], rows["data"])} <= {
-            (unit.row, unit.paper_data) for unit in found
-        }
-        assert len({unit.name for unit in found}) == len(found) == (8 * n_data if table == 2 else 5)
-    assert [unit.options.get("kernel_size") for unit in units.units(figure=2)] == [
-        1,
-        3,
-        5,
-        7,
-        None,
-    ]
+        assert printed <= {(unit.row, unit.paper_data) for unit in found}
+        assert len({unit.name for unit in found}) == len(found) == n_units
+
+    kernel_sizes = [unit.options.get("kernel_size") for unit in units.units(figure=2)]
+    assert kernel_sizes == [1, 3, 5, 7, None]
     assert {unit.settings["select"] for unit in units.units()} == {"full"}
     assert {unit.paper_data for unit in units.units(2, data=["beauty"], seeds=(3,))} == {"beauty"}
     with pytest.raises(ValueError, match="got table 3"):
         units.units(3)
 
 
-def test_missing_runs_are_trained_once_and_recorded(tiny, tmp_path):
+def test_missing_runs_are_trained_once_and_recorded(tiny, train, tmp_path):
     said = []
-    runs.run(
-        tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append
-    )
+    train(tiny, say=said.append)
     records = load_records(tmp_path)
-    assert [len(units.find(records, unit)) for unit in tiny] == [1, 1] and len(said) == 2
-    assert set(records["ended"]) == {"budget"} and not list((tmp_path / "checkpoints").glob("*"))
-    runs.run(
-        tiny, tmp_path, command=["python"], checkpoints=tmp_path / "checkpoints", say=said.append
-    )
+    assert [len(units.find(records, unit)) for unit in tiny] == [1, 1]
+    assert len(said) == 2
+    assert set(records["ended"]) == {"budget"}
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+    train(tiny, say=said.append)
     assert len(said) == 2  # nothing is left to do
 
 
 def test_a_call_that_is_cut_short_leaves_no_record_and_the_next_one_continues(
-    tiny, tmp_path, monkeypatch
+    tiny, train, tmp_path, monkeypatch
 ):
-    stopped = []
-    monkeypatch.setattr(
-        runs,
-        "fit",
-        lambda *arguments, **options: (stopped.append(fit(*arguments, **options)), stopped[-1])[1],
-    )
-    runs.run(
-        tiny[:1],
-        tmp_path,
-        command=["python"],
-        checkpoints=tmp_path / "checkpoints",
-        budget=1e-9,
-        say=lambda line: None,
-    )
-    assert not stopped  # the budget was gone before the first run
+    histories = []
+
+    def watched_fit(*arguments, **options):
+        histories.append(fit(*arguments, **options))
+        return histories[-1]
+
+    monkeypatch.setattr(runs, "fit", watched_fit)
+    train(tiny[:1], budget=1e-9)
+    assert not histories  # the budget was gone before the first run
+
+    # The clock is looked at when a call begins, before a run, and after each of its epochs.
     clock = iter([0.0, 0.0, 9.0, 0.0, *[0.0] * 9])
     monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
-    runs.run(
-        tiny[:1],
-        tmp_path,
-        command=["python"],
-        checkpoints=tmp_path / "checkpoints",
-        budget=5.0,
-        say=lambda line: None,
-    )
-    assert len(stopped[0].epochs) == 1 and not list(tmp_path.glob("*.json"))
-    runs.run(
-        tiny[:1],
-        tmp_path,
-        command=["python"],
-        checkpoints=tmp_path / "checkpoints",
-        budget=5.0,
-        say=lambda line: None,
-    )
-    assert [entry["epoch"] for entry in stopped[1].epochs] == [1, 2, 3]
-    assert stopped[1].epochs[0] == stopped[0].epochs[0] and len(load_records(tmp_path)) == 1
+    train(tiny[:1], budget=5.0)
+    assert len(histories[0].epochs) == 1
+    assert not list(tmp_path.glob("*.json"))
+
+    train(tiny[:1], budget=5.0)
+    assert [entry["epoch"] for entry in histories[1].epochs] == [1, 2, 3]
+    assert histories[1].epochs[0] == histories[0].epochs[0]
+    assert len(load_records(tmp_path)) == 1
 
 
-def test_a_run_that_has_used_its_own_budget_is_recorded_as_such(tiny, tmp_path):
-    runs.run(
-        tiny[:1],
-        tmp_path,
-        command=["python"],
-        checkpoints=tmp_path / "checkpoints",
-        unit_budget=1e-9,
-        say=lambda line: None,
-    )
-    record = load_records(tmp_path).iloc[0]
-    assert (record["ended"], record["stopped"], len(record["history"])) == (
-        "budget",
-        "interrupted",
-        1,
-    )
+def test_ctrl_c_cuts_a_run_short_and_the_next_call_continues_it(tiny, train, tmp_path, monkeypatch):
+    def interrupted_fit(*arguments, on_epoch, **options):
+        def interrupt(history):
+            on_epoch(history)
+            raise KeyboardInterrupt
+
+        return fit(*arguments, on_epoch=interrupt, **options)
+
+    said = []
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "fit", interrupted_fit)
+        train(tiny, say=said.append)
+    assert said == [f"{tiny[0].name}: 1 epochs so far; the same command continues it"]
+    assert not list(tmp_path.glob("*.json"))
+
+    train(tiny[:1])
+    assert len(load_records(tmp_path)["history"][0]) == 3
+
+
+def test_a_run_that_has_used_its_own_budget_is_recorded_as_such(tiny, train, tmp_path):
+    train(tiny[:1], unit_budget=1e-9)
+    told = load_records(tmp_path).iloc[0]
+    assert told["ended"] == "budget"
+    assert told["stopped"] == "budget"
+    assert len(told["history"]) == 1
 
 
 def test_a_damaged_or_foreign_record_is_an_error_before_anything_is_trained(
     tiny, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(runs, "fit", lambda *arguments, **options: pytest.fail("trained"))
-    record(
-        tmp_path, tiny[0].name, units.units(figure=2)[0], 0, 0.3
-    )  # another run under this one's name
+    def refuse(*arguments, **options):
+        pytest.fail("it trained")
+
+    monkeypatch.setattr(runs, "fit", refuse)
+    another_run = units.units(figure=2)[0]
+    record(tmp_path, tiny[0].name, another_run, 0, 0.3)  # under this one's name
     with pytest.raises(FileExistsError, match="never replaced"):
         runs.run(tiny, tmp_path, command=["python"])
     (tmp_path / "damaged.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged.json is not a run record"):
+    with pytest.raises(ValueError, match=r"damaged\.json is not a run record"):
         runs.run(tiny, tmp_path, command=["python"])
-
-
-def record(folder, name, unit, seed, ndcg):
-    settings = (
-        {
-            "seed": seed,
-            "select": "popular-100",
-            "lr": 1e-3,
-            "lr_schedule": "constant",
-            "batch_size": 2048,
-            "precision": "float32",
-            "objective": "next-item",
-        }
-        | unit.settings
-        | {"seed": seed}
-    )
-    figures = {"recall": ndcg + 0.1, "mrr": ndcg - 0.1, "ndcg": ndcg, "users": 1000}
-    options = model_options(unit.model) | unit.options
-    (folder / f"{name}.json").write_text(
-        json.dumps(
-            {
-                "schema": 1,
-                "model": unit.model,
-                "data": unit.data,
-                "options": options,
-                "settings": settings,
-                "ended": "converged",
-                "metrics": {"test": {"popular-100": figures, "full": figures}},
-            }
-        )
-    )
 
 
 def test_ours_stands_beside_the_papers_with_interval_and_sigmas(tmp_path):
     todo = units.units(2, data=["beauty"], seeds=(0, 1, 2))
-    glint = [unit for unit in todo if unit.row == "GLINT-RU"]
+    glint_ru = next(unit for unit in todo if unit.row == "GLINT-RU")
     for seed, ndcg in enumerate((0.28, 0.30, 0.32)):
-        record(tmp_path, f"seed{seed}", glint[0], seed, ndcg)
+        record(tmp_path, f"seed{seed}", glint_ru, seed, ndcg)
     table = tables.beside_paper(todo, tmp_path, 2).set_index("system")
+
     ours = table.loc["GLINT-RU"]
-    assert (ours["n_seeds"], ours["ended"], ours["paper ndcg"]) == (3, "converged", 0.2964)
-    assert ours["ndcg"] == pytest.approx(0.30) and ours["ndcg difference"] == pytest.approx(0.0036)
+    assert ours["n_seeds"] == 3
+    assert ours["ended"] == "converged"
+    assert ours["paper ndcg"] == 0.2964
+    assert ours["ndcg"] == pytest.approx(0.30)
+    assert ours["ndcg difference"] == pytest.approx(0.0036)
     low, high = stats.t.interval(0.95, 2, loc=0.30, scale=stats.sem([0.28, 0.30, 0.32]))
-    assert (0.30 - ours["interval"], 0.30 + ours["interval"]) == pytest.approx((low, high))
+    assert 0.30 - ours["interval"] == pytest.approx(low)
+    assert 0.30 + ours["interval"] == pytest.approx(high)
     assert ours["sigmas"] == pytest.approx((0.40 - 0.4472) / math.sqrt(2 * 0.4 * 0.6 / 1000))
-    assert (
-        table.loc["SASRec", "ended"] == "not run"
-        and table.loc["SASRec", "n_seeds"] == 0
-        and math.isnan(table.loc["SASRec", "ndcg"])
-    )
+
+    missing = table.loc["SASRec"]
+    assert missing["ended"] == "not run"
+    assert missing["n_seeds"] == 0
+    assert math.isnan(missing["ndcg"])
 
 
 def test_table_1_shows_data_that_the_paper_does_not_have(monkeypatch):
-    monkeypatch.setattr(
-        tables,
-        "DATA",
-        {"beauty": ("planted", 8, 10, 0.1), "ml-1m, 5-core": ("planted", 8, 10, 0.1)},
-    )
+    data = {"beauty": SMALL_PLANTED, "ml-1m, 5-core": SMALL_PLANTED}
+    monkeypatch.setattr(tables, "DATA", data)
     table = tables.statistics_beside_paper().set_index("data")
-    assert (
-        table["users"].tolist() == [3000, 3000]
-        and table.loc["beauty", "paper users"] == 22364
-        and math.isnan(table.loc["ml-1m, 5-core", "paper users"])
-    )
+    assert table["users"].tolist() == [3000, 3000]
+    assert table.loc["beauty", "paper users"] == 22364
+    assert math.isnan(table.loc["ml-1m, 5-core", "paper users"])
 
 
 def test_where_nothing_was_recorded_every_row_says_so(tmp_path):
-    assert set(tables.beside_paper(units.units(4), tmp_path / "nothing", 4)["ended"]) == {"not run"}
+    table = tables.beside_paper(units.units(4), tmp_path / "nothing", 4)
+    assert set(table["ended"]) == {"not run"}
 
 
 @pytest.mark.parametrize(
@@ -232,52 +227,53 @@ def test_a_record_of_another_run_is_not_taken(tmp_path, changed, value):
 def test_runs_on_an_earlier_order_are_shown_under_its_name_and_never_to_be_trained(tmp_path):
     for table in (2, None):
         assert not {unit.paper_data for unit in units.units(table)} & set(units.EARLIER)
+
     earlier = units.units(2, data=units.EARLIER)
     for unit in (earlier[0], earlier[-1], *units.units(data=units.EARLIER)):
         record(tmp_path, unit.name, unit, 0, 0.3)
     table = tables.beside_paper(units.units(2, data=["ml-1m, 5-core"]), tmp_path, 2)
     assert set(table["ended"]) == {"not run"}
+
     lines = tables.results_section(tmp_path).splitlines()
     shown = [line for line in lines if line.startswith("| ml-1m, 5-core")]
     assert len(shown) == 5  # two of Table 2's; by full ranking these two and RecBLR's own
     assert all(line.startswith("| ml-1m, 5-core, ties by movie id |") for line in shown)
     not_run = [line for line in lines if line.startswith("Not run:")]
     assert len(not_run) == 2
-    assert all("ml-1m, 5-core" in line and "ties by movie id" not in line for line in not_run)
+    assert all("ml-1m, 5-core" in line for line in not_run)
+    assert not any("ties by movie id" in line for line in not_run)
     assert tables.ABOUT_EARLIER in lines
 
 
 def test_efficiency_is_compared_by_ratios(tmp_path):
     assert tables.efficiency_beside_paper(tmp_path).empty
-    (tmp_path / "benchmarks").mkdir()
+
+    case = "epoch, own objective, beauty, d = 64, N = 100"
     rows = [
-        {"case": "epoch, own objective, beauty, d = 64, N = 100", "name": name, "seconds": seconds}
-        for name, seconds in (("glint-ru", 2.0), ("sasrec", 6.0))
+        {"case": case, "name": "glint-ru", "seconds": 2.0},
+        {"case": case, "name": "sasrec", "seconds": 6.0},
     ]
+    (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "train.json").write_text(json.dumps({"rows": rows}))
     table = tables.efficiency_beside_paper(tmp_path).set_index("system")
-    assert table.loc["SASRec", "ratio"] == 3 and table.loc[
-        "SASRec", "paper ratio"
-    ] == pytest.approx(8.1 / 3.8)
+    assert table.loc["SASRec", "ratio"] == 3
+    assert table.loc["SASRec", "paper ratio"] == pytest.approx(8.1 / 3.8)
 
 
 def test_systems_are_timed_once(tmp_path, monkeypatch):
     calls = []
     kinds = ["train", "inference", "memory", "length"]
-    monkeypatch.setattr(
-        runs,
-        "BENCHMARKS",
-        {
-            what: lambda what=what: (calls.append(what), pd.DataFrame({"name": ["x"]}))[1]
-            for what in kinds
-        },
-    )
+
+    def measure(kind):
+        calls.append(kind)
+        return pd.DataFrame({"name": ["x"]})
+
+    monkeypatch.setattr(runs, "BENCHMARKS", {kind: partial(measure, kind) for kind in kinds})
     for _ in range(2):
         runs.time_systems(tmp_path, ["python"], say=lambda line: None)
     assert calls == kinds
-    assert json.loads((tmp_path / "benchmarks" / "memory.json").read_text())["rows"] == [
-        {"name": "x"}
-    ]
+    memory = json.loads((tmp_path / "benchmarks" / "memory.json").read_text())
+    assert memory["rows"] == [{"name": "x"}]
 
 
 def test_the_readme_is_written_between_its_marks_only(tmp_path):
@@ -286,12 +282,13 @@ def test_the_readme_is_written_between_its_marks_only(tmp_path):
     readme.write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
     for _ in range(2):
         tables.write_readme(readme, tmp_path)
+
     text = readme.read_text()
-    assert (
-        text
-        == f"before\n<!-- results -->\n{tables.results_section(tmp_path)}<!-- end of results -->\nafter\n"
-    )
-    assert "| beauty | GLINT-RU | 0.4000 / 0.4472 |" in text and "old" not in text
+    results = tables.results_section(tmp_path)
+    assert text == f"before\n<!-- results -->\n{results}<!-- end of results -->\nafter\n"
+    assert "| beauty | GLINT-RU | 0.4000 / 0.4472 |" in text
+    assert "old" not in text
+
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="end of results"):
         tables.write_readme(readme, tmp_path)

@@ -1,4 +1,12 @@
-"""What is measured, beside which peers. Each benchmark returns a frame: what ran, and its median in seconds (or memory in MiB) beside others."""
+"""What is measured, beside which peers.
+
+Each benchmark returns a frame: what ran, and its median in seconds (or its memory in MiB) beside
+others.
+"""
+
+from collections.abc import Callable
+
+import pandas as pd
 
 from minirec.experiments.benchmarks.glint_ru import benchmark_glint_ru
 from minirec.experiments.benchmarks.loading import benchmark_loading
@@ -11,7 +19,8 @@ from minirec.experiments.benchmarks.systems import (
     benchmark_train,
 )
 
-BENCHMARKS = {
+# By the name that the command line knows. Each runs without arguments; smaller when asked to.
+BENCHMARKS: dict[str, Callable[..., pd.DataFrame]] = {
     "loading": benchmark_loading,
     "glint-ru": benchmark_glint_ru,
     "scan": benchmark_scan,

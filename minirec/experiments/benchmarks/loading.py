@@ -2,7 +2,11 @@
 
 import gzip
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,68 +17,108 @@ from minirec.profiling import take_turns
 N_ROWS = 1_000_000
 
 
+@dataclass(frozen=True)
+class Case:
+    """A file that we read, and who reads the same beside us."""
+
+    name: str
+    file: Path
+    peer: str
+    peer_reads: Callable[[Path], object]
+    file_of_peer: Path
+
+
 def benchmark_loading(n_rows: int = N_ROWS, repeats: int = 9) -> pd.DataFrame:
-    """Files to `Interactions`: a ratings file of n_rows against pandas reading the same CSV, sequence lines against a Python loop.
+    """Measure how long files take to become `Interactions`.
 
-    The ratings are made up, in MovieLens-1M's proportions: in the order of users, shuffled, and shuffled with words for ids. The sequence lines
-    are MovieLens-1M's own where they lie on this machine, else made from those ratings.
+    A ratings file against pandas reading the same CSV, sequence lines against a Python loop. The
+    ratings are made up, in MovieLens-1M's proportions: in the order of users, shuffled, and
+    shuffled with words for ids. The sequence lines are MovieLens-1M's own where they lie on this
+    machine, else made from those ratings.
+
+    Parameters
+    ----------
+    n_rows : int
+        Ratings in a file.
+    repeats : int
+        How often each is measured.
+
+    Returns
+    -------
+    DataFrame
+        Seconds per file, as `take_turns` returns them.
     """
+    frames = []
     with tempfile.TemporaryDirectory() as folder:
-        by_user, shuffled, words, dat, sequences = _write_ratings(Path(folder), n_rows)
-        cases = {
-            "CSV": (by_user, "pandas.read_csv", lambda: pd.read_csv(by_user)),
-            "CSV, shuffled": (shuffled, "pandas.read_csv", lambda: pd.read_csv(shuffled)),
-            "CSV, shuffled, words for ids": (words, "pandas.read_csv", lambda: pd.read_csv(words)),
-            "ratings.dat": (dat, "pandas.read_csv of the CSV", lambda: pd.read_csv(by_user)),
-            sequences.name: (sequences, "Python loop", lambda: _python_loop(sequences)),
-        }
-        return pd.concat(
-            [
-                take_turns(case, {"ours": lambda file=file: load_dataset(file), peer: run}, repeats)
-                for case, (file, peer, run) in cases.items()
-            ],
-            ignore_index=True,
-        )
+        for case in _write_cases(Path(folder), n_rows):
+            runs: dict[str, Callable[[], Any]] = {
+                "ours": partial(load_dataset, case.file),
+                case.peer: partial(case.peer_reads, case.file_of_peer),
+            }
+            frames.append(take_turns(case.name, runs, repeats))
+    return pd.concat(frames, ignore_index=True)
 
 
-def _write_ratings(folder: Path, n_rows: int) -> tuple[Path, ...]:
-    """n_rows ratings as a CSV, shuffled, shuffled with words for ids, as ratings.dat, and as sequence lines (the real ones, if they are here)."""
+def _write_cases(folder: Path, n_rows: int) -> list[Case]:
+    """Write the same ratings in every format; return who reads which file."""
+    ratings = _random_ratings(n_rows)
+    by_user = folder / "ratings.csv"
+    ratings.to_csv(by_user, index=False)
+
+    shuffled = folder / "shuffled.csv"
+    mixed = ratings.sample(frac=1, random_state=0)
+    mixed.to_csv(shuffled, index=False)
+
+    words = folder / "words.csv"
+    user_words = [f"user-{user:06d}" for user in mixed["user"]]
+    item_words = [f"B{item:09d}" for item in mixed["item"]]
+    mixed.assign(user=user_words, item=item_words).to_csv(words, index=False)
+
+    dat = folder / "ratings.dat"  # MovieLens's format: no header, :: between the columns
+    _header, _, lines = by_user.read_text().partition("\n")
+    dat.write_text(lines.replace(",", "::"))
+
+    sequences = _sequence_lines(folder, ratings)
+    return [
+        Case("CSV", by_user, "pandas.read_csv", pd.read_csv, by_user),
+        Case("CSV, shuffled", shuffled, "pandas.read_csv", pd.read_csv, shuffled),
+        Case("CSV, shuffled, words for ids", words, "pandas.read_csv", pd.read_csv, words),
+        Case("ratings.dat", dat, "pandas.read_csv of the CSV", pd.read_csv, by_user),
+        Case(sequences.name, sequences, "Python loop", _python_loop, sequences),
+    ]
+
+
+def _random_ratings(n_rows: int) -> pd.DataFrame:
+    """Make up ratings in the order of users, in MovieLens-1M's proportions."""
     generator = np.random.default_rng(0)
     n_users = max(1, n_rows // 165)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "user": np.sort(generator.integers(1, n_users + 1, n_rows)),
+            # The square makes some items much more popular than others.
             "item": (3_706 * generator.random(n_rows) ** 2).astype(int) + 1,
             "rating": generator.integers(1, 6, n_rows),
             "timestamp": generator.integers(956_703_932, 1_046_454_591, n_rows),
         }
     )
-    by_user, shuffled, words, dat = (
-        folder / name for name in ("ratings.csv", "shuffled.csv", "words.csv", "ratings.dat")
-    )
-    frame.to_csv(by_user, index=False)
-    mixed = frame.sample(frac=1, random_state=0)
-    mixed.to_csv(shuffled, index=False)
-    mixed.assign(
-        user=[f"user-{user:06d}" for user in mixed.user],
-        item=[f"B{item:09d}" for item in mixed.item],
-    ).to_csv(words, index=False)
-    dat.write_text(by_user.read_text().partition("\n")[2].replace(",", "::"))
-    sequences = find_file("ml-1m")
-    if sequences is None or sequences.suffix != ".gz":
-        sequences = folder / "sequences.txt.gz"
-        lines = (
-            frame.sort_values(["user", "timestamp"])
-            .groupby("user")["item"]
-            .agg(lambda items: " ".join(map(str, items)))
-        )
-        sequences.write_bytes(
-            gzip.compress("".join(f"{user} {items}\n" for user, items in lines.items()).encode())
-        )
-    return by_user, shuffled, words, dat, sequences
+
+
+def _sequence_lines(folder: Path, ratings: pd.DataFrame) -> Path:
+    """Return MovieLens-1M's sequence lines if they are here, else write the ratings' own."""
+    real = find_file("ml-1m")
+    if real is not None and real.suffix == ".gz":
+        return real
+
+    lines = []
+    for user, rows in ratings.sort_values(["user", "timestamp"]).groupby("user"):
+        items = " ".join(str(item) for item in rows["item"])
+        lines.append(f"{user} {items}\n")
+    path = folder / "sequences.txt.gz"
+    path.write_bytes(gzip.compress("".join(lines).encode()))
+    return path
 
 
 def _python_loop(path: Path) -> list[list[int]]:
-    """What one would write first: line by line, split, int, append."""
+    """Read sequence lines as one would at first: line by line, split, int, append."""
     with gzip.open(path, "rt") as file:
         return [[int(word) for word in line.split()] for line in file]

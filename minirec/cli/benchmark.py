@@ -1,0 +1,17 @@
+"""minirec benchmark: measure against peers, in one run."""
+
+import argparse
+
+from minirec.cli.shared import show
+from minirec.experiments.benchmarks import BENCHMARKS
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `benchmark`."""
+    parser.add_argument("what", choices=list(BENCHMARKS))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run one benchmark and print its measurements."""
+    measure = BENCHMARKS[options.what]
+    show(measure(), options)
