@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> None:
     data = load_data(options)
 
     # The split's fingerprint begins with its kind; it is empty where it is not known.
+    assert model.vocabulary is not None  # load_model sets it
     trained_on = model.vocabulary.split.partition(" ")[0]
     split = data.split(options.split or trained_on or "leave-one-out")
 
