@@ -17,7 +17,8 @@ from torch.nn import functional as F
 EPSILON = 1e-12
 
 # Pairs within a chunk and sums between chunks cost alike where a chunk is as long as a head is
-# wide. For narrow heads such chunks are so short that the calls cost more than the products.
+# wide. For heads narrower than this, such chunks would be so short that calling the products
+# costs more than computing them (notebook 05).
 SHORTEST_CHUNK = 16
 
 
@@ -219,8 +220,8 @@ class LinearAttention(nn.Module):
 
     Lengths below 1e-12 count as 1e-12.
 
-    The same function of every prefix is to be had in three ways: `forward` on each prefix alone,
-    `every_prefix` in one pass, and `step` position by position.
+    Three ways lead to the same values at the end of every prefix: `forward` on each prefix alone,
+    `every_prefix` in one pass, and `step`, position by position.
 
     Parameters
     ----------
@@ -253,7 +254,7 @@ class LinearAttention(nn.Module):
         self.value = nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
-        """Return Eq. 2 as printed, every position seeing the whole row, [B, N, d] -> [B, N, d].
+        """Let every position see the whole row, [B, N, d] -> [B, N, d].
 
         real: Bool[B, N], False where the row is padding, which is not seen.
         """

@@ -69,17 +69,20 @@ class GatedRecurrentLayer(nn.Module):
         super().__init__()
         d_inner = expand * d_model
         self.input = nn.Linear(d_model, 2 * d_inner, bias=False)  # W_in
+
         self.conv: TemporalConv | NoConv
         if temporal_conv:
             self.conv = TemporalConv(d_inner, kernel_size, depthwise=True, causal=True)
         else:
             self.conv = NoConv()
         self.n_before = self.conv.kernel_size - 1  # earlier inputs that the convolution reads
+
         self.gates: nn.Linear | OpenGates
         if behaviour_gates:
             self.gates = nn.Linear(d_inner, 2 * d_inner)  # W_g, b_g
         else:
             self.gates = OpenGates()
+
         self.Lambda = nn.Parameter(initial_Lambda(d_inner))
         self.output = nn.Linear(d_inner, d_model, bias=False)  # W_out
 

@@ -6,8 +6,10 @@ N : positions
 x : the input, [batch, N, d_input]
 h : the state; complex in the LRU
 z : minGRU's update gate, c its candidate
-lambda : the LRU's eigenvalues, one per channel, complex: |lambda| shrinks, its angle turns
-gamma : what the LRU's input is scaled by, so that every channel keeps about the same size
+lambda : the LRU's eigenvalues, complex, one per channel: a step shrinks the state by |lambda|
+    and turns it by the angle of lambda
+gamma : what the LRU's input is scaled by, so that its states are of about the same size, however
+    long a channel remembers
 B, C, D : the LRU's matrices into the state and out of it, and the weights of its skip connection
 """
 
@@ -21,7 +23,7 @@ from minirec.scan import linear_recurrence
 
 
 class MinGRU(nn.Module):
-    """Move the state to a candidate as far as a gate says, neither of which sees the state.
+    """Move the state towards a candidate, as far as a gate decides; neither sees the state.
 
     h_t = (1 - z_t) h_{t-1} + z_t c_t, with z_t = sigmoid(W_z x_t + b_z) and c_t = W_h x_t + b_h.
 

@@ -86,7 +86,7 @@ class Mamba(nn.Module):
         self._initialise_time()
 
     def _initialise_time(self) -> None:
-        """Draw the map to dt, so that dt lies between the STEP_SIZES where its input is 0."""
+        """Draw the map to dt so that, where its input is 0, dt is between the STEP_SIZES."""
         shortest, longest = STEP_SIZES
         log_steps = torch.empty_like(self.time.bias)
         nn.init.uniform_(log_steps, math.log(shortest), math.log(longest))
@@ -103,7 +103,7 @@ class Mamba(nn.Module):
         """Return y, [batch, N, d] -> [batch, N, d]; position t has seen u[:, :t + 1]."""
         x, z = self.input(u).chunk(2, dim=-1)
         x = F.silu(self.conv(x))
-        decay, driven, C = self._select(x)
+        decay, driven, C = self._coefficients(x)
 
         # All E S states of a row are channels of one recurrence.
         h = linear_recurrence(decay.flatten(2), driven.flatten(2))
@@ -130,16 +130,15 @@ class Mamba(nn.Module):
         x, z = self.input(u).chunk(2, dim=-1)
         x, inputs = self.conv.step(state["inputs"], x)
         x = F.silu(x)
-        decay, driven, C = self._select(x)
+        decay, driven, C = self._coefficients(x)
         h = decay * state["h"] + driven
         y = self._read(h, C, x, z)
         return y, {"h": h, "inputs": inputs}
 
-    def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the items decide, from x [..., E].
+    def _coefficients(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the items decide: exp(dt A), dt B x and C, from x [..., E].
 
-        exp(dt A) and dt B x, [..., E, S] each, which are the recurrence's two coefficients; and
-        C, [..., S].
+        The first two, [..., E, S] each, are the recurrence's coefficients; C is [..., S].
         """
         sizes = (self.rank, self.d_state, self.d_state)
         time, B, C = self.select(x).split(sizes, dim=-1)

@@ -98,16 +98,16 @@ class SelectiveGRU(nn.Module):
     def every_prefix(self, x: Tensor) -> Tensor:
         """Return at t what `forward` on x[:, :t + 1] gives there, [B, N, d] -> [B, N, d].
 
-        The windows that end at t or before are complete, and the states up to t - r, which read
-        no others, are the same for every prefix that is long enough. One run of the GRU computes
-        them for all. The last r windows of a prefix are cut off at t: for these each prefix takes
-        r steps of its own, all prefixes together (notebook 07).
+        In the prefix that ends at t, the windows up to position t - r are complete. They, and so
+        the states up to t - r, are the same in every longer prefix: one run of the GRU computes
+        them for all. Only the last r windows are cut off at t. For these each prefix takes r
+        steps of its own, all prefixes at the same time (notebook 07).
         """
         r = self.conv.reach
         n_positions = x.shape[1]
         ends = self.conv.ends(self.dense(x))  # C at t - r .. t for every t, [r + 1, B, N, d]
 
-        # ends[0] at t is the complete window at t - r. The first r of them do not exist.
+        # ends[0] at t is the complete window at t - r; where t < r there is none.
         if n_positions > r:
             shared = self.gru(ends[0][:, r:])
             states = F.pad(shared, (0, 0, r, 0))  # at t the state at t - r, zeros where t < r
@@ -141,8 +141,8 @@ class SelectiveGRU(nn.Module):
         dense = self.dense(x)
 
         # After n items the state to keep is the one at n - 1 - r, whose window ends at n - 1 and
-        # therefore holds nothing that comes later in the row. With zeros in front it is number
-        # n - r; there is none where n <= r.
+        # so holds nothing that comes later in the row. With a state of zeros put in front, it
+        # stands at n - r. Where n <= r there is no such position yet, and the zeros are kept.
         states = self.gru(self.conv(dense))
         states = F.pad(states, (0, 0, 1, 0))  # [B, N + 1, d]
         rows = torch.arange(len(x), device=x.device)
@@ -172,8 +172,8 @@ class SelectiveGRU(nn.Module):
 
         # A row of one position, as `_finish` wants it.
         row = self._finish(ends[:, :, None], h[:, None], t[:, None])  # [B, 1, d]
-        state = {"h": h, "inputs": window[:, 1:], "age": t + 1}
-        return row[:, 0], state
+        new_state = {"h": h, "inputs": window[:, 1:], "age": t + 1}
+        return row[:, 0], new_state
 
     def _finish(self, ends: Tensor, states: Tensor, t: Tensor) -> Tensor:
         """Take the r steps that belong to each prefix alone, and return Y at its end, [B, N, d].
@@ -183,8 +183,8 @@ class SelectiveGRU(nn.Module):
         """
         r = self.conv.reach
 
-        # Position t - r + m exists where t >= r - m. Short prefixes begin within these steps:
-        # before their first item the state stays 0 and no gated state is read.
+        # Position t - r + m exists where t >= r - m. The shortest prefixes begin within these
+        # steps: before their first item the state stays 0, and the gated state counts as 0.
         exists = torch.stack([t >= r - m for m in range(r + 1)])
         exists = exists[..., None].to(states.dtype)  # [r + 1, B or 1, N, 1]
 
