@@ -81,7 +81,7 @@ def own_chunk(
     length: tl.tensor,
     REVERSE: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """Return this program's chunk, the position where its walk begins, and how many it has."""
+    """Return this program's chunk, the position where its walk begins, and its length."""
     chunk = tl.program_id(1)
     if REVERSE:
         chunk = tl.num_programs(1) - 1 - chunk
@@ -392,9 +392,9 @@ def chunks_for(B: int, N: int, D: int, n_multiprocessors: int) -> int:
     over.
 
     These are a data sheet's figures and guesses, and measured on an H200 the choice is often
-    wrong: a chunked walk takes about 0.19 ms to launch each way, so it never paid at N = 1,024
-    and below, and where it paid it wanted more chunks than it gets here ([1, 65536, 512]: 256 to
-    1,024 instead of 58).
+    wrong: a chunked walk takes about 0.19 ms to launch each way, so at the widths measured it
+    never paid at N = 1,024 and below, and where it paid it wanted more chunks than it gets here
+    ([1, 65536, 512]: 256 to 1,024 instead of 58).
 
     Parameters
     ----------
