@@ -165,6 +165,21 @@ def traffic(run: Callable) -> int:
     return counter.n_bytes
 
 
+class _Calls(TorchDispatchMode):
+    n_calls = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        self.n_calls += 1
+        return operator(*args, **(kwargs or {}))
+
+
+def calls(run: Callable) -> int:
+    """How many operators of PyTorch `run` calls, backward ones and views too; each has its price, however small its tensors."""
+    with _Calls() as counter:
+        run()
+    return counter.n_calls
+
+
 def machine(
     size: int = 2048, n_bytes: int = 2**28, repeats: int = 7, device: str = "cpu"
 ) -> dict[str, float]:
