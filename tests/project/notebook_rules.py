@@ -13,6 +13,8 @@ from pathlib import Path
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
+from measured_times import TIMERS, asserted_and_measured
+
 KNOWN_TAGS = {"nbval-ignore-output", "gpu", "raises-exception", "exercise"}
 NBVAL_COMMENT = re.compile(r"^\s*#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.M)
 POSIX_PATH = re.compile(
@@ -219,6 +221,18 @@ def asserts_what_figures_show(notebook):
     ]
 
 
+def asserts_no_measured_time(notebook):
+    """A busy machine overturns such an assertion; what is counted stays. See measured_times.py."""
+    complaints, measured = [], set(TIMERS)
+    for number, cell in code_cells(notebook):
+        asserted, measured = asserted_and_measured(syntax_tree(cell), measured)
+        complaints += [
+            f"cell {number}: asserts something about {name}, a measured time, and not what is counted"
+            for name in sorted(asserted & measured)
+        ]
+    return complaints
+
+
 def ends_no_cell_with_a_semicolon(notebook):
     return [
         f"cell {number}: ends with a semicolon; plt.show() says it"
@@ -358,6 +372,7 @@ RULES = [
     has_only_known_tags,
     ignores_output_only_with_an_assertion,
     asserts_what_figures_show,
+    asserts_no_measured_time,
     ends_no_cell_with_a_semicolon,
     has_short_cells,
     uses_gpu_cells_as_leaves,

@@ -176,6 +176,31 @@ BROKEN = [
         "a figure that asserts nothing",
         source("plt.plot([1, 2])\nplt.show()", cell=3),
     ),
+    (
+        rules.asserts_no_measured_time,
+        "a time of this cell",
+        source("begin = perf_counter()\nadd()\nassert perf_counter() - begin < 1", cell=4),
+    ),
+    (
+        rules.asserts_no_measured_time,
+        "two times, by way of lists, a loop and a function of its own",
+        source(
+            "def clocked(run):\n    begin = perf_counter()\n    run()\n    return perf_counter() - begin"
+            "\ntaken = {'a': [], 'b': []}\nfor name in taken:\n    taken[name].append(clocked(add))"
+            "\nbest = [min(times) for times in taken.values()]\nassert best[0] < best[1]",
+            cell=4,
+        ),
+    ),
+    (
+        rules.asserts_no_measured_time,
+        "a time of an earlier cell, given to check()",
+        source("ratio = seconds / 2\ncheck('fast', ratio < 1)"),
+    ),
+    (
+        rules.asserts_no_measured_time,
+        "the sign of a difference of times",
+        source("slow = timed(multiply)\nassert slow - seconds > 0"),
+    ),
     (rules.ends_no_cell_with_a_semicolon, "a semicolon", source("print('done');\n")),
     (rules.has_short_cells, "31 lines", source("x = 1\n" * 31)),
     (
@@ -256,6 +281,22 @@ def test_an_error_shown_on_purpose_is_allowed():
 
 def test_a_check_counts_as_an_assertion():
     assert rules.has_assertion(code("check('both agree', a, b)"))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        "assert flops(add) == 2 * flops(half)",
+        "check('five times', len(seconds), 5)\nassert (seconds > 0).all()",
+        "for name, each in {'add': seconds}.items():\n    assert steps[name] == 3, f'{each}'",
+        "seconds = json.loads(text)['seconds']\nassert seconds[0] < seconds[1]",
+        "with patch('time.perf_counter', clock):\n    taken = timed(add)\nassert taken == 5",
+    ],
+)
+def test_counts_and_stored_times_may_be_asserted(counts):
+    notebook = lesson()
+    source(counts)(notebook)
+    assert rules.asserts_no_measured_time(notebook) == []
 
 
 def test_dead_links_are_found(tmp_path):

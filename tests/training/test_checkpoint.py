@@ -80,7 +80,7 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name, opt
     path, out, kills = tmp_path / "killed.ckpt", tmp_path / "killed.pt", 0
     waits = torch.rand(3, generator=torch.Generator().manual_seed(len(name))) * 0.5
     for wait in waits.tolist():
-        process = start(name, options, path, out, pause=0.1)
+        process = start(name, options, path, out, pause=0.3)  # far from done, on a busy machine too
         written = path.stat().st_mtime_ns if path.exists() else 0
         while (
             process.poll() is None and (path.stat().st_mtime_ns if path.exists() else 0) == written
