@@ -313,6 +313,50 @@ def traffic(run: Run) -> int:
     return counter.n_bytes
 
 
+class _Calls(TorchDispatchMode):
+    """Counts the operators that are called, views too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_calls = 0
+
+    def __torch_dispatch__(
+        self,
+        operator: Any,
+        types: Any,
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if kwargs is None:
+            kwargs = {}
+        self.n_calls += 1
+        return operator(*args, **kwargs)
+
+
+def calls(run: Run) -> int:
+    """Count the operators of PyTorch that `run` calls, backward ones and views too.
+
+    Each call has its price, however small its tensors.
+
+    Parameters
+    ----------
+    run : callable
+        The piece of work; it is run once.
+
+    Returns
+    -------
+    int
+        Calls of operators.
+
+    References
+    ----------
+    Notebook 13.
+    """
+    with _Calls() as counter:
+        run()
+    return counter.n_calls
+
+
 def machine(
     size: int = 2048, n_bytes: int = 2**28, repeats: int = 7, device: str = "cpu"
 ) -> dict[str, float]:

@@ -110,6 +110,13 @@ def test_traffic_counts_inputs_and_outputs_and_no_views():
     assert profiling.traffic(lambda: x.mul_(2)) == 2 * 400
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+def test_calls_are_counted_whatever_the_size_of_the_tensors(size):
+    x = torch.ones(size, requires_grad=True)
+    assert profiling.calls(lambda: (x.detach() + 1) * 2) == 3
+    assert profiling.calls(lambda: (x * 2).sum().backward()) > 3  # backward ones too
+
+
 def test_operators_are_sorted_into_their_parts():
     a = torch.rand(64, 64)
     parts = {"product": ("aten::mm",), "none": ("aten::conv",)}

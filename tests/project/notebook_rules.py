@@ -1,6 +1,7 @@
-"""What a notebook of the course must keep: each rule takes a notebook and returns its complaints, an empty list when all is well.
+"""What a notebook of the course must keep.
 
-RULES hold for lessons and solved twins, LESSON_RULES for lessons only.
+Each rule takes a notebook and returns its complaints, an empty list when all is well. RULES hold
+for lessons and solved twins, LESSON_RULES for lessons only. Cells are numbered from 1.
 """
 
 import ast
@@ -12,9 +13,13 @@ from pathlib import Path
 
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
+from measured_times import TIMERS, asserted_and_measured
 
 KNOWN_TAGS = {"nbval-ignore-output", "gpu", "raises-exception", "exercise"}
-NBVAL_COMMENT = re.compile(r"^\s*#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.M)
+MOST_LINES = 30  # of a code cell
+MEDIAN_LINES = 8  # of a notebook's code cells, at most
+
+NBVAL_COMMENT = re.compile(r"^\s*#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
 POSIX_PATH = re.compile(
     r"(?<![\w.~/-])/(?:home|root|work|tmp|Users|mnt|opt|usr|var)\b\S*|file:/\S*"
 )
@@ -22,22 +27,42 @@ WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\+\w\S*")
 ADDRESS = re.compile(r"\b0x[0-9A-Fa-f]{6,}\b")
 PROGRESS_BAR = re.compile(r"\d%\|.*\||\b(?:it/s|s/it)\b")
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 MARKDOWN_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]*)")
-HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.I)
+HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
+HTML_ALT_TEXT = re.compile(r"""\balt\s*=\s*["'][^"']""")
 LINK = re.compile(r"\]\(([^)\s]+)")
+OTHER_SITE = re.compile(r"[a-z]+:")
+
+ABLE_TO = re.compile("you will be able to", re.IGNORECASE)
+PREREQUISITES = re.compile(r"you need|need(ed)? first|prerequisite", re.IGNORECASE)
+LAPTOP = re.compile("laptop", re.IGNORECASE)
+DURATION = re.compile(r"\d\s*(min|minutes?|s|seconds?)\b", re.IGNORECASE)
+PARAGRAPH_OR_ITEM = re.compile(r"\n\s*\n|\n\s*[-*|] ?")  # what stands between two of them
+EXERCISES_HEADING = re.compile(r"^#+ .*\bexercises?\b", re.MULTILINE | re.IGNORECASE)
+SUMMARY_HEADING = re.compile(r"^#+ .*(\bin five lines\b|\bsummary\b)", re.MULTILINE | re.IGNORECASE)
+
+
+# --- What the rules look at ---
 
 
 def read(path: Path) -> nbformat.NotebookNode:
-    return nbformat.from_dict(
-        nbformat.reads(path.read_text(encoding="utf-8"), as_version=nbformat.NO_CONVERT)
-    )
+    text = path.read_text(encoding="utf-8")
+    return nbformat.from_dict(nbformat.reads(text, as_version=nbformat.NO_CONVERT))
 
 
 def code_cells(notebook):
-    """(cell number among all cells, from 1, cell) of every code cell."""
-    return [
-        (number, cell) for number, cell in enumerate(notebook.cells, 1) if cell.cell_type == "code"
-    ]
+    """(number among all cells, cell) of every code cell."""
+    numbered = enumerate(notebook.cells, 1)
+    return [(number, cell) for number, cell in numbered if cell.cell_type == "code"]
+
+
+def stored_outputs(notebook):
+    """(number of its cell, output) of every output that is stored."""
+    found = []
+    for number, cell in code_cells(notebook):
+        found += [(number, output) for output in cell.outputs]
+    return found
 
 
 def markdown(notebook) -> str:
@@ -48,22 +73,26 @@ def tags(cell) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
+def mime_types(output) -> list[str]:
+    """The forms in which an output is stored, "text/html" or "image/png" for example."""
+    return list(output.get("data", {}))
+
+
 def output_text(output) -> str:
-    """Everything in an output that a reader could read, without colours; pictures are not text."""
-    shown = [
-        value for kind, value in output.get("data", {}).items() if not kind.startswith("image/")
-    ]
-    pieces = [
-        output.get("text", ""),
-        output.get("evalue", ""),
-        *output.get("traceback", []),
-        *map(str, shown),
-    ]
+    """Everything in an output that a reader could read, without colours."""
+    pieces = [output.get("text", ""), output.get("evalue", "")]
+    pieces += output.get("traceback", [])
+    for mime_type, value in output.get("data", {}).items():
+        if not mime_type.startswith("image/"):
+            pieces.append(str(value))
     return ANSI_COLOUR.sub("", "\n".join(pieces))
 
 
 def syntax_tree(cell) -> ast.AST:
-    """The cell's code; IPython magics become calls, and code that does not parse becomes an empty tree."""
+    """The cell's code; IPython's magics become calls.
+
+    Code that does not parse becomes an empty tree.
+    """
     try:
         return ast.parse(TransformerManager().transform_cell(cell.source))
     except SyntaxError:
@@ -71,17 +100,18 @@ def syntax_tree(cell) -> ast.AST:
 
 
 def has_assertion(cell) -> bool:
-    """An assert of something that is not a constant, or a call of check()."""
+    """Whether the cell asserts something that is not a constant, or calls check()."""
+    for node in ast.walk(syntax_tree(cell)):
+        match node:
+            case ast.Assert():
+                if not isinstance(node.test, ast.Constant):
+                    return True
+            case ast.Call(func=ast.Name(id="check") | ast.Attribute(attr="check")):
+                return True
+    return False
 
-    def asserts(node):
-        if isinstance(node, ast.Assert):
-            return not isinstance(node.test, ast.Constant)
-        return (
-            isinstance(node, ast.Call)
-            and getattr(node.func, "id", getattr(node.func, "attr", None)) == "check"
-        )
 
-    return any(asserts(node) for node in ast.walk(syntax_tree(cell)))
+# --- Rules for lessons and solved twins: what is stored ---
 
 
 def is_valid_nbformat(notebook):
@@ -95,32 +125,36 @@ def is_valid_nbformat(notebook):
 
 
 def is_executed_in_order(notebook):
-    cells = code_cells(notebook)
-    return [
-        f"cell {number}: execution count {cell.execution_count}, where a run from top to bottom gives {expected}"
-        for expected, (number, cell) in enumerate(cells, 1)
-        if cell.execution_count != expected
-    ]
+    complaints = []
+    for expected, (number, cell) in enumerate(code_cells(notebook), 1):
+        if cell.execution_count != expected:
+            complaints.append(
+                f"cell {number}: execution count {cell.execution_count}, "
+                f"where a run from top to bottom gives {expected}"
+            )
+    return complaints
 
 
 def has_no_stderr(notebook):
-    return [
-        f"cell {number}: stderr is stored: {output.text.strip()[:80]!r}"
-        for number, cell in code_cells(notebook)
-        for output in cell.outputs
-        if output.get("name") == "stderr"
-    ]
+    complaints = []
+    for number, output in stored_outputs(notebook):
+        if output.get("name") == "stderr":
+            start = output.text.strip()[:80]
+            complaints.append(f"cell {number}: stderr is stored: {start!r}")
+    return complaints
 
 
 def shows_errors_only_on_purpose(notebook):
     complaints = []
     for number, cell in code_cells(notebook):
         fails = any(output.output_type == "error" for output in cell.outputs)
-        if fails and "raises-exception" not in tags(cell):
+        announced = "raises-exception" in tags(cell)
+        if fails and not announced:
             complaints.append(
-                f"cell {number}: an error is stored; tag the cell raises-exception if it is shown on purpose"
+                f"cell {number}: an error is stored; "
+                "tag the cell raises-exception if it is shown on purpose"
             )
-        if "raises-exception" in tags(cell) and not fails:
+        if announced and not fails:
             complaints.append(f"cell {number}: tagged raises-exception, but no error is stored")
     return complaints
 
@@ -128,221 +162,250 @@ def shows_errors_only_on_purpose(notebook):
 def has_no_absolute_paths(notebook):
     complaints = []
     for number, cell in enumerate(notebook.cells, 1):
-        texts = [cell.source, *map(output_text, cell.get("outputs", []))]
-        patterns = (
-            [POSIX_PATH] if cell.cell_type == "markdown" else [POSIX_PATH, WINDOWS_PATH]
-        )  # f:\mathbb{R} is mathematics
-        complaints += [
-            f"cell {number}: a path of one machine: {found.group()[:60]}"
-            for text in texts
-            for pattern in patterns
-            for found in pattern.finditer(text)
-        ]
+        patterns = [POSIX_PATH]
+        if cell.cell_type != "markdown":  # there, f:\mathbb{R} is mathematics
+            patterns.append(WINDOWS_PATH)
+        texts = [cell.source]
+        texts += [output_text(output) for output in cell.get("outputs", [])]
+        for text in texts:
+            for pattern in patterns:
+                for found in pattern.finditer(text):
+                    path = found.group()[:60]
+                    complaints.append(f"cell {number}: a path of one machine: {path}")
     return complaints
 
 
 def has_no_memory_addresses(notebook):
-    return [
-        f"cell {number}: a memory address is stored: {found.group()}"
-        for number, cell in code_cells(notebook)
-        for output in cell.outputs
-        for found in ADDRESS.finditer(output_text(output))
-    ]
+    complaints = []
+    for number, output in stored_outputs(notebook):
+        for address in ADDRESS.findall(output_text(output)):
+            complaints.append(f"cell {number}: a memory address is stored: {address}")
+    return complaints
 
 
 def has_only_png_figures(notebook):
     complaints = []
-    for number, cell in code_cells(notebook):
-        for output in cell.outputs:
-            kinds = [
-                kind
-                for kind in output.get("data", {})
-                if kind.startswith("image/") and kind != "image/png"
-            ]
-            kinds += ["an <svg> element"] * ("<svg" in output_text(output))
-            complaints += [
-                f"cell {number}: figures are stored as PNG; this one has {kind}" for kind in kinds
-            ]
+    for number, output in stored_outputs(notebook):
+        pictures = [name for name in mime_types(output) if name.startswith("image/")]
+        others = [name for name in pictures if name != "image/png"]
+        if "<svg" in output_text(output):
+            others.append("an <svg> element")
+        for other in others:
+            complaints.append(f"cell {number}: figures are stored as PNG; this one has {other}")
     return complaints
 
 
 def has_no_progress_bars(notebook):
-    return [
-        f"cell {number}: a progress bar is stored"
-        for number, cell in code_cells(notebook)
-        if any(PROGRESS_BAR.search(output_text(output)) for output in cell.outputs)
-    ]
+    complaints = []
+    for number, cell in code_cells(notebook):
+        if any(PROGRESS_BAR.search(output_text(output)) for output in cell.outputs):
+            complaints.append(f"cell {number}: a progress bar is stored")
+    return complaints
 
 
 def has_no_widgets(notebook):
-    complaints = (
-        ["widget state is stored in the notebook's metadata"]
-        if "widgets" in notebook.metadata
-        else []
-    )
-    return complaints + [
-        f"cell {number}: a widget is stored"
-        for number, cell in code_cells(notebook)
-        if any(
-            "jupyter.widget" in kind for output in cell.outputs for kind in output.get("data", {})
-        )
-    ]
+    complaints = []
+    if "widgets" in notebook.metadata:
+        complaints.append("widget state is stored in the notebook's metadata")
+    for number, cell in code_cells(notebook):
+        names = [name for output in cell.outputs for name in mime_types(output)]
+        if any("jupyter.widget" in name for name in names):
+            complaints.append(f"cell {number}: a widget is stored")
+    return complaints
+
+
+# --- Rules for lessons and solved twins: how cells are written ---
 
 
 def has_only_known_tags(notebook):
-    complaints = [
-        f"cell {number}: unknown tag {tag!r}; known are {', '.join(sorted(KNOWN_TAGS))}"
-        for number, cell in enumerate(notebook.cells, 1)
-        for tag in sorted(tags(cell) - KNOWN_TAGS)
-    ]
-    return complaints + [
-        f"cell {number}: nbval is steered by tags, not by the comment {found.group().strip()}"
-        for number, cell in code_cells(notebook)
-        for found in NBVAL_COMMENT.finditer(cell.source)
-    ]
+    complaints = []
+    known = ", ".join(sorted(KNOWN_TAGS))
+    for number, cell in enumerate(notebook.cells, 1):
+        for tag in sorted(tags(cell) - KNOWN_TAGS):
+            complaints.append(f"cell {number}: unknown tag {tag!r}; known are {known}")
+    for number, cell in code_cells(notebook):
+        for comment in NBVAL_COMMENT.findall(cell.source):
+            complaints.append(
+                f"cell {number}: nbval is steered by tags, not by the comment {comment.strip()}"
+            )
+    return complaints
 
 
 def ignores_output_only_with_an_assertion(notebook):
-    return [
-        f"cell {number}: its output is not compared and it asserts nothing"
-        for number, cell in code_cells(notebook)
-        if "nbval-ignore-output" in tags(cell) and not has_assertion(cell)
-    ]
+    complaints = []
+    for number, cell in code_cells(notebook):
+        if "nbval-ignore-output" in tags(cell) and not has_assertion(cell):
+            complaints.append(f"cell {number}: its output is not compared and it asserts nothing")
+    return complaints
 
 
 def asserts_what_figures_show(notebook):
-    return [
-        f"cell {number}: draws a figure and asserts nothing about it"
-        for number, cell in code_cells(notebook)
-        if any("image/png" in output.get("data", {}) for output in cell.outputs)
-        and not has_assertion(cell)
-    ]
+    """Pictures are not compared with those of a fresh run, so their cell asserts something."""
+    complaints = []
+    for number, cell in code_cells(notebook):
+        draws = any("image/png" in mime_types(output) for output in cell.outputs)
+        if draws and not has_assertion(cell):
+            complaints.append(f"cell {number}: draws a figure and asserts nothing about it")
+    return complaints
+
+
+def asserts_no_measured_time(notebook):
+    """A busy machine overturns such an assertion; what is counted stays. See measured_times.py."""
+    complaints = []
+    measured = set(TIMERS)
+    for number, cell in code_cells(notebook):
+        asserted, measured = asserted_and_measured(syntax_tree(cell), measured)
+        for name in sorted(asserted & measured):
+            complaints.append(
+                f"cell {number}: asserts something about {name}, "
+                "a measured time, and not what is counted"
+            )
+    return complaints
 
 
 def ends_no_cell_with_a_semicolon(notebook):
-    return [
-        f"cell {number}: ends with a semicolon; plt.show() says it"
-        for number, cell in code_cells(notebook)
-        if cell.source.rstrip().endswith(";")
-    ]
+    complaints = []
+    for number, cell in code_cells(notebook):
+        if cell.source.rstrip().endswith(";"):
+            complaints.append(f"cell {number}: ends with a semicolon; plt.show() says it")
+    return complaints
 
 
 def has_short_cells(notebook):
-    lengths = [(number, len(cell.source.splitlines())) for number, cell in code_cells(notebook)]
-    complaints = [
-        f"cell {number}: {length} lines of code, 30 at most"
-        for number, length in lengths
-        if length > 30
-    ]
-    median = statistics.median([length for _, length in lengths] or [0])
-    return complaints + [f"the median code cell has {median:g} lines, 8 at most"] * (median > 8)
+    complaints = []
+    lengths = []
+    for number, cell in code_cells(notebook):
+        length = len(cell.source.splitlines())
+        lengths.append(length)
+        if length > MOST_LINES:
+            complaints.append(f"cell {number}: {length} lines of code, {MOST_LINES} at most")
+
+    if lengths and statistics.median(lengths) > MEDIAN_LINES:
+        complaints.append(
+            f"the median code cell has {statistics.median(lengths):g} lines, {MEDIAN_LINES} at most"
+        )
+    return complaints
 
 
 def uses_gpu_cells_as_leaves(notebook):
     """What a cell tagged gpu defines is used by no cell that runs without one."""
-    complaints, gpu_only = [], set()
+    complaints = []
+    gpu_only = set()
     for number, cell in code_cells(notebook):
-        defined, read_here = _names(syntax_tree(cell))
+        tree = syntax_tree(cell)
+        defined = _names_defined(tree)
         if "gpu" in tags(cell):
             gpu_only |= defined
-        else:
-            complaints += [
-                f"cell {number}: uses {name}, which a cell tagged gpu defines"
-                for name in sorted((read_here - defined) & gpu_only)
-            ]
-            gpu_only -= defined
+            continue
+        from_before = _names_used(tree) - defined
+        for name in sorted(from_before & gpu_only):
+            complaints.append(f"cell {number}: uses {name}, which a cell tagged gpu defines")
+        gpu_only -= defined
     return complaints
 
 
-def _names(tree) -> tuple[set[str], set[str]]:
-    nodes = list(ast.walk(tree))
-    defined = {
-        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    defined |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    defined |= {
-        (node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)
-    }
-    return defined, {
-        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
+def _names_defined(tree: ast.AST) -> set[str]:
+    """The names that a cell assigns, defines or imports."""
+    names = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.FunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.alias():
+                imported = node.asname or node.name
+                names.add(imported.split(".")[0])
+    return names
+
+
+def _names_used(tree: ast.AST) -> set[str]:
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return {node.id for node in names if isinstance(node.ctx, ast.Load)}
 
 
 def has_alt_text(notebook):
+    complaints = []
     text = markdown(notebook)
-    complaints = [
-        f"the picture {target} has no alt text"
-        for alt, target in MARKDOWN_IMAGE.findall(text)
-        if not alt.strip()
-    ]
-    return complaints + [
-        f"no alt text: {tag[:80]}"
-        for tag in HTML_IMAGE.findall(text)
-        if not re.search(r"""\balt\s*=\s*["'][^"']""", tag)
-    ]
+    for alt, target in MARKDOWN_IMAGE.findall(text):
+        if not alt.strip():
+            complaints.append(f"the picture {target} has no alt text")
+    for element in HTML_IMAGE.findall(text):
+        if not HTML_ALT_TEXT.search(element):
+            complaints.append(f"no alt text: {element[:80]}")
+    return complaints
 
 
 def names_its_kernel(notebook):
-    kernel, language = (
-        notebook.metadata.get("kernelspec", {}).get("name"),
-        notebook.metadata.get("language_info", {}).get("name"),
-    )
-    complaints = [f"the kernel is {kernel!r}, not 'python3'"] * (kernel != "python3")
-    return complaints + [f"the language is {language!r}, not 'python'"] * (language != "python")
+    complaints = []
+    kernel = notebook.metadata.get("kernelspec", {}).get("name")
+    if kernel != "python3":
+        complaints.append(f"the kernel is {kernel!r}, not 'python3'")
+    language = notebook.metadata.get("language_info", {}).get("name")
+    if language != "python":
+        complaints.append(f"the language is {language!r}, not 'python'")
+    return complaints
+
+
+# --- Rules for lessons ---
 
 
 def compares_most_outputs(notebook):
     cells = [cell for _, cell in code_cells(notebook)]
-    ignored = sum("nbval-ignore-output" in tags(cell) for cell in cells)
-    return [f"{ignored} of {len(cells)} code cells ignore their output, a quarter at most"] * (
-        ignored * 4 > len(cells)
-    )
+    ignored = [cell for cell in cells if "nbval-ignore-output" in tags(cell)]
+    if len(ignored) > len(cells) / 4:
+        return [f"{len(ignored)} of {len(cells)} code cells ignore their output, a quarter at most"]
+    return []
 
 
 def has_as_many_words_as_code(notebook):
-    words, code = (
-        len(markdown(notebook).split()),
-        sum(len(cell.source.split()) for _, cell in code_cells(notebook)),
-    )
-    return [f"{words} words of text for {code} words of code"] * (words < code)
+    words = len(markdown(notebook).split())
+    code = sum(len(cell.source.split()) for _, cell in code_cells(notebook))
+    if words < code:
+        return [f"{words} words of text for {code} words of code"]
+    return []
 
 
 def has_a_header(notebook):
-    """Before the first code cell: a title, what the reader will be able to do, what comes first, and minutes on a laptop."""
-    first_code = next((number for number, _ in code_cells(notebook)), len(notebook.cells) + 1)
-    cells = notebook.cells[: first_code - 1]
-    head = "\n\n".join(cell.source for cell in cells)
-    laptop = [
-        part for part in re.split(r"\n\s*\n|\n\s*[-*|] ?", head) if re.search("laptop", part, re.I)
-    ]
-    said = {
-        "a title (# ...) at the top of the first cell": cells and cells[0].source.startswith("# "),
-        "'you will be able to'": re.search("you will be able to", head, re.I),
-        "'what you need first' (or 'prerequisites')": re.search(
-            r"you need|need(ed)? first|prerequisite", head, re.I
-        ),
-        "the measured minutes or seconds on a laptop": any(
-            re.search(r"\d\s*(min|minutes?|s|seconds?)\b", part, re.I) for part in laptop
-        ),
-    }
-    return [
-        f"the head, before the first code cell, lacks {what}"
-        for what, found in said.items()
-        if not found
-    ]
+    """A title, what the reader will be able to do, what comes first, and minutes on a laptop."""
+    head = _text_before_code(notebook)
+    missing = []
+    if not head.startswith("# "):
+        missing.append("a title (# ...) at the top of the first cell")
+    if not ABLE_TO.search(head):
+        missing.append("'you will be able to'")
+    if not PREREQUISITES.search(head):
+        missing.append("'what you need first' (or 'prerequisites')")
+    if not _states_time_on_a_laptop(head):
+        missing.append("the measured minutes or seconds on a laptop")
+    return [f"the head, before the first code cell, lacks {part}" for part in missing]
+
+
+def _text_before_code(notebook) -> str:
+    texts = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            break
+        texts.append(cell.source)
+    return "\n\n".join(texts)
+
+
+def _states_time_on_a_laptop(text: str) -> bool:
+    """Whether one paragraph or list item names both a laptop and a duration."""
+    parts = PARAGRAPH_OR_ITEM.split(text)
+    return any(LAPTOP.search(part) and DURATION.search(part) for part in parts)
 
 
 def has_exercises(notebook):
-    return (
-        []
-        if re.search(r"^#+ .*\bexercises?\b", markdown(notebook), re.M | re.I)
-        else ["no heading with 'Exercises'"]
-    )
+    if EXERCISES_HEADING.search(markdown(notebook)):
+        return []
+    return ["no heading with 'Exercises'"]
 
 
 def has_a_summary(notebook):
-    found = re.search(r"^#+ .*(\bin five lines\b|\bsummary\b)", markdown(notebook), re.M | re.I)
-    return [] if found else ["no heading with 'In five lines' or 'Summary'"]
+    if SUMMARY_HEADING.search(markdown(notebook)):
+        return []
+    return ["no heading with 'In five lines' or 'Summary'"]
 
 
 RULES = [
@@ -358,6 +421,7 @@ RULES = [
     has_only_known_tags,
     ignores_output_only_with_an_assertion,
     asserts_what_figures_show,
+    asserts_no_measured_time,
     ends_no_cell_with_a_semicolon,
     has_short_cells,
     uses_gpu_cells_as_leaves,
@@ -373,13 +437,19 @@ LESSON_RULES = [
 ]
 
 
+# --- Links, of notebooks and of other pages ---
+
+
 def dead_links(text: str, folder: Path) -> list[str]:
-    """Links and pictures of a markdown text in `folder` that lead to no file; other sites and places on the same page are not followed."""
-    targets = [
-        target.split("#")[0] for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)
-    ]
-    return [
-        f"the link to {target} leads nowhere"
-        for target in targets
-        if target and not (folder / target).exists()
-    ]
+    """Links and pictures of a markdown text in `folder` that lead to no file.
+
+    Other sites and places on the same page are not followed.
+    """
+    complaints = []
+    for target in LINK.findall(text):
+        file = target.split("#")[0]
+        if OTHER_SITE.match(target) or not file:
+            continue
+        if not (folder / file).exists():
+            complaints.append(f"the link to {file} leads nowhere")
+    return complaints

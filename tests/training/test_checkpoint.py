@@ -142,7 +142,8 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path, name, opt
     out = tmp_path / "killed.pt"
     waits = torch.rand(3, generator=torch.Generator().manual_seed(len(name))) * 0.5
     for wait in waits.tolist():
-        process = start(name, options, path, out, pause=0.1)
+        # A pause after every step: far from done when it is killed, on a busy machine too.
+        process = start(name, options, path, out, pause=0.3)
         wait_until_it_trains(process, path)
         time.sleep(wait)
         kill(process)
