@@ -384,7 +384,7 @@ def machine(
     """
     a = torch.rand(size, size, device=device)
     product = torch.empty_like(a)
-    source = torch.ones(n_bytes // 8, device=device)  # 4 bytes a number, read and written
+    source = torch.ones(n_bytes // 8, device=device)  # 4 bytes per number, read and written
     target = torch.empty_like(source)
 
     def multiply() -> None:

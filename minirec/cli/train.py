@@ -93,7 +93,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "must be a new file",
     )
     parser.add_argument(
-        "--log", action="store_true", help="print a line an epoch even where there is no terminal"
+        "--log", action="store_true", help="print a line per epoch even where there is no terminal"
     )
 
 

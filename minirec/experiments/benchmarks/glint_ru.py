@@ -95,7 +95,7 @@ def _same_loss(one_pass: Side, augmented: Side) -> None:
         theirs = float(augmented.loss(*augmented.tensors(prefixes)))
         if abs(ours - theirs) > 1e-5:
             raise RuntimeError(
-                f"one pass and a sample a prefix disagree about the loss: {ours} and {theirs}."
+                f"one pass and a sample per prefix disagree about the loss: {ours} and {theirs}."
             )
 
 
