@@ -163,7 +163,7 @@ def has_no_absolute_paths(notebook):
     complaints = []
     for number, cell in enumerate(notebook.cells, 1):
         patterns = [POSIX_PATH]
-        if cell.cell_type != "markdown":  # there, f:\mathbb{R} is mathematics
+        if cell.cell_type != "markdown":  # in a text, f:\mathbb{R} is mathematics
             patterns.append(WINDOWS_PATH)
         texts = [cell.source]
         texts += [output_text(output) for output in cell.get("outputs", [])]

@@ -1,4 +1,8 @@
-"""What conftest.py and pytest's configuration do: a run of their own on a small notebook and two small tests, without a GPU and with a meddling environment."""
+"""What conftest.py and pytest's configuration do.
+
+They get a run of their own: a small notebook and two small tests, without a GPU, in an environment
+that meddles.
+"""
 
 import os
 import re
@@ -12,7 +16,17 @@ import nbformat.v4 as v4
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PRINTS_ENVIRONMENT = "import os\nprint(os.environ.get('MINIREC_FULL'), os.environ.get('MPLBACKEND', '').startswith('module://'))"
+
+PRINTS_ENVIRONMENT = """\
+import os
+print(os.environ.get('MINIREC_FULL'), os.environ.get('MPLBACKEND', '').startswith('module://'))"""
+
+SMALL_PACKAGE = """\
+import warnings
+
+def grumble():
+    warnings.warn('old')
+"""
 
 SMALL_TESTS = """
 import minirec, pytest
@@ -26,31 +40,30 @@ def test_grumble():
 """
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("suite")
-    gpu_cell = v4.new_code_cell("1 / 0", execution_count=2, metadata={"tags": ["gpu"]})
+def small_notebook() -> nbformat.NotebookNode:
+    """Cell 0 prints what the kernel knows, cell 1 fails but needs a GPU, cell 2 fails."""
+    expected = v4.new_output("stream", name="stdout", text="None True\n")
     cells = [
-        v4.new_code_cell(
-            PRINTS_ENVIRONMENT,
-            execution_count=1,
-            outputs=[v4.new_output("stream", name="stdout", text="None True\n")],
-        ),
-        gpu_cell,
+        v4.new_code_cell(PRINTS_ENVIRONMENT, execution_count=1, outputs=[expected]),
+        v4.new_code_cell("1 / 0", execution_count=2, metadata={"tags": ["gpu"]}),
         v4.new_code_cell("1 / 0", execution_count=3),
     ]
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> str:
+    """What pytest says of the small suite."""
+    folder = tmp_path_factory.mktemp("suite")
     for room in ("notebooks/solutions", "tests", "minirec"):
         (folder / room).mkdir(parents=True)
-    notebook = v4.new_notebook(
-        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    )
-    nbformat.write(notebook, folder / "notebooks/solutions/small.ipynb")
-    (folder / "minirec/__init__.py").write_text(
-        "import warnings\n\ndef grumble():\n    warnings.warn('old')\n"
-    )
+    nbformat.write(small_notebook(), folder / "notebooks/solutions/small.ipynb")
+    (folder / "minirec/__init__.py").write_text(SMALL_PACKAGE)
     (folder / "tests/test_small.py").write_text(SMALL_TESTS)
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
+
     environment = {
         **os.environ,
         "CUDA_VISIBLE_DEVICES": "",
@@ -58,9 +71,8 @@ def report(tmp_path_factory) -> str:
         "MPLBACKEND": "Agg",
     }
     command = [sys.executable, "-m", "pytest", "--nbval", "-v", "-p", "no:cacheprovider"]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True
-    ).stdout
+    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return finished.stdout
 
 
 def test_a_cell_tagged_gpu_is_skipped(report):

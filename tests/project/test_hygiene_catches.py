@@ -330,8 +330,8 @@ def no_summary(notebook):
 # --- The rules against the ways ---
 
 
-def name_of(rule):
-    return rule.__name__
+def name_of(function):
+    return function.__name__
 
 
 @pytest.mark.parametrize("rule", ALL_RULES, ids=name_of)

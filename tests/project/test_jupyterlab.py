@@ -1,4 +1,7 @@
-"""A real JupyterLab, started from this environment as a learner would start it, shows the lessons and runs a cell."""
+"""A real JupyterLab shows the lessons and runs a cell.
+
+It is started from this environment, as a learner would start it.
+"""
 
 import json
 import os
@@ -18,20 +21,25 @@ PATIENCE = 120  # seconds for each step; a busy machine may be slow
 
 
 class Lab:
-    """A running server: `get`, `post` and `delete` under its address, with its token and without proxies."""
+    """A running server, asked with its token and without proxies."""
 
-    def __init__(self, process: subprocess.Popen, log: Path, address: str, token: str):
-        self.process, self.log, self.address, self.token = process, log, address, token
+    def __init__(self, address: str, token: str, log: Path):
+        self.address = address  # ends with a slash
+        self.token = token
+        self.log = log
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"token {token}"
 
     def ask(self, method: str, path: str, **options) -> requests.Response:
         reply = self.session.request(method, self.address + path, timeout=PATIENCE, **options)
-        assert reply.ok, (
-            f"{method} {path} gave {reply.status_code}: {reply.text[:500]}\n{self.said()}"
-        )
+        complaint = f"{method} {path} gave {reply.status_code}: {reply.text[:500]}"
+        assert reply.ok, f"{complaint}\n{self.said()}"
         return reply
+
+    def start_kernel(self, **options) -> str:
+        """The id of a new kernel."""
+        return self.ask("POST", "api/kernels", json={"name": "python3", **options}).json()["id"]
 
     def said(self) -> str:
         return f"The server's log:\n{self.log.read_text(encoding='utf-8', errors='replace')}"
@@ -40,10 +48,29 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
-    own = {
-        f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("RUNTIME", "CONFIG", "DATA")
+    log = folder / "log.txt"
+    token = secrets.token_hex(16)
+    process = start_server(folder, token, log)
+    try:
+        server = Lab(wait_for_address(process, folder / "runtime", log), token, log)
+        yield server
+        server.ask("POST", "api/shutdown")
+        status = process.wait(PATIENCE)
+        assert status == 0, f"the server did not shut down cleanly.\n{server.said()}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def start_server(folder: Path, token: str, log: Path) -> subprocess.Popen:
+    """Start JupyterLab at the project's root, with folders of its own under `folder`."""
+    environment = {
+        **os.environ,
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "IPYTHONDIR": str(folder / "ipython"),
     }
-    token, log = secrets.token_hex(16), folder / "log.txt"
     command = [
         sys.executable,
         "-m",
@@ -55,9 +82,8 @@ def lab(tmp_path_factory):
         f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={ROOT}",
     ]
-    environment = {**os.environ, **own, "IPYTHONDIR": str(folder / "ipython")}
     with open(log, "w") as out:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment,
@@ -65,20 +91,10 @@ def lab(tmp_path_factory):
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-    try:
-        server = Lab(process, log, address(process, folder / "runtime", log), token)
-        yield server
-        server.ask("POST", "api/shutdown")
-        assert process.wait(PATIENCE) == 0, (
-            f"the server did not shut down cleanly.\n{server.said()}"
-        )
-    finally:
-        process.kill()
-        process.wait()
 
 
-def address(process: subprocess.Popen, runtime: Path, log: Path) -> str:
-    """The server's URL, from the file it writes when it listens."""
+def wait_for_address(process: subprocess.Popen, runtime: Path, log: Path) -> str:
+    """The server's URL, from the file that it writes when it listens."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         for path in runtime.glob("jpserver-*.json"):
@@ -94,52 +110,60 @@ def address(process: subprocess.Popen, runtime: Path, log: Path) -> str:
 
 def run_cell(lab: Lab, kernel: str, source: str) -> str:
     """What the cell prints. Fails on an error in the cell."""
-    url = f"{lab.address.replace('http', 'ws', 1)}api/kernels/{kernel}/channels?token={lab.token}"
+    address = lab.address.replace("http", "ws", 1)
     channel = websocket.create_connection(
-        url, timeout=PATIENCE, http_no_proxy=["127.0.0.1", "localhost"]
+        f"{address}api/kernels/{kernel}/channels?token={lab.token}",
+        timeout=PATIENCE,
+        http_no_proxy=["127.0.0.1", "localhost"],
     )
     try:
-        header = {
+        request = execute_request(source)
+        channel.send(json.dumps(request))
+        return printed_for(lab, channel, request["header"]["msg_id"])
+    finally:
+        channel.close()
+
+
+def execute_request(source: str) -> dict:
+    """The message of Jupyter's protocol that asks a kernel to run a cell."""
+    return {
+        "header": {
             "msg_id": uuid.uuid4().hex,
             "session": uuid.uuid4().hex,
             "username": "",
             "msg_type": "execute_request",
             "version": "5.3",
-        }
-        content = {
+        },
+        "parent_header": {},
+        "metadata": {},
+        "content": {
             "code": source,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
             "allow_stdin": False,
             "stop_on_error": True,
-        }
-        channel.send(
-            json.dumps(
-                {
-                    "header": header,
-                    "parent_header": {},
-                    "metadata": {},
-                    "content": content,
-                    "channel": "shell",
-                    "buffers": [],
-                }
-            )
-        )
-        printed = []
-        while True:
-            message = json.loads(channel.recv())
-            kind, content = message["header"]["msg_type"], message["content"]
-            if message["parent_header"].get("msg_id") != header["msg_id"]:
-                continue
-            if kind == "error":
-                pytest.fail("\n".join(content["traceback"]) + f"\n{lab.said()}")
-            if kind == "stream":
-                printed.append(content["text"])
-            if kind == "status" and content["execution_state"] == "idle":
-                return "".join(printed)
-    finally:
-        channel.close()
+        },
+        "channel": "shell",
+        "buffers": [],
+    }
+
+
+def printed_for(lab: Lab, channel: websocket.WebSocket, request_id: str) -> str:
+    """What the kernel prints for this request, until it is idle again."""
+    printed = []
+    while True:
+        message = json.loads(channel.recv())
+        if message["parent_header"].get("msg_id") != request_id:
+            continue
+        kind = message["header"]["msg_type"]
+        content = message["content"]
+        if kind == "error":
+            pytest.fail("\n".join(content["traceback"]) + f"\n{lab.said()}")
+        if kind == "stream":
+            printed.append(content["text"])
+        if kind == "status" and content["execution_state"] == "idle":
+            return "".join(printed)
 
 
 def test_it_serves_its_page_for_the_first_lesson(lab):
@@ -148,15 +172,12 @@ def test_it_serves_its_page_for_the_first_lesson(lab):
 
 def test_it_lists_the_first_lesson(lab):
     listed = lab.ask("GET", "api/contents/notebooks").json()["content"]
-    assert "notebooks/00_start_here.ipynb" in [
-        entry["path"] for entry in listed if entry["type"] == "notebook"
-    ]
+    notebooks = [entry["path"] for entry in listed if entry["type"] == "notebook"]
+    assert "notebooks/00_start_here.ipynb" in notebooks
 
 
 def test_a_cell_imports_minirec(lab):
-    kernel = lab.ask(
-        "POST", "api/kernels", json={"name": "python3", "path": "notebooks/00_start_here.ipynb"}
-    ).json()["id"]
+    kernel = lab.start_kernel(path="notebooks/00_start_here.ipynb")
     try:
         assert run_cell(lab, kernel, "import minirec; print(minirec.__name__)") == "minirec\n"
     finally:
@@ -164,7 +185,7 @@ def test_a_cell_imports_minirec(lab):
 
 
 def test_a_cell_runs_in_the_environment_of_the_tests(lab):
-    kernel = lab.ask("POST", "api/kernels", json={"name": "python3"}).json()["id"]
+    kernel = lab.start_kernel()
     try:
         assert run_cell(lab, kernel, "import sys; print(sys.prefix)") == f"{sys.prefix}\n"
     finally:
