@@ -26,6 +26,8 @@ from minirec import (
 from minirec.models import model_options
 from minirec.models.gru4rec import GRU4Rec
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 # Away from the defaults, so that a lost option shows.
 SMALL = {"d_model": 8, "dropout": 0.5, "max_len": 5, "n_layers": 2}

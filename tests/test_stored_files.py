@@ -14,6 +14,8 @@ import torch
 from minirec import Interactions, available_models, build_model, fit, load_model, recommend
 from minirec.experiments.records import load_records
 
+pytestmark = pytest.mark.slow
+
 STORED = Path(__file__).parent / "stored"
 MODELS = json.loads((STORED / "models" / "expected.json").read_text(encoding="utf-8"))
 RUN = json.loads((STORED / "training" / "run.json").read_text(encoding="utf-8"))

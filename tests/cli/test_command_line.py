@@ -17,6 +17,8 @@ from minirec.cli.reproduce import duration
 from minirec.cli.train import _epoch_line
 from minirec.training.trainer import Run
 
+pytestmark = pytest.mark.slow
+
 RECORDS = Path(__file__).resolve().parents[2] / "data" / "results"
 
 

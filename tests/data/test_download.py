@@ -26,6 +26,8 @@ from minirec import DataError, load_dataset
 from minirec.data import datasets
 from minirec.storage import atomic_write
 
+pytestmark = pytest.mark.slow
+
 LINES = "".join(
     f"{user}::{item}::5::{10**9 + user * item}\n" for user in range(1, 41) for item in range(1, 31)
 )

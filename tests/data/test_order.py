@@ -14,6 +14,8 @@ import pytest
 
 import minirec
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
 RECORD = json.loads((RESULTS / "order" / "neighbours.json").read_text(encoding="utf-8"))
 BY_ID = "ml-1m, ties by movie id"

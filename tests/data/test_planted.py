@@ -21,6 +21,8 @@ from minirec.data.datasets import default_folder, find_file
 from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.models.baselines import LastItem, Popularity
 
+pytestmark = pytest.mark.slow
+
 SEEDS = integers(0, 10**6)
 PREMIERES = sampled_from(["many", "none", "at the end"])
 

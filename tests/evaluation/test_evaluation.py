@@ -22,6 +22,8 @@ from minirec.data.batching import flat_ranges, history_batches, padded
 from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.evaluation import sample_negatives
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = integers(0, 10**6)
 

@@ -10,6 +10,8 @@ from minirec.experiments.benchmarks import glint_ru, recblr, scan, systems
 from minirec.profiling import take_turns
 from minirec.scan import linear_recurrence
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"beauty": (8, 6)}
 
 

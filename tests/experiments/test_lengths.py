@@ -11,6 +11,8 @@ import pytest
 
 import minirec
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
 RECORD = json.loads((RESULTS / "lengths" / "histograms.json").read_text(encoding="utf-8"))
 

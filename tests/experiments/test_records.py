@@ -18,6 +18,8 @@ from minirec.experiments.records import _without_folders, load_records, record_r
 from minirec.models.base import Recommender
 from minirec.training import History
 
+pytestmark = pytest.mark.slow
+
 COMMAND = ["python", "-m", "minirec", "train", "--data", "/home/me/my data.csv"]
 
 

@@ -15,6 +15,8 @@ from minirec.experiments.records import load_records
 from minirec.models import model_options
 from minirec.training import fit
 
+pytestmark = pytest.mark.slow
+
 SMALL_PLANTED = units.DataSetup("planted", d_model=8, max_len=10, dropout=0.1)
 
 

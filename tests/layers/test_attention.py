@@ -21,6 +21,8 @@ from minirec.layers.attention import (
     softmax_attention,
 )
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-10}
 FORMS = ["paper", "released"]
 layers = {

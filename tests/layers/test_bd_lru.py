@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from minirec.layers.bd_lru import GatedRecurrentLayer
 from minirec.scan.bd_lru import bd_lru, decay_and_scale
 
+pytestmark = pytest.mark.slow
+
 shapes = {
     "n_rows": integers(1, 5),
     "n_steps": integers(1, 40),

@@ -16,6 +16,8 @@ from torch import nn
 from minirec.layers.gru import GRUCell
 from minirec.layers.linear_rnn import LRU, MinGRU
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-11}
 shapes = {
     "batch": integers(1, 4),

@@ -9,6 +9,8 @@ from small_models import RunningMean
 
 from minirec.models import MODELS
 
+pytestmark = pytest.mark.slow
+
 # Options worth a run of their own.
 MORE = {
     "gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],

@@ -16,6 +16,8 @@ from hypothesis.strategies import integers, lists, sampled_from
 
 from minirec.models import build_model
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-10}
 ABLATIONS = [
     {},

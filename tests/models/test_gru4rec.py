@@ -10,6 +10,8 @@ from torch import nn
 from minirec.models import build_model
 from minirec.models.gru4rec import GRU4Rec
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-10}
 
 

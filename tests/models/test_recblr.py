@@ -13,6 +13,8 @@ import torch
 
 from minirec.models import build_model
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-10}
 # Made by running the authors' model (which commit: in it) in float64 on random weights and rows of
 # 8 items, which need no padding, with a loop for its scan: "output" with its 1e-8 under the root

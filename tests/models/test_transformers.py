@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from minirec.layers.attention import SoftmaxAttention
 from minirec.models.transformer import TransformerLayer
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-10}
 D_MODEL = contract.SMALL["d_model"]
 

@@ -15,6 +15,8 @@ import nbformat
 import nbformat.v4 as v4
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PRINTS_ENVIRONMENT = """\

@@ -16,6 +16,8 @@ import pytest
 import requests
 import websocket
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120  # seconds for each step; a busy machine may be slow
 

@@ -16,6 +16,8 @@ import minirec
 from minirec.cli.main import _parser
 from minirec.experiments.tables import RESULTS, results_section
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 COMMAND_LINES = re.findall(r"^python -m minirec (.+)$", TEXT, re.MULTILINE)

@@ -20,6 +20,8 @@ from minirec.scan import linear_recurrence, recurrence
 from minirec.scan import numba_scan as cpu
 from minirec.scan.tree import blelloch, combine, hillis_steele
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 1e-11, "atol": 1e-11}
 ON_CPU = ("loop", "tree", "numba")
 AGAINST_LOOP = ("tree", "numba", "auto")

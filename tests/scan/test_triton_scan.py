@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from minirec.scan import bd_lru as operator
 
+pytestmark = pytest.mark.slow
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     # Read when the kernels are defined, so it is set before the import.

@@ -15,6 +15,8 @@ from minirec import fit
 from minirec.data.planted import generate_planted
 from minirec.errors import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 # A training run in a process of its own, which can be killed.
 TRAIN = """
 import sys

@@ -18,6 +18,8 @@ from minirec.models.base import NeuralRecommender
 from minirec.training import StopTraining
 from minirec.training.trainer import Run
 
+pytestmark = pytest.mark.slow
+
 NEURAL = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
 
 

@@ -16,6 +16,8 @@ from reader_files import (
 
 from minirec.data.readers import read_interactions_file
 
+pytestmark = pytest.mark.slow
+
 DAMAGES = [
     b"",
     b"\n",
