@@ -71,11 +71,13 @@ def _wanted_keys(where: str, record: dict[str, Any], columns: dict[str, str] | N
 
 def _values(where: str, record: dict[str, Any], keys: list[str]) -> tuple[str, ...]:
     """Return the values of the keys, each of which must be a string or (by now) was a number."""
+    values = []
     for key in keys:
-        if key not in record:
+        value = record.get(key)
+        if not isinstance(value, str):
             what = f"the key {key!r} is missing"
+            if key in record:
+                what = f"{key!r} must be a string or a number"
             raise DataError(f"{where}: {what}. Mend the line or drop it.")
-        if not isinstance(record[key], str):
-            what = f"{key!r} must be a string or a number"
-            raise DataError(f"{where}: {what}. Mend the line or drop it.")
-    return tuple(record[key] for key in keys)
+        values.append(value)
+    return tuple(values)
