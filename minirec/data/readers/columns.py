@@ -153,7 +153,7 @@ def _seconds(column: Column, name_line: NameLine) -> np.ndarray:
 
     seconds = np.empty(len(column.categories), dtype=np.int64)
     for code, text in enumerate(column.categories):
-        text = text.strip()
+        text = str(text).strip()  # pandas makes integers of labels that all look like some
         complaint = _complaint_about_time(text)
         if complaint is not None:
             first_row = int(np.argmax(column.codes == code))

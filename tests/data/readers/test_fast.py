@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reader_files import (
     WRITERS,
+    choose_way,
     forbid_the_careful_way,
     lines,
     logs,
@@ -15,6 +16,7 @@ from reader_files import (
 )
 
 from minirec.data.readers import read_interactions_file
+from minirec.errors import DataError
 
 pytestmark = pytest.mark.slow
 
@@ -188,3 +190,12 @@ def test_damages_that_even_out_are_noticed(tmp_path, monkeypatch, rows):
     for header in ("user,item,time", "user,item,note"):
         fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", f"{header}\n{rows}"))
         assert fast == careful
+
+
+def test_ids_beyond_64_bits_that_are_read_as_times_are_an_error_either_way(tmp_path, monkeypatch):
+    path = write(tmp_path / "log.csv", f"a,b\n{2**63},1\n{2**63 + 1},2\n")
+    columns = {"user": "a", "item": "b", "timestamp": "a"}
+    for way in ("fast", "careful"):
+        choose_way(monkeypatch, way)
+        with pytest.raises(DataError, match=r"line 2: the timestamp .* is too large"):
+            read_interactions_file(path, columns)
