@@ -193,7 +193,7 @@ def test_damages_that_even_out_are_noticed(tmp_path, monkeypatch, rows):
 
 
 def test_ids_beyond_64_bits_that_are_read_as_times_are_an_error_either_way(tmp_path, monkeypatch):
-    path = write(tmp_path / "log.csv", f"a,b\n{2**63},1\n{2**63 + 1},2\n")
+    path = write(tmp_path / "log.csv", f"a,b\n{10**19},1\n{10**19 + 1},2\n")
     columns = {"user": "a", "item": "b", "timestamp": "a"}
     for way in ("fast", "careful"):
         choose_way(monkeypatch, way)
