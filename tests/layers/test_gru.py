@@ -14,6 +14,8 @@ from torch import nn
 
 from minirec.layers.gru import GRU, GRUCell
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 shapes = {
     "batch": integers(1, 4),

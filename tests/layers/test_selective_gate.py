@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from minirec.layers.selective_gate import SelectiveGate
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 widths = {"d_model": integers(1, 6), "d_hidden": integers(1, 7), "seed": integers(0, 10**6)}
 
