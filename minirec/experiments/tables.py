@@ -249,7 +249,8 @@ def results_section(out: str | Path) -> str:
     was_run = table["n_seeds"] > 0
     to_run = ~was_run & table["data"].isin(DATA)
     full_ranking = recorded([*units(2, data=shown), *units(data=shown)], out)
-    own_to_run = [unit.paper_data for unit in units() if not recorded([unit], out)]
+    was_recorded = [unit for unit, _ in full_ranking]
+    own_to_run = [unit.paper_data for unit in units() if unit not in was_recorded]
     lines = [
         "**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn "
         "by popularity; ours / the paper's):",
