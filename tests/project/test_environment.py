@@ -198,4 +198,9 @@ def test_ci_run_may_be_executed():
 
 
 def test_make_test_is_plain_pytest_nbval():
-    assert re.search(r"pytest --nbval --cov .*\$\(PYTEST_ARGS\)$", makefile("$(VENV)", "--nbval"))
+    assert re.search(r"-m pytest --nbval \$\(PYTEST_ARGS\)$", makefile("$(VENV)", "--nbval"))
+
+
+def test_coverage_is_not_counted_by_a_plugin_of_pytest():
+    # With pytest-cov, nbval counts coverage in the kernels too, and no kernel starts.
+    assert "pytest-cov" not in (ROOT / "pyproject.toml").read_text()
