@@ -50,7 +50,11 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
 
 
 def represent(
-    model: Representing, objective: str, items: Tensor, targets: Tensor
+    model: Representing,
+    objective: str,
+    items: Tensor,
+    targets: Tensor,
+    positions: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute what `full_softmax_loss` needs of a training batch.
 
@@ -64,18 +68,30 @@ def represent(
         Long[B, N].
     targets : Tensor
         Long[B] for "prefix", else Long[B, N] with 0 where there is no target.
+    positions : Tensor, optional
+        Long[T]: where the targets stand in the flattened `targets`, and B N for each that there
+        are fewer than T. With it no size depends on what a tensor holds. Without it T is counted,
+        for which a GPU has to be waited for.
 
     Returns
     -------
     representations : Tensor
         Float[T, d].
     targets : Tensor
-        Long[T].
+        Long[T], 0 where there is no target.
     """
     if objective == "prefix":
         return model.last(items), targets
-    real = targets > 0
-    return model.encode(items)[real], targets[real]
+    targets = targets.flatten()
+    if positions is None:
+        positions = targets.nonzero()[:, 0]
+    encoded = model.encode(items).flatten(0, 1)  # [B N, d]
+
+    # A position behind the last one has no target, and takes the last one's representation.
+    last = len(targets) - 1
+    representations = encoded.index_select(0, positions.clamp_max(last))
+    chosen = targets[positions.clamp_max(last)] * (positions <= last)
+    return representations, chosen
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):

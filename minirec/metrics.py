@@ -47,24 +47,76 @@ def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
             f"targets must lie in 1..{scores.shape[1] - 1}; "
             f"got {int(targets.min())}..{int(targets.max())}."
         )
-    candidates = scores[:, 1:]
-    own = scores.gather(1, targets[:, None])  # [B, 1]
+    ranks = count_ranks(scores, targets)
+    check_ranks(ranks, targets)
+    return ranks
 
-    is_nan = torch.isnan(candidates)
-    if is_nan.any():
-        n_rows = int(is_nan.any(1).sum())
-        raise ValueError(f"{n_rows} of {len(scores)} rows of scores contain NaN.")
-    excluded = torch.isneginf(own[:, 0])
-    if excluded.any():
-        row = int(excluded.nonzero()[0, 0])
+
+# What stands in place of a rank that there cannot be.
+NAN_AMONG_SCORES = 0
+TARGET_EXCLUDED = -1
+
+
+def count_ranks(scores: Tensor, targets: Tensor, candidates: Tensor | None = None) -> Tensor:
+    """Rank each target without looking at the result, so that no GPU has to be waited for.
+
+    Parameters
+    ----------
+    scores : Tensor
+        Float[B, V + 1]; column 0 (padding) is never a candidate.
+    targets : Tensor
+        Long[B], item ids in 1..V.
+    candidates : Tensor, optional
+        Long[B, C]: the other items that a target is ranked among, each once, and 0 for none; all
+        items unless given.
+
+    Returns
+    -------
+    Tensor
+        Long[B], as `target_ranks` gives them; NAN_AMONG_SCORES where a candidate's score is NaN,
+        TARGET_EXCLUDED where the target's is -inf.
+    """
+    own = scores.gather(1, targets[:, None])  # [B, 1]
+    if candidates is None:
+        others = scores[:, 1:]
+        n_targets_among_them = 1
+    else:
+        others = scores.gather(1, candidates).masked_fill(candidates == 0, -torch.inf)
+        n_targets_among_them = 0
+
+    higher = (others > own).sum(1)
+    equal = (others == own).sum(1) - n_targets_among_them
+    ranks = 1 + higher + (equal + 1) // 2  # (n + 1) // 2 is n / 2, rounded up
+
+    is_excluded = torch.isneginf(own[:, 0])
+    has_nan = torch.isnan(others).any(1) | torch.isnan(own[:, 0])
+    ranks = ranks.masked_fill(is_excluded, TARGET_EXCLUDED)
+    return ranks.masked_fill(has_nan, NAN_AMONG_SCORES)
+
+
+def check_ranks(ranks: Tensor, targets: Tensor) -> None:
+    """Raise where `count_ranks` found that a target cannot be ranked.
+
+    Parameters
+    ----------
+    ranks, targets : Tensor
+        Long[B]: what `count_ranks` gave, and was given.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN, or a target's score is -inf.
+    """
+    n_rows_with_nan = int((ranks == NAN_AMONG_SCORES).sum())
+    if n_rows_with_nan > 0:
+        raise ValueError(f"{n_rows_with_nan} of {len(ranks)} rows of scores contain NaN.")
+    excluded = (ranks == TARGET_EXCLUDED).nonzero()
+    if len(excluded) > 0:
+        row = int(excluded[0, 0])
         raise ValueError(
             f"the target of row {row} (item {int(targets[row])}) is scored -inf: "
             "it was excluded, or cannot be ranked."
         )
-
-    higher = (candidates > own).sum(1)
-    equal = (candidates == own).sum(1) - 1  # the target itself is no other
-    return 1 + higher + (equal + 1) // 2  # (n + 1) // 2 is n / 2, rounded up
 
 
 def _recall_gain(ranks: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from minirec.data.batching import SCORES_PER_BATCH
+from minirec.data.batching import scores_per_batch
 from minirec.data.interactions import Interactions
 from minirec.data.raw_ids import encode_items
 from minirec.models import build_model, model_options
@@ -188,7 +188,8 @@ def recommend(
         _refuse_too_large_k(known, k, model.n_items)
 
     # A few histories at a time, which bounds memory however large the catalogue is.
-    batch_size = min(batch_size, max(1, SCORES_PER_BATCH // (model.n_items + 1)))
+    most_scores = scores_per_batch(torch.device("cpu"))
+    batch_size = min(batch_size, max(1, most_scores // (model.n_items + 1)))
     popularity = torch.from_numpy(model.vocabulary.counts).double()
     best_items = np.zeros((len(histories), k), dtype=int)
     best_scores = np.zeros((len(histories), k))

@@ -14,7 +14,7 @@ from torch import Tensor
 from minirec import metrics
 from minirec.data.batching import flat_ranges, history_batches
 from minirec.data.splits import Split
-from minirec.evaluation.negatives import sample_negatives
+from minirec.evaluation.negatives import candidates_of
 from minirec.models.base import Scorer, judging, name_of
 
 PROTOCOLS = ("full", "uniform-100", "popular-100")
@@ -114,20 +114,30 @@ def evaluate(
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
     targets = split.targets(which)
     sampled = protocol != "full"
-    negatives = sample_negatives(split, which, protocol, seed=seed) if sampled else None
+    candidates = None
+    if sampled:
+        candidates = candidates_of(split, which, protocol, seed=seed)
 
-    ranks = np.zeros(len(targets), dtype=np.int64)
+    # Ranks stay on the model's device until all are counted: looking at each batch would make the
+    # host wait for a GPU each time.
+    numbers: list[np.ndarray] = []
+    ranks: list[Tensor] = []
+    answered: list[Tensor] = []
     for rows, answers, scores in scored_batches(model, split, which):
-        # Full ranking with everything allowed needs no mask, and so no copy of the scores.
-        if sampled or exclude_seen:
-            drawn = None if negatives is None else negatives[rows]
-            seen = _seen_items(split, which, rows) if exclude_seen else None
-            candidates = _candidate_mask(scores, answers, drawn, seen)
-            scores = scores.masked_fill(~candidates, -math.inf)
-        try:
-            ranks[rows] = metrics.target_ranks(scores, answers).cpu().numpy()
-        except ValueError as error:
-            raise ValueError(f"{name_of(model)}: {error}") from None
+        among = None if candidates is None else candidates[rows].to(scores.device)
+        if exclude_seen:
+            seen = _seen_items(split, which, rows, scores.device)
+            scores, among = _without_seen(scores, answers, among, seen)
+        numbers.append(rows)
+        ranks.append(metrics.count_ranks(scores, answers, among))
+        answered.append(answers)
+
+    order = np.argsort(np.concatenate(numbers))  # the targets' own order
+    all_ranks = torch.cat(ranks).cpu()[order]
+    try:
+        metrics.check_ranks(all_ranks, torch.cat(answered).cpu()[order])
+    except ValueError as error:
+        raise ValueError(f"{name_of(model)}: {error}") from None
 
     return Evaluation(
         name=name_of(model),
@@ -135,13 +145,15 @@ def evaluate(
         protocol=protocol,
         k=k,
         users=targets.users,
-        ranks=ranks,
+        ranks=all_ranks.numpy(),
         exclude_seen=exclude_seen,
         seed=seed if sampled else None,
     )
 
 
-def _seen_items(split: Split, which: str, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+def _seen_items(
+    split: Split, which: str, rows: np.ndarray, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Return every item of the rows' histories, as (row of the batch, item), Long[M] each.
 
     It is the whole history, not only the part that the model was shown.
@@ -150,29 +162,24 @@ def _seen_items(split: Split, which: str, rows: np.ndarray) -> tuple[Tensor, Ten
     starts = targets.starts[rows]
     batch_rows, positions = flat_ranges(starts, targets.positions[rows] - starts)
     items = split.interactions.items[positions].astype(np.int64)
-    return torch.from_numpy(batch_rows), torch.from_numpy(items)
+    return torch.from_numpy(batch_rows).to(device), torch.from_numpy(items).to(device)
 
 
-def _candidate_mask(
-    scores: Tensor,
-    answers: Tensor,
-    negatives: np.ndarray | None,
-    seen: tuple[Tensor, Tensor] | None,
-) -> Tensor:
-    """Return what a target is ranked among, Bool[B, V + 1].
+def _without_seen(
+    scores: Tensor, answers: Tensor, among: Tensor | None, seen: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor | None]:
+    """Take what was seen out of the candidates, but never the target.
 
-    scores: [B, V + 1], for their shape and device; answers: the targets [B]; negatives: the sampled
-    candidates [B, 100], None for all items; seen: what is taken out, None for nothing.
+    scores: [B, V + 1]; answers: the targets [B]; among: the sampled candidates [B, C], None for all
+    items; seen: from `_seen_items`. Returns scores and candidates, copies where they changed.
     """
-    if negatives is None:
-        candidates = torch.ones_like(scores, dtype=torch.bool)
-    else:
-        candidates = torch.zeros_like(scores, dtype=torch.bool)
-        candidates.scatter_(1, torch.from_numpy(negatives).to(scores.device), True)
-    if seen is not None:
-        candidates[seen] = False
-    # Last of all, so that a target stays a candidate though the user has chosen it before.
-    return candidates.scatter_(1, answers[:, None], True)
+    is_seen = torch.zeros_like(scores, dtype=torch.bool)
+    is_seen[seen] = True
+    # A target stays a candidate though the user has chosen it before.
+    is_seen.scatter_(1, answers[:, None], False)
+    if among is None:
+        return scores.masked_fill(is_seen, -math.inf), None
+    return scores, among.masked_fill(is_seen.gather(1, among), 0)
 
 
 def scored_batches(
@@ -204,14 +211,14 @@ def scored_batches(
     n_items = split.interactions.n_items
 
     with judging(model) as device:
-        for rows, items, answers in history_batches(split, which, model.max_len):
-            scores = model.scores(torch.from_numpy(items).to(device))
+        for rows, items, answers in history_batches(split, which, model.max_len, device):
+            scores = model.scores(items)
             if scores.shape != (len(rows), n_items + 1):
                 raise ValueError(
                     f"{name_of(model)} gives scores of shape {list(scores.shape)}; it must score "
                     f"padding and every item: [{len(rows)}, {n_items + 1}]."
                 )
-            yield rows, torch.from_numpy(answers).to(device), scores
+            yield rows, answers, scores
 
 
 def _refuse_other_data(model: Scorer, split: Split) -> None:

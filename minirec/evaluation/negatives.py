@@ -5,13 +5,47 @@ which names one item of one row: a set of such pairs becomes a sorted array of i
 membership a binary search.
 """
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from minirec.data.batching import flat_ranges
 from minirec.data.splits import Split
 
 N_NEGATIVES = 100  # per target
 MAX_ATTEMPTS = 1000  # at a draw, before it is given up
+
+
+# What was drawn for a split, by (phase, protocol, seed); forgotten with the split.
+_drawn: WeakKeyDictionary[Split, dict[tuple[str, str, int], Tensor]] = WeakKeyDictionary()
+
+
+def candidates_of(split: Split, which: str, protocol: str, *, seed: int = 0) -> Tensor:
+    """Return the sampled candidates of every target of a phase, drawn once for each split.
+
+    Training judges a model after every epoch, always against the same candidates.
+
+    Parameters
+    ----------
+    split, which, protocol, seed
+        As for `sample_negatives`.
+
+    Returns
+    -------
+    Tensor
+        Long[T, 100], on the CPU: dense ids, ascending; 0 in place of a repeat, so that each counts
+        once. Shared by all who ask: not to be changed.
+    """
+    drawn_for_split = _drawn.setdefault(split, {})
+    key = (which, protocol, seed)
+    if key not in drawn_for_split:
+        candidates = np.sort(sample_negatives(split, which, protocol, seed=seed), axis=1)
+        is_repeat = candidates[:, 1:] == candidates[:, :-1]
+        candidates[:, 1:][is_repeat] = 0
+        drawn_for_split[key] = torch.from_numpy(candidates)
+    return drawn_for_split[key]
 
 
 def sample_negatives(split: Split, which: str, protocol: str, *, seed: int = 0) -> np.ndarray:

@@ -39,6 +39,7 @@ def fit(
     checkpoint_seconds: float = 60.0,
     progress: bool | None = None,
     on_epoch: Callable[[History], object] | None = None,
+    cuda_graphs: bool = True,
 ) -> History:
     """Train a model with Adam; it ends with the weights that were best on valid NDCG@10.
 
@@ -84,6 +85,10 @@ def fit(
         Called with the history after every epoch. It may raise `StopTraining` to end the run there:
         the best weights are kept, and the history's `stopped` is "budget". Ctrl-C does the same at
         any time, and `stopped` is "interrupted".
+    cuda_graphs : bool
+        On a GPU, record each shape's step once as a CUDA graph and replay it: the same steps, with
+        one launch instead of hundreds. Where a step cannot be recorded a warning says why, and the
+        run goes on without.
 
     Returns
     -------
@@ -131,10 +136,19 @@ def fit(
     gpus = [chosen_device] if chosen_device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
         batches = TrainingBatches(
-            split, objective, neural.max_len, batch_size, seed, prefixes_per_user
+            split, objective, neural.max_len, batch_size, seed, prefixes_per_user, chosen_device
         )
         neural.to(chosen_device)
-        run = Run(neural, split, batches, settings, chosen_device, checkpoint, checkpoint_seconds)
+        run = Run(
+            neural,
+            split,
+            batches,
+            settings,
+            chosen_device,
+            checkpoint,
+            checkpoint_seconds,
+            cuda_graphs,
+        )
         return run.train(vocabulary, progress, on_epoch)
 
 

@@ -2,7 +2,7 @@
 
 A step is one batch. An epoch visits every training window (or the sampled prefixes) once.
 
-B batch, N positions, T targets of a batch, d model width, V items.
+B batch, N positions.
 """
 
 import math
@@ -13,24 +13,24 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from minirec import storage
-from minirec.data.batching import Batch, LazyBatches, TrainingBatches
+from minirec.data.batching import Epoch, TrainingBatches
 from minirec.data.splits import Split
 from minirec.evaluation import Evaluation, evaluate
-from minirec.losses import full_softmax_loss, represent
 from minirec.models.base import NeuralRecommender, Vocabulary
+from minirec.training.graphs import GraphedSteps
 from minirec.training.history import History
 from minirec.training.progress import Progress, identity_of, load_checkpoint
 from minirec.training.settings import Settings
+from minirec.training.step import TrainingStep
 
-# Steps between two looks at the loss. A look makes the CPU wait until a GPU has finished its steps;
-# after every single step that would slow training down.
-LOOK_EVERY = 20
+# Steps between two looks at the loss. A look makes the host wait until a GPU has finished its
+# steps, which are much shorter than a CPU's; after every single step that would slow it down.
+LOOK_EVERY = {"cpu": 20, "cuda": 200}
 
 
 class StopTraining(Exception):
@@ -59,6 +59,8 @@ class Run:
         A file that keeps the run; if it exists, the run goes on from it.
     checkpoint_seconds : float
         At least so many seconds lie between two checkpoints within an epoch.
+    cuda_graphs : bool
+        On a GPU: whether steps are captured as CUDA graphs.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Run:
         device: torch.device,
         checkpoint: str | os.PathLike[str] | None,
         checkpoint_seconds: float,
+        cuda_graphs: bool = True,
     ):
         # What is trained, on what, and how.
         self.model = model
@@ -77,7 +80,10 @@ class Run:
         self.batches = batches
         self.settings = settings
         self.device = device
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=True)
+        self.step = TrainingStep(model, settings.objective, settings.precision, settings.lr)
+        self.graphs: GraphedSteps | None = None
+        if device.type == "cuda" and cuda_graphs:
+            self.graphs = GraphedSteps(self.step, batches)
 
         # How far it is, and how it went so far.
         self.progress = Progress()
@@ -146,16 +152,18 @@ class Run:
     def one_epoch(self, bar: tqdm) -> None:
         """Train from the current step to the end of the epoch, then judge the epoch and save it."""
         progress = self.progress
-        batches = self.batches.epoch(progress.epoch)
         self.epoch_began = time.perf_counter() - progress.seconds
+        epoch = self.batches.epoch(progress.epoch)
+        if self.graphs is not None:
+            self.graphs.load(epoch)
 
         self.model.train()
-        while progress.step < len(batches):
+        while progress.step < len(epoch):
             if self.settings.lr_schedule == "cosine":
-                self.set_cosine_learning_rate(len(batches))
-            self.one_step(batches[progress.step])
+                self.set_cosine_learning_rate(len(epoch))
+            self.one_step(epoch)
             bar.update(1)
-            self.after_step(batches, bar)
+            self.after_step(epoch, bar)
 
         self.judge_epoch()
         self.save()
@@ -167,51 +175,34 @@ class Run:
         """
         epochs_done = self.progress.epoch + self.progress.step / steps_per_epoch
         share_done = epochs_done / self.settings.epochs
-        learning_rate = self.settings.lr * (1 + math.cos(math.pi * share_done)) / 2
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.step.set_learning_rate(self.settings.lr * (1 + math.cos(math.pi * share_done)) / 2)
 
-    def one_step(self, batch: Batch) -> None:
-        """Change the weights once: forward, loss, backward, Adam. inputs [B, N]."""
-        inputs = self.on_device(batch.inputs)
-        targets = self.on_device(batch.targets)
-
-        in_bfloat16 = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
-            # Only what has a target is scored: representations [T, d], targets [T].
-            representations, targets = represent(
-                self.model, self.settings.objective, inputs, targets
-            )
-            loss = full_softmax_loss(representations, self.model.output_weights(), targets)
-
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-
-        self.pending_losses.append((loss.detach(), len(targets)))
+    def one_step(self, epoch: Epoch) -> None:
+        """Change the weights once, by the epoch's next batch; the loss is not looked at yet."""
+        i = self.progress.step
+        loss = self.step(epoch[i]) if self.graphs is None else self.graphs(i)
+        self.pending_losses.append((loss, epoch.real[i].n_targets))
         self.progress.step += 1
 
-    def on_device(self, array: np.ndarray) -> Tensor:
-        """Return a batch's array as a tensor on the run's device."""
-        return torch.from_numpy(array).to(self.device, non_blocking=True)
-
-    def after_step(self, batches: LazyBatches, bar: tqdm) -> None:
+    def after_step(self, epoch: Epoch, bar: tqdm) -> None:
         """Look at the loss and save, where it is time to."""
-        epoch_is_over = self.progress.step == len(batches)
+        epoch_is_over = self.progress.step == len(epoch)
         save_is_due = (
             self.checkpoint is not None
             and time.perf_counter() - self.last_saved >= self.checkpoint_seconds
         )
 
         # What is saved has to count every step's loss, so before a save there is a look.
-        if save_is_due or epoch_is_over or len(self.pending_losses) == LOOK_EVERY:
-            self.look_at_the_losses(batches)
+        look_is_due = len(self.pending_losses) == LOOK_EVERY[self.device.type]
+        if save_is_due or epoch_is_over or look_is_due:
+            self.look_at_the_losses(epoch)
             bar.set_postfix_str(self.in_words())
 
         if save_is_due and not epoch_is_over:  # at its end the epoch is saved in any case
             self.progress.seconds = time.perf_counter() - self.epoch_began
             self.save()
 
-    def look_at_the_losses(self, batches: LazyBatches) -> None:
+    def look_at_the_losses(self, epoch: Epoch) -> None:
         """Add up the losses since the last look; raise at the first that is not finite."""
         losses = torch.stack([loss for loss, _ in self.pending_losses]).tolist()
         n_targets = [n for _, n in self.pending_losses]
@@ -220,9 +211,10 @@ class Run:
         for i, loss in enumerate(losses):
             if not math.isfinite(loss):
                 step = first_step + i
+                shape = epoch.real[step]
                 raise FloatingPointError(
                     f"the loss is not finite at epoch {self.progress.epoch + 1}, step {step + 1} "
-                    f"of {len(batches)} (batch of shape {batches[step].inputs.shape}, learning "
+                    f"of {len(epoch)} (batch of shape {(shape.n_rows, shape.width)}, learning "
                     f"rate {self.settings.lr:g}). Lower the learning rate, or use "
                     "precision='float32'."
                 )
@@ -265,7 +257,7 @@ class Run:
             "identity": self.identity,
             "environment": self.environment,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.step.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state(self.device) if on_cuda else None,
         }
@@ -290,7 +282,7 @@ class Run:
         self.history.epochs = state["epochs"]
         self.history.best_epoch = state["best_epoch"]
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.step.load_optimizer(state["optimizer"])
         torch.set_rng_state(state["random"])
         if state["cuda_random"] is not None:
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
