@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 
 # Scores computed at a time, whatever T and V: 4 MiB of float32 stay in a CPU's cache; a GPU wants
-# more at once.
+# more at once, and so, we suppose, does any other device.
 SCORES_PER_CHUNK = {"cpu": 2**20, "cuda": 2**24}
+
+# But never fewer targets than these, however many items there are: a product with a handful of rows
+# reads the embeddings for nearly nothing.
+LEAST_TARGETS_PER_CHUNK = 64
 
 
 class Representing(Protocol):
@@ -26,7 +30,7 @@ class Representing(Protocol):
 
 
 def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
-    """Compute the mean of -log softmax(representation . embeddings)[target].
+    """Compute the mean of -log softmax(representation . embeddings)[target] over the targets.
 
     The gradient is formed in the forward pass, a chunk of targets at a time, so memory is one
     chunk of scores beside the inputs and their gradients, not T x V.
@@ -38,15 +42,21 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
     embeddings : Tensor
         Float[V + 1, d]; row 0, the padding, is no candidate.
     targets : Tensor
-        Long[T], item ids in 1..V.
+        Long[T], item ids in 1..V, or 0 where there is no target: that row counts nothing, neither
+        in the mean nor in a gradient. So a batch can keep its shape whatever it holds.
 
     Returns
     -------
     Tensor
-        A scalar in float32 (float64 for float64 inputs), in nats per target. It can be
-        differentiated once.
+        A scalar in float32 (float64 for float64 inputs), in nats per target; 0 where there is no
+        target at all. It can be differentiated once.
     """
-    return _ChunkedCrossEntropy.apply(representations, embeddings[1:], targets - 1)
+    return _ChunkedCrossEntropy.apply(representations, embeddings[1:], targets)
+
+
+def _targets_per_chunk(device: torch.device, n_items: int) -> int:
+    at_once = SCORES_PER_CHUNK.get(device.type, SCORES_PER_CHUNK["cuda"])
+    return max(LEAST_TARGETS_PER_CHUNK, at_once // n_items)
 
 
 def represent(
@@ -106,7 +116,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
-        """Compute the loss: of [T, d], embeddings [V, d] without padding, Long[T] in 0..V - 1."""
+        """Compute the loss: of [T, d], embeddings [V, d] without padding, Long[T] in 0..V."""
         # A product is fast where its inner loop runs along contiguous memory. Both large products
         # of a chunk, its scores and the embeddings' gradient, have rows of length V; so the
         # embeddings are laid out as columns [d, V] once, and their gradient is summed up like that.
@@ -118,11 +128,18 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         loss_dtype = torch.promote_types(representations.dtype, torch.float32)
         loss = torch.zeros((), dtype=loss_dtype, device=representations.device)
 
-        chunk = max(1, SCORES_PER_CHUNK[representations.device.type] // len(embeddings))
+        # Rows without a target are computed like the others, because to leave them out would make
+        # the shapes depend on the data, for which a GPU would have to wait. With x = 0 they add
+        # nothing to the embeddings' gradient; their own gradient and loss are set to 0.
+        absent = (targets == 0)[:, None]  # [T, 1]
+        own_rows = (targets - 1).clamp_min(0)[:, None]  # [T, 1], a target's row in `embeddings`
+        n_targets = (~absent).sum()
+
+        chunk = _targets_per_chunk(representations.device, len(embeddings))
         for start in range(0, len(targets), chunk):
             rows = slice(start, start + chunk)
-            x = representations[rows]  # [C, d]
-            target = targets[rows, None]  # [C, 1]
+            x = representations[rows].masked_fill(absent[rows], 0)  # [C, d]
+            target = own_rows[rows]  # [C, 1]
 
             # 1. Scores of every item, [C, V], less their maximum so that exp cannot overflow:
             #    log sum exp(s) = top + log sum exp(s - top).
@@ -133,7 +150,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             total = exps.sum(1, keepdim=True)
 
             # 2. The chunk's loss.
-            loss += (total.log() + top - own).sum()
+            loss += (total.log() + top - own).masked_fill_(absent[rows], 0).sum()
 
             # 3. The derivative with respect to the scores is softmax - onehot = slope / total, with
             #    slope = exps - total * onehot, again in place. The division by total is left to the
@@ -142,12 +159,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
             # 4. The chain rule through s = x . e. A representation belongs to this chunk alone; an
             #    embedding takes part in all chunks, so its gradient is added up.
-            grad_representations[rows] = (slope @ embeddings.to(x.dtype)) / total
+            grad_x = (slope @ embeddings.to(x.dtype)) / total
+            grad_representations[rows] = grad_x.masked_fill_(absent[rows], 0)
             grad_columns += (x / total).to(x.dtype).T @ slope
 
-        ctx.save_for_backward(grad_representations, grad_columns.T.contiguous())
-        ctx.n_targets = len(targets)
-        return loss / len(targets)
+        n_targets = n_targets.clamp_min(1)  # without any the loss is 0, not 0 / 0
+        ctx.save_for_backward(grad_representations, grad_columns.T.contiguous(), n_targets)
+        return loss / n_targets
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -157,8 +175,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             raise RuntimeError(
                 "full_softmax_loss can be differentiated once only; leave create_graph out."
             )
-        grad_representations, grad_embeddings = ctx.saved_tensors
-        scale = grad / ctx.n_targets  # saved are the gradients of the sum, not of the mean
+        grad_representations, grad_embeddings, n_targets = ctx.saved_tensors
+        scale = grad / n_targets  # saved are the gradients of the sum, not of the mean
         return (
             grad_representations * scale.to(grad_representations.dtype),
             grad_embeddings * scale,

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis.strategies import integers
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,9 +31,15 @@ def whole_loss(x, e, targets):
     return cross_entropy(x @ e[1:].T, targets - 1)
 
 
+def make_chunks_small(patch: pytest.MonkeyPatch, scores_per_chunk: int):
+    """Let a chunk have that many scores, and a single target if they are fewer than the items."""
+    patch.setitem(losses.SCORES_PER_CHUNK, "cpu", scores_per_chunk)
+    patch.setattr(losses, "LEAST_TARGETS_PER_CHUNK", 1)
+
+
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": 64})
+    make_chunks_small(monkeypatch, 64)
 
 
 @given(
@@ -44,7 +51,7 @@ def small_chunks(monkeypatch):
 def test_value_and_gradients_are_those_of_the_whole_matrix(seed, n_targets, n_items, per_chunk):
     x, e, targets = random_case(seed, n_targets, n_items, d=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": per_chunk})
+        make_chunks_small(patch, per_chunk)
         ours = full_softmax_loss(x, e, targets)
         # Scaled, so that the incoming gradient matters.
         our_gradients = torch.autograd.grad(ours * 3, (x, e))
@@ -70,6 +77,100 @@ def test_padding_is_no_candidate_and_gets_no_gradient():
     assert torch.equal(full_softmax_loss(x, changed, targets), loss)
     (gradient,) = torch.autograd.grad(loss, e)
     assert not gradient[0].any()
+
+
+@given(
+    seed=integers(0, 10**6),
+    n_targets=integers(1, 23),
+    n_absent=integers(0, 23),
+    n_items=integers(1, 40),
+    per_chunk=integers(1, 300),
+)
+def test_rows_without_a_target_count_nothing(seed, n_targets, n_absent, n_items, per_chunk):
+    x, e, targets = random_case(seed, n_targets + n_absent, n_items, d=5)
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
+    absent, real = order[:n_absent], order[n_absent:]
+    targets[absent] = 0
+    with pytest.MonkeyPatch.context() as patch:
+        make_chunks_small(patch, per_chunk)
+        ours = full_softmax_loss(x, e, targets)
+        our_gradients = torch.autograd.grad(ours * 3, (x, e))
+    theirs = whole_loss(x[real], e, targets[real])
+    their_gradients = torch.autograd.grad(theirs * 3, (x, e))
+    assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert_close(our_gradients, their_gradients, rtol=0, atol=1e-12)
+    assert not our_gradients[0][absent].any()
+
+
+def test_a_row_without_a_target_may_hold_anything():
+    x, e, targets = random_case(0, 6, 9, 4)
+    targets[2] = 0
+    loss = full_softmax_loss(x, e, targets)
+    gradients = torch.autograd.grad(loss, (x, e))
+    for anything in (1e308, torch.inf, torch.nan):
+        changed = x.detach().clone()
+        changed[2] = anything
+        changed.requires_grad_()
+        loss_of_changed = full_softmax_loss(changed, e, targets)
+        assert torch.equal(loss_of_changed, loss)
+        gradients_of_changed = torch.autograd.grad(loss_of_changed, (changed, e))
+        assert torch.equal(gradients_of_changed[0], gradients[0])
+        assert torch.equal(gradients_of_changed[1], gradients[1])
+
+
+@pytest.mark.parametrize("n_rows", [0, 5])
+def test_without_any_target_the_loss_and_its_gradients_are_zero(n_rows):
+    x, e, _ = random_case(0, n_rows, 9, 4)
+    loss = full_softmax_loss(x, e, torch.zeros(n_rows, dtype=torch.long))
+    assert loss == 0
+    for gradient in torch.autograd.grad(loss, (x, e)):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+def test_gradients_with_absent_targets_are_those_of_finite_differences(small_chunks):
+    x, e, targets = random_case(1, 7, 20, 3)
+    targets[[0, 3, 6]] = 0
+
+    def loss(x, e):
+        return full_softmax_loss(x, e, targets)
+
+    assert torch.autograd.gradcheck(loss, (x, e))
+
+
+# Autograd asks even of a fake CUDA tensor that PyTorch be built for CUDA.
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_shape_depends_on_the_data(device, dtype):
+    # A fake tensor has a shape and no numbers: to ask it for one, or for a mask's, raises.
+    with FakeTensorMode():
+        x = torch.empty(3_000, 8, device=device, requires_grad=True)
+        e = torch.empty(10_001, 8, device=device, requires_grad=True)
+        targets = torch.empty(3_000, dtype=torch.long, device=device)
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = full_softmax_loss(x, e, targets)
+        gradients = torch.autograd.grad(loss, (x, e))
+    assert loss.shape == ()
+    assert loss.device.type == device
+    assert [gradient.shape for gradient in gradients] == [x.shape, e.shape]
+    assert [gradient.device.type for gradient in gradients] == [device] * 2
+
+
+def test_a_shape_that_depends_on_the_data_would_have_been_noticed():
+    with FakeTensorMode():
+        x = torch.empty(3_000, 8)
+        targets = torch.empty(3_000, dtype=torch.long)
+        with pytest.raises(DynamicOutputShapeException):
+            x[targets > 0]
+
+
+def test_tensors_without_numbers_have_a_loss_without_a_number():
+    x = torch.empty(30, 8, device="meta", requires_grad=True)
+    e = torch.empty(11, 8, device="meta", requires_grad=True)
+    loss = full_softmax_loss(x, e, torch.empty(30, dtype=torch.long, device="meta"))
+    loss.backward()
+    assert loss.shape == ()
+    assert x.grad.shape == x.shape
+    assert e.grad.shape == e.shape
 
 
 def test_large_scores_do_not_overflow():
@@ -106,6 +207,12 @@ def test_no_tensor_is_larger_than_a_chunk_an_input_or_a_gradient(small_chunks):
     for n_targets, n_items, d in ((400, 30, 2), (50, 500, 3)):
         allowed = max(64, n_items + 1, n_targets * d, (n_items + 1) * d)
         assert largest(full_softmax_loss, n_targets, n_items, d) <= allowed
+
+
+def test_a_chunk_has_at_least_its_least_targets_however_many_the_items(monkeypatch):
+    make_chunks_small(monkeypatch, 64)
+    monkeypatch.setattr(losses, "LEAST_TARGETS_PER_CHUNK", 16)
+    assert largest(full_softmax_loss, 50, 500, 3) == 16 * 500
 
 
 def test_the_whole_matrix_would_have_been_noticed():
