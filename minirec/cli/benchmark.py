@@ -3,7 +3,7 @@
 import argparse
 
 from minirec.cli.shared import show
-from minirec.experiments.benchmarks import BENCHMARKS
+from minirec.experiments.benchmarks import BENCHMARKS, measure
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +12,5 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Run one benchmark and print its measurements."""
-    measure = BENCHMARKS[options.what]
-    show(measure(), options)
+    """Run one benchmark and print its measurements, each with its device."""
+    show(measure(options.what), options)
