@@ -12,6 +12,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import DeviceType
 from torch.autograd.profiler_util import EventList, FunctionEvent
+from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
 from minirec import profiling
@@ -70,8 +71,10 @@ class FakeProfile:
 
     def __init__(self, events: EventList):
         self.seen = events
+        self.watched: list = []
 
     def __call__(self, activities: list) -> "FakeProfile":
+        self.watched = activities
         return self
 
     def __enter__(self) -> "FakeProfile":
@@ -93,8 +96,10 @@ class FakeProfile:
 def profile_sees(monkeypatch):
     """A function that makes the profiler see these events."""
 
-    def see(events: EventList) -> None:
-        monkeypatch.setattr(profiling, "profile", FakeProfile(events))
+    def see(events: EventList) -> FakeProfile:
+        fake = FakeProfile(events)
+        monkeypatch.setattr(profiling, "profile", fake)
+        return fake
 
     return see
 
@@ -133,6 +138,19 @@ def test_work_that_runs_nothing_on_the_gpu_counts_on_the_cpu(profile_sees):
     on_cpu._build_tree()
     profile_sees(on_cpu)
     assert profiling.operator_seconds(nothing, {"products": ("aten::mm",)})["products"] == 9e-6
+
+
+@pytest.mark.parametrize("in_use", [True, False])
+def test_the_profiler_watches_a_gpu_that_is_in_use_and_wakes_no_other(
+    profile_sees, monkeypatch, in_use
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: in_use)
+    monkeypatch.setattr(torch.cuda, "synchronize", nothing)
+    fake = profile_sees(a_step())
+    profiling.operator_seconds(nothing, {})
+    assert (ProfilerActivity.CUDA in fake.watched) == in_use
+    assert ProfilerActivity.CUDA in profiling.activities()
 
 
 # --- Clocks and memory ---
