@@ -24,6 +24,9 @@ LEAST_TARGETS_PER_CHUNK = 128
 # chunk as one block.
 SCORES_PER_BLOCK_AND_THREAD = 2**19
 
+# A product that adds up over a block's items is cut into so many, which threads share better.
+PIECES = 8
+
 
 class Representing(Protocol):
     """What `represent` asks of a model (the contract: `minirec.models.base`)."""
@@ -194,9 +197,10 @@ def _one_chunk(x: Tensor, target: Tensor, work: _Work) -> tuple[Tensor, Tensor]:
 
     # 1. Scores of every item and their maximum, taken off below so that exp cannot overflow:
     #    log sum exp(s) = top + log sum exp(s - top).
+    columns = x.T.contiguous()  # [d, C], along which the product runs
     top = scores.new_full((1, len(x)), -torch.inf)
     for items in work.blocks:
-        _product(work.embeddings[items], x.T, out=scores[items])
+        _product(work.embeddings[items], columns, out=scores[items])
         top = torch.maximum(top, scores[items].amax(0, keepdim=True))
 
     # 2. The losses. Each step is in place: there is one [V, C] matrix, not three.
@@ -217,7 +221,7 @@ def _one_chunk(x: Tensor, target: Tensor, work: _Work) -> tuple[Tensor, Tensor]:
     scaled = (x / total.T).to(x.dtype)
     for items in work.blocks:
         slope_of_block = slope[items].to(x.dtype)
-        _add_product(grad_x, work.embeddings[items].T, slope_of_block)
+        grad_x += _product_over_items(work.embeddings[items], slope_of_block)
         _add_product(work.grad_embeddings[items], slope_of_block, scaled)
     return losses[0], (grad_x / total).T
 
@@ -236,3 +240,17 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
         total.addmm_(a, b)
     else:
         total += a @ b
+
+
+def _product_over_items(a: Tensor, b: Tensor) -> Tensor:
+    """Return a.T @ b [d, C] of many rows, a [n, d] and b [n, C].
+
+    A product shares its result out among the threads, and this result is too small for that. So
+    equal pieces of the sum become products of their own.
+    """
+    rows = len(a) // PIECES
+    cut = rows * PIECES
+    pieces_of_a = a[:cut].view(PIECES, rows, a.shape[1])
+    pieces_of_b = b[:cut].view(PIECES, rows, b.shape[1])
+    result = torch.bmm(pieces_of_a.mT, pieces_of_b).sum(0)
+    return result + a[cut:].T @ b[cut:]
