@@ -19,9 +19,13 @@ SCORES_PER_CHUNK = {"cpu": 2**20, "cuda": 2**24}
 # embeddings and of their gradient, which pays only if there is enough to compute with them.
 LEAST_TARGETS_PER_CHUNK = 128
 
-# A CPU goes through a chunk in blocks of items, so small (1 MiB) that what one operation wrote is
-# still beside the core when the next one reads it. Other devices take a chunk as one block.
-SCORES_PER_BLOCK = {"cpu": 2**18}
+# A CPU goes through a chunk in blocks of items, so small (2 MiB for each of its threads) that what
+# one operation wrote is still beside the core when the next one reads it. Other devices take a
+# chunk as one block.
+SCORES_PER_BLOCK_AND_THREAD = 2**19
+
+# A product that adds up over a block's items is cut into so many, which threads share better.
+PIECES = 8
 
 
 class Representing(Protocol):
@@ -56,7 +60,7 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
         A scalar in float32 (float64 for float64 inputs), in nats per target; 0 where there is no
         target at all. It can be differentiated once.
     """
-    return _ChunkedCrossEntropy.apply(representations, embeddings[1:], targets)
+    return _ChunkedCrossEntropy.apply(representations, embeddings, targets)
 
 
 def _targets_per_chunk(device: torch.device, n_items: int) -> int:
@@ -68,8 +72,9 @@ def _targets_per_chunk(device: torch.device, n_items: int) -> int:
 
 def _blocks_of_items(device: torch.device, n_items: int, chunk: int) -> list[slice]:
     """Return the blocks of items in which a chunk's scores are gone through."""
-    most_scores = SCORES_PER_BLOCK.get(device.type, n_items * chunk)
-    size = max(1, most_scores // chunk)
+    size = n_items
+    if device.type == "cpu":
+        size = max(1, SCORES_PER_BLOCK_AND_THREAD * torch.get_num_threads() // chunk)
     return [slice(start, start + size) for start in range(0, n_items, size)]
 
 
@@ -130,7 +135,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
-        """Compute the loss: of [T, d], embeddings [V, d] without padding, Long[T] in 0..V."""
+        """Compute the loss: of [T, d], embeddings [V + 1, d], Long[T] in 0..V."""
         # Products may be in half precision, by autocast or by their inputs; all else is in float32.
         product_dtype = (representations[:0] @ embeddings[:0].T).dtype
         dtype = torch.promote_types(representations.dtype, torch.float32)
@@ -140,15 +145,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         # nothing to the embeddings' gradient; their own gradient and loss are set to 0 at the end.
         absent = targets == 0
         x = representations.masked_fill(absent[:, None], 0).to(product_dtype)
-        target_rows = (targets - 1).clamp_min(0)  # a target's row in `embeddings`
         n_targets = (~absent).sum().clamp_min(1)  # without any the loss is 0, not 0 / 0
 
-        chunk = _targets_per_chunk(x.device, len(embeddings))
+        # The padding is no candidate: below, row 0 is that of item 1.
+        target_rows = (targets - 1).clamp_min(0)
+        items = embeddings[1:].to(product_dtype)
+        grad_embeddings = torch.zeros_like(embeddings, dtype=dtype)
+
+        chunk = _targets_per_chunk(x.device, len(items))
         work = _Work(
-            embeddings=embeddings.to(product_dtype),
-            grad_embeddings=torch.zeros_like(embeddings, dtype=dtype),
-            blocks=_blocks_of_items(x.device, len(embeddings), chunk),
-            memory=x.new_empty(len(embeddings) * min(chunk, len(x)), dtype=dtype),
+            embeddings=items,
+            grad_embeddings=grad_embeddings[1:],
+            blocks=_blocks_of_items(x.device, len(items), chunk),
+            memory=x.new_empty(len(items) * min(chunk, len(x)), dtype=dtype),
         )
         losses = x.new_empty(len(x), dtype=dtype)
         grad_representations = torch.empty_like(x, dtype=dtype)
@@ -159,7 +168,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_representations.masked_fill_(absent[:, None], 0)
         ctx.save_for_backward(
             grad_representations.to(representations.dtype),
-            work.grad_embeddings.to(embeddings.dtype),
+            grad_embeddings.to(embeddings.dtype),
             n_targets,
         )
         return losses.masked_fill_(absent, 0).sum() / n_targets
@@ -204,9 +213,10 @@ def _one_chunk(x: Tensor, target: Tensor, work: _Work) -> tuple[Tensor, Tensor]:
 
     # 1. Scores of every item and their maximum, taken off below so that exp cannot overflow:
     #    log sum exp(s) = top + log sum exp(s - top).
+    columns = x.T.contiguous()  # [d, C], along which the product runs
     top = scores.new_full((1, len(x)), -torch.inf)
     for items in work.blocks:
-        _product(work.embeddings[items], x.T, out=scores[items])
+        _product(work.embeddings[items], columns, out=scores[items])
         top = torch.maximum(top, scores[items].amax(0, keepdim=True))
 
     # 2. The losses. Each step is in place: there is one [V, C] matrix, not three.
@@ -227,7 +237,7 @@ def _one_chunk(x: Tensor, target: Tensor, work: _Work) -> tuple[Tensor, Tensor]:
     scaled = (x / total.T).to(x.dtype)
     for items in work.blocks:
         slope_of_block = slope[items].to(x.dtype)
-        _add_product(grad_x, work.embeddings[items].T, slope_of_block)
+        grad_x += _product_over_items(work.embeddings[items], slope_of_block)
         _add_product(work.grad_embeddings[items], slope_of_block, scaled)
     return losses[0], (grad_x / total).T
 
@@ -246,3 +256,17 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
         total.addmm_(a, b)
     else:
         total += a @ b
+
+
+def _product_over_items(a: Tensor, b: Tensor) -> Tensor:
+    """Return a.T @ b [d, C] of many rows, a [n, d] and b [n, C].
+
+    A product shares its result out among the threads, and this result is too small for that. So
+    equal pieces of the sum become products of their own.
+    """
+    rows = len(a) // PIECES
+    cut = rows * PIECES
+    pieces_of_a = a[:cut].view(PIECES, rows, a.shape[1])
+    pieces_of_b = b[:cut].view(PIECES, rows, b.shape[1])
+    result = torch.bmm(pieces_of_a.mT, pieces_of_b).sum(0)
+    return result + a[cut:].T @ b[cut:]
