@@ -203,9 +203,13 @@ def _allocations(trace: profile) -> list[int]:
         events = json.loads(path.read_text())["traceEvents"]
     of_memory = [event for event in events if event.get("name") == "[memory]"]
     of_memory.sort(key=lambda event: event["ts"])
-    # A GPU's are listed too, under the number of its kind of device.
-    cpu = DeviceType.CPU.value
-    return [e["args"]["Bytes"] for e in of_memory if e["args"]["Device Type"] == cpu]
+    changes = []
+    for event in of_memory:
+        details = event["args"]
+        # A GPU's are listed too, under the number of its kind of device.
+        if details["Device Type"] == DeviceType.CPU.value:
+            changes.append(details["Bytes"])
+    return changes
 
 
 def operator_seconds(
