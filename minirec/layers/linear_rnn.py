@@ -50,10 +50,13 @@ class MinGRU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the state after every step from h = 0, [batch, N, d_input] -> [..., d_state]."""
-        z, candidate = self.project(x).chunk(2, dim=-1)  # z before its sigmoid
+        projected = self.project(x)
+        # In float32 or better: bfloat16 would round a decay of 0.999 to 1.
+        wide = projected.to(torch.promote_types(projected.dtype, torch.float32))
+        z, candidate = wide.chunk(2, dim=-1)  # z before its sigmoid
         keep = torch.sigmoid(-z)  # 1 - sigmoid(z), without its cancellation where z is large
         driven = torch.sigmoid(z) * candidate
-        return linear_recurrence(keep, driven)
+        return linear_recurrence(keep, driven).to(projected.dtype)
 
 
 class LRU(nn.Module):

@@ -142,7 +142,9 @@ class Mamba(nn.Module):
         """
         sizes = (self.rank, self.d_state, self.d_state)
         time, B, C = self.select(x).split(sizes, dim=-1)
-        dt = F.softplus(self.time(time))  # [..., E]
+        dt = self.time(time)  # [..., E], before the softplus
+        # From here in float32 or better: bfloat16 would round a decay of 0.999 to 1.
+        dt = F.softplus(dt.to(torch.promote_types(dt.dtype, torch.float32)))
         rates = self.log_rates.exp()  # -A, [E, S]
         decay = torch.exp(-dt[..., None] * rates)
 
@@ -152,6 +154,6 @@ class Mamba(nn.Module):
 
     def _read(self, h: Tensor, C: Tensor, x: Tensor, z: Tensor) -> Tensor:
         """Return y, [..., d], from the states h [..., E, S]."""
-        read = h @ C[..., None]  # C h, [..., E, 1]
+        read = h.to(C.dtype) @ C[..., None]  # C h, [..., E, 1]
         read = read[..., 0] + self.skip * x
         return self.output(F.silu(z) * read)

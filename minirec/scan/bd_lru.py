@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from minirec.scan.chunking import formula_pays
 from minirec.scan.operators import below_autograd, define, lead, transformed
 from minirec.scan.recurrence import best, kernels, linear_recurrence
 
@@ -82,13 +83,14 @@ def bd_lru(
             f"there is no fused kernel for {x.dtype} on {x.device} here; use impl='auto'."
         )
 
-    few_lanes = False
+    few_long_rows = False
     if impl == "auto" and library == "triton":
-        n_chunks, _ = kernels(library, x.device).chunks(x)
-        few_lanes = n_chunks > 1
+        n_multiprocessors = kernels(library, x.device).multiprocessors(x.device)
+        rows, positions, channels = x.shape
+        few_long_rows = formula_pays(rows, positions, channels, n_multiprocessors)
 
     no_positions = x.shape[1] == 0
-    if impl == "unfused" or not can_fuse or few_lanes or no_positions:
+    if impl == "unfused" or not can_fuse or few_long_rows or no_positions:
         return unfused(gates, x, z, Lambda, h0)
     y, last, _, _ = _fused(gates, x, z, Lambda, h0, library)
     return y, last

@@ -25,7 +25,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from minirec.scan.triton_scan import launch, load_state, load_tile, own_lanes
+from minirec.scan import triton_scan
+from minirec.scan.launching import launch
+from minirec.scan.triton_scan import load_state, load_tile, own_lanes
 
 # exp(x) = exp2(x log2 e): exp2 is one instruction, exp five.
 LOG2_E = tl.constexpr(1.4426950408889634)
@@ -264,7 +266,15 @@ def bd_lru_forward(
 
     # r and i have the same strides: the kernel takes them once, from r.
     r, i = gates.chunk(2, dim=-1)
-    launch(_walk, x, (r, x, z), i, decay.contiguous(), h0, y, h, unroll=UNROLL)
+    launch(
+        _walk,
+        x,
+        (r, x, z),
+        (i, decay.contiguous(), h0, y, h),
+        block=triton_scan.BLOCK,
+        warps=triton_scan.WARPS,
+        unroll=UNROLL,
+    )
     return y, h
 
 
@@ -329,17 +339,21 @@ def bd_lru_backward(
         _walk_back,
         x,
         (r, x, z, grad_y),
-        i,
-        decay.contiguous(),
-        h,
-        h0,
-        grad_last,
-        grad_r,
-        grad_i,
-        grad_x,
-        grad_z,
-        q,
-        grad_h0,
+        (
+            i,
+            decay.contiguous(),
+            h,
+            h0,
+            grad_last,
+            grad_r,
+            grad_i,
+            grad_x,
+            grad_z,
+            q,
+            grad_h0,
+        ),
+        block=triton_scan.BLOCK,
+        warps=triton_scan.WARPS,
         unroll=UNROLL_BACK,
     )
     return grad_gates, grad_x, grad_z, q.sum(0), grad_h0

@@ -18,7 +18,7 @@ Notebook 10 derives it. Without autograd: that is in minirec.scan.recurrence.
     k          what flows backward out of position n: a_n g_n; so g_{n-1} = grad_{n-1} + k, and
                the k that leaves position 0 is h0's gradient
     C, length  number of chunks of time, and positions in each (the last may be shorter)
-    start      [B, C, D], the state (or the k) that enters each chunk, in the order of the walk
+    after      [B, C, D], the state (or the k) that leaves each chunk, in the order of the walk
 
     x_row, x_step, x_channel    x's strides: elements from row to row, from position to position
                                 and from channel to channel
@@ -28,7 +28,8 @@ One walk along time is all there is. Where the lanes alone do not fill the chip,
 chunks, and the same walk runs three times: over each chunk from zero, keeping only its end and
 its product of a; over these ends, with one "position" per chunk; over each chunk again, from the
 state that truly enters it. This reads a and b twice. A product beyond the dtype's range (|a| > 1
-over a long chunk) is infinite, as the state itself would be.
+over a long chunk) is infinite, as the state itself would be. minirec.scan.chunking chooses how many
+chunks.
 """
 
 import os
@@ -37,6 +38,9 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from minirec.scan import chunking
+from minirec.scan.launching import launch
 
 # Whether the kernels run in Triton's interpreter: on any machine, slowly. The variable must be
 # set before this module is imported.
@@ -93,8 +97,8 @@ def own_chunk(
 
 
 @triton.jit
-def start_place(row: tl.tensor, channel: tl.tensor, D: tl.tensor) -> tl.tensor:
-    """Return where in `start` [B, C, D] this program's lanes have their entry; [BLOCK]."""
+def after_place(row: tl.tensor, channel: tl.tensor, D: tl.tensor) -> tl.tensor:
+    """Return where in `after` [B, C, D] this program's lanes have their entry; [BLOCK]."""
     return (row * tl.num_programs(1) + tl.program_id(1)) * D + channel
 
 
@@ -108,6 +112,31 @@ def load_state(
 ) -> tl.tensor:
     """Load what stands at `place` [BLOCK]; zeros where there is no tensor (ptr is None)."""
     return tl.full([BLOCK], 0, ACC) if ptr is None else tl.load(ptr + place, live).to(ACC)
+
+
+@triton.jit
+def load_start(
+    first_ptr: tl.tensor,
+    after_ptr: tl.tensor,
+    lane: tl.tensor,
+    row: tl.tensor,
+    channel: tl.tensor,
+    D: tl.tensor,
+    live: tl.tensor,
+    ACC: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> tl.tensor:
+    """Load what enters this program's chunk: `first` [B, D], or what left the chunk before it.
+
+    There is one chunk where there is no `after` (after_ptr is None).
+    """
+    start = load_state(first_ptr, lane, live, ACC, BLOCK)
+    if after_ptr is not None:
+        chunk = tl.program_id(1)
+        before = after_place(row, channel, D) - D
+        after = tl.load(after_ptr + before, live & (chunk > 0)).to(ACC)
+        start = tl.where(chunk > 0, after, start)
+    return start
 
 
 @triton.jit
@@ -141,7 +170,8 @@ def load_tile(
 def _walk(
     a_ptr: tl.tensor,
     b_ptr: tl.tensor,
-    start_ptr: tl.tensor,
+    h0_ptr: tl.tensor,
+    after_ptr: tl.tensor,
     h_ptr: tl.tensor,
     a_row: tl.int64,
     a_step: tl.int64,
@@ -158,13 +188,13 @@ def _walk(
     UNROLL: tl.constexpr,
 ) -> None:
     """Walk forwards over this program's chunk and write every state."""
-    _, row, channel, live = own_lanes(lanes, D, BLOCK)
+    lane, row, channel, live = own_lanes(lanes, D, BLOCK)
     _, n, count = own_chunk(N, length, False)
     a_ptr += row * a_row + n * a_step + channel * a_channel
     b_ptr += row * b_row + n * b_step + channel * b_channel
     h_ptr += (row * N + n) * D + channel  # h is contiguous
 
-    h = load_state(start_ptr, start_place(row, channel, D), live, ACC, BLOCK)
+    h = load_start(h0_ptr, after_ptr, lane, row, channel, D, live, ACC, BLOCK)
     next_a = load_tile(a_ptr, a_step, 0, count, live, UNROLL)
     next_b = load_tile(b_ptr, b_step, 0, count, live, UNROLL)
     for w in range(0, count, UNROLL):
@@ -186,7 +216,7 @@ def _walk_back(
     grad_ptr: tl.tensor,
     h_ptr: tl.tensor,
     h0_ptr: tl.tensor,
-    start_ptr: tl.tensor,
+    after_ptr: tl.tensor,
     grad_a_ptr: tl.tensor,
     grad_b_ptr: tl.tensor,
     grad_h0_ptr: tl.tensor,
@@ -215,7 +245,7 @@ def _walk_back(
     before_ptr = h_ptr + here - D
     n_before = count - (chunk == 0).to(tl.int32)
 
-    k = load_state(start_ptr, start_place(row, channel, D), live, ACC, BLOCK)
+    k = load_start(None, after_ptr, lane, row, channel, D, live, ACC, BLOCK)
     h0 = load_state(h0_ptr, lane, live, ACC, BLOCK)
     next_a = load_tile(a_ptr, -a_step, 0, count, live, UNROLL)
     next_grad = load_tile(grad_ptr, -g_step, 0, count, live, UNROLL)
@@ -277,9 +307,15 @@ def _chunk_ends(
 
     product = tl.full([BLOCK], 1, ACC)
     state = tl.full([BLOCK], 0, ACC)
+    next_a = load_tile(a_ptr, a_step, 0, count, live, UNROLL)
+    next_b = load_tile(b_ptr, b_step, 0, count, live, UNROLL)
     for w in range(0, count, UNROLL):
-        a = load_tile(a_ptr, a_step, w, count, live, UNROLL)
-        b = load_tile(b_ptr, b_step, w, count, live, UNROLL)
+        a = next_a
+        b = next_b
+        # The next tile is on its way while this one is worked on.
+        next_a = load_tile(a_ptr, a_step, w + UNROLL, count, live, UNROLL)
+        next_b = load_tile(b_ptr, b_step, w + UNROLL, count, live, UNROLL)
+
         for u in tl.static_range(UNROLL):
             if REVERSE:
                 after = a[u].to(ACC) * (state + b[u].to(ACC))
@@ -289,7 +325,7 @@ def _chunk_ends(
             state = tl.where(w + u < count, after, state)
             product = tl.where(w + u < count, product * a[u].to(ACC), product)
 
-    place = start_place(row, channel, D)
+    place = after_place(row, channel, D)
     tl.store(product_ptr + place, product, live)
     tl.store(end_ptr + place, state, live)
 
@@ -309,7 +345,7 @@ def scan_forward(
     h0 : Tensor, optional
         The state before the first position [B, D]; zeros unless given.
     n_chunks : int, optional
-        Chunks of time; `chunks_for` chooses unless given.
+        Chunks of time; `chunking.chunks_for` chooses unless given.
 
     Returns
     -------
@@ -322,8 +358,20 @@ def scan_forward(
     """
     h = torch.empty(b.shape, dtype=b.dtype, device=b.device)
     n_chunks, length = chunks(b, n_chunks)
-    start = _chunk_starts(b, (a, b), h0, n_chunks, length, reverse=False)
-    launch(_walk, b, (a, b), start, h, n_chunks=n_chunks, length=length)
+    if h0 is not None:
+        h0 = h0.contiguous()
+    after = _after_chunks(b, (a, b), h0, n_chunks, length, reverse=False)
+    launch(
+        _walk,
+        b,
+        (a, b),
+        (h0, after, h),
+        block=BLOCK,
+        warps=WARPS,
+        unroll=UNROLL,
+        n_chunks=n_chunks,
+        more=(length,),
+    )
     return h
 
 
@@ -343,7 +391,7 @@ def scan_backward(
     grad : Tensor
         The gradient of h [B, N, D], of any strides.
     n_chunks : int, optional
-        Chunks of time; `chunks_for` chooses unless given.
+        Chunks of time; `chunking.chunks_for` chooses unless given.
 
     Returns
     -------
@@ -364,64 +412,19 @@ def scan_backward(
         grad_h0 = torch.zeros_like(h0)
 
     n_chunks, length = chunks(h, n_chunks)
-    start = _chunk_starts(h, (a, grad), None, n_chunks, length, reverse=True)
+    after = _after_chunks(h, (a, grad), None, n_chunks, length, reverse=True)
     launch(
         _walk_back,
         h,
         (a, grad),
-        h,
-        h0,
-        start,
-        grad_a,
-        grad_b,
-        grad_h0,
-        n_chunks=n_chunks,
+        (h, h0, after, grad_a, grad_b, grad_h0),
+        block=BLOCK,
+        warps=WARPS,
         unroll=UNROLL_BACK,
-        length=length,
+        n_chunks=n_chunks,
+        more=(length,),
     )
     return grad_a, grad_b, grad_h0
-
-
-def chunks_for(B: int, N: int, D: int, n_multiprocessors: int) -> int:
-    """Choose a number of chunks of time from a count of lanes and bytes.
-
-    A walk waits 0.6 us for memory once every UNROLL positions, and moves 12 bytes per position
-    and lane, at 36 GB/s per multiprocessor (an H200's 4.8 TB/s over its 132): so many lanes keep
-    it busy, and chunks make twice as many. They move 20 bytes, which fewer than 4 chunks do not
-    make up for, and launch two more kernels, counted as 5 us each, by which time a short walk is
-    over.
-
-    These are a data sheet's figures and guesses, and measured on an H200 the choice is often
-    wrong: a chunked walk takes about 0.19 ms to launch each way, so at the widths measured it
-    never paid at N = 1,024 and below, and where it paid it wanted more chunks than it gets here
-    ([1, 65536, 512]: 256 to 1,024 instead of 58).
-
-    Parameters
-    ----------
-    B, N, D : int
-        Rows, positions and channels.
-    n_multiprocessors : int
-        Multiprocessors of the GPU.
-
-    Returns
-    -------
-    int
-        The number of chunks; 1 for a plain walk.
-
-    References
-    ----------
-    Notebook 10.
-    """
-    seconds_per_wait = 0.6e-6
-    bytes_per_second = n_multiprocessors * 36e9
-    bytes_per_wait = 12 * UNROLL  # of one lane
-    lanes_to_be_busy = bytes_per_second * seconds_per_wait / bytes_per_wait
-
-    n_chunks = int(2 * lanes_to_be_busy / max(1, B * D))
-    n_chunks = min(N // UNROLL, n_chunks)
-    if n_chunks < 4 or N < 512:
-        return 1
-    return n_chunks
 
 
 def chunks(like: Tensor, n_chunks: int | None = None) -> tuple[int, int]:
@@ -432,7 +435,7 @@ def chunks(like: Tensor, n_chunks: int | None = None) -> tuple[int, int]:
     like : Tensor
         [B, N, D].
     n_chunks : int, optional
-        How many the caller asks for; `chunks_for` chooses unless given.
+        How many the caller asks for; `chunking.chunks_for` chooses unless given.
 
     Returns
     -------
@@ -441,117 +444,53 @@ def chunks(like: Tensor, n_chunks: int | None = None) -> tuple[int, int]:
     """
     B, N, D = like.shape
     if n_chunks is None:
-        n_multiprocessors = 132  # an H200's, where there is no GPU to ask, as for fake tensors
-        if like.is_cuda and torch.cuda.is_initialized():
-            properties = torch.cuda.get_device_properties(like.device)
-            n_multiprocessors = properties.multi_processor_count
-        n_chunks = chunks_for(B, N, D, n_multiprocessors)
-
+        n_chunks = chunking.chunks_for(B, N, D, multiprocessors(like.device))
     n_chunks = max(1, min(n_chunks, N, 2**15))  # a grid's second axis ends at 65,535
-    length = max(1, triton.cdiv(N, n_chunks))
+    length = max(1, -(-N // n_chunks))  # rounded up
     # With the length rounded up, fewer chunks may be enough.
-    return max(1, triton.cdiv(N, length)), length
+    return max(1, -(-N // length)), length
 
 
-def _chunk_starts(
+def multiprocessors(device: torch.device) -> int:
+    """Count a GPU's multiprocessors; an H200's where there is none to ask, as for fake tensors."""
+    if device.type == "cuda" and torch.cuda.is_initialized():
+        return torch.cuda.get_device_properties(device).multi_processor_count
+    return 132
+
+
+def _after_chunks(
     like: Tensor,
     strided: tuple[Tensor, Tensor],
-    start: Tensor | None,
+    first: Tensor | None,
     n_chunks: int,
     length: int,
     *,
     reverse: bool,
 ) -> Tensor | None:
-    """Find what enters each chunk, in the order of the walk: [B, C, D].
+    """Find what leaves each chunk, in the order of the walk: [B, C, D]; None: there is only one.
 
-    strided: a with b, or, walking backwards, a with the gradient of h. start [B, D] enters the
-    first chunk; None: zeros. One chunk needs no more than start, which stays None if it is.
+    strided: a with b, or, walking backwards, a with the gradient of h. first [B, D] enters the
+    first chunk; None: zeros.
     """
     if n_chunks == 1:
-        return None if start is None else start.contiguous()
-
-    B, _, D = like.shape
-    dtype = torch.promote_types(like.dtype, torch.float32)
+        return None
 
     # 1. Walk every chunk from zero; keep where it ends and its product of a.
+    B, _, D = like.shape
+    dtype = torch.promote_types(like.dtype, torch.float32)
     product = torch.empty((B, n_chunks, D), dtype=dtype, device=like.device)
     end = torch.empty((B, n_chunks, D), dtype=dtype, device=like.device)
     launch(
         _chunk_ends,
         like,
         strided,
-        product,
-        end,
+        (product, end),
+        block=BLOCK,
+        warps=WARPS,
+        unroll=UNROLL,
         n_chunks=n_chunks,
-        length=length,
-        REVERSE=reverse,
+        more=(length, reverse),
     )
 
-    # 2. Scan over the chunks: after_c = product_c * before_c + end_c.
-    first = torch.zeros_like(end[:, 0]) if start is None else start.to(dtype)
-    after = scan_forward(product, end, first, n_chunks=1)
-
-    # 3. A chunk starts where the one before it ended.
-    return torch.cat([first[:, None], after[:, :-1]], dim=1)
-
-
-def launch(
-    kernel: triton.JITFunction,
-    like: Tensor,
-    strided: tuple[Tensor, ...],
-    *others: Tensor | None,
-    n_chunks: int = 1,
-    unroll: int | None = None,
-    **named: int,
-) -> None:
-    """Run a kernel over all lanes and chunks of a tensor, on its device.
-
-    A kernel takes, in this order: the strided tensors, the others, the strides of the strided
-    ones (row, step, channel of each), the number of lanes, D, N; the rest by name.
-
-    Parameters
-    ----------
-    kernel : triton.JITFunction
-        What to run.
-    like : Tensor
-        [B, N, D]: gives the numbers of lanes and positions, the device and the arithmetic's type.
-    strided : tuple of Tensor
-        Tensors whose strides the kernel takes.
-    *others : Tensor or None
-        Contiguous tensors.
-    n_chunks : int
-        Chunks of time.
-    unroll : int, optional
-        Positions in a tile; UNROLL unless given.
-    **named : int
-        More of the kernel's arguments.
-    """
-    if like.numel() == 0:
-        return
-    B, N, D = like.shape
-    lanes = B * D
-    block = min(BLOCK, triton.next_power_of_2(lanes))
-    strides = [stride for tensor in strided for stride in tensor.stride()]
-
-    if unroll is None:
-        unroll = UNROLL
-    accumulator = tl.float32
-    if like.dtype == torch.float64:
-        accumulator = tl.float64
-        unroll = max(1, unroll // 2)  # a number takes twice the registers
-
-    grid = (triton.cdiv(lanes, block), n_chunks)
-    with torch.cuda.device_of(like):
-        kernel[grid](
-            *strided,
-            *others,
-            *strides,
-            lanes,
-            D,
-            N,
-            ACC=accumulator,
-            BLOCK=block,
-            UNROLL=unroll,
-            num_warps=WARPS,
-            **named,
-        )
+    # 2. Scan over the chunks: after_c = product_c * after_{c-1} + end_c.
+    return scan_forward(product, end, first, n_chunks=1)

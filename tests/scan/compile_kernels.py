@@ -41,10 +41,10 @@ class Compiled:
     def __getitem__(self, grid):
         return self.compile
 
-    def compile(self, *arguments, num_warps, **named):
-        # The positional arguments come first; those by name are the rest.
+    def compile(self, *arguments, num_warps):
+        # All arguments come by position.
         names = self.kernel.arg_names
-        given = dict(zip(names, arguments, strict=False)) | named
+        given = dict(zip(names, arguments, strict=True))
 
         signature = {}
         constants = {}
