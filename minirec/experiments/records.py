@@ -10,6 +10,7 @@ import platform
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,9 +125,18 @@ def provenance(device: torch.device, command: Sequence[str]) -> dict[str, Any]:
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "numpy": numpy.__version__,
-            "minirec": importlib.metadata.version("minirec"),
+            "minirec": _own_version(),
         },
     }
+
+
+def _own_version() -> str:
+    """Return the version that is installed, or that of the checkout this file lies in."""
+    try:
+        return importlib.metadata.version("minirec")
+    except importlib.metadata.PackageNotFoundError:
+        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
 
 
 def save_record(path: str | Path, record: dict[str, Any]) -> None:

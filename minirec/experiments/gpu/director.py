@@ -1,0 +1,330 @@
+"""Run the stages one after the other, each in a process of its own, and leave what they found.
+
+A stage that fails, hangs or breaks the GPU's context ends itself and no other: its process is given
+its share of the time and then killed, with all that it started.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from minirec.devices import choose_device
+from minirec.experiments.gpu import files
+from minirec.experiments.gpu.job import Row, failures, read_rows
+from minirec.experiments.gpu.stages import Stage, seconds_for, summary_lines
+from minirec.experiments.records import provenance
+
+ROOT = Path(__file__).resolve().parents[3]  # the project's folder
+PROJECT_RESULTS = ROOT / "data" / "results"
+
+SCHEMA = 1  # of gpu.json
+
+# Seconds of the minutes asked for that no stage gets: the interpreter's start, and the last files.
+MARGIN = 15.0
+# A stage is told to end so many seconds before it is killed.
+GRACE = 4.0
+# A process that died is started again for what is left of its stage, unless that is less.
+WORTH_A_START = 20.0
+# Between two looks at a stage that is running, whose findings so far are then written.
+LOOK_EVERY = 30.0
+
+# What some stage can use and a rented machine may lack, by the name of the module.
+OPTIONAL = (
+    "triton",
+    "pytest",
+    "hypothesis",
+    "nbval",
+    "ipykernel",
+    "seaborn",
+    "accelerated_scan",
+    "fla",
+    "mambapy",
+    "liger_kernel",
+    "cut_cross_entropy",
+)
+
+
+@dataclass
+class Plan:
+    """What a call was asked to do."""
+
+    out: Path
+    stages: list[Stage]
+    minutes: float
+    dry_run: bool
+    data_home: str | None
+    resume: Path  # the folder of an earlier call, often `out` itself
+    command: list[str]  # the words typed
+
+
+@dataclass
+class Outcome:
+    """How a stage went."""
+
+    number: int
+    name: str
+    title: str
+    state: str = "running"  # then "done", "failed", "late" or "left out"
+    reason: str = ""  # why it failed or was left out
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+
+
+class Director:
+    """Runs the stages of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    scratch : Path
+        An empty folder for logs and files of stages.
+    deadline : float
+        When the last stage has to be over, in seconds as `time.time` counts them.
+    say : callable
+        Takes a line about each stage.
+    """
+
+    def __init__(self, plan: Plan, scratch: Path, deadline: float, say: Callable[[str], object]):
+        self.plan = plan
+        self.scratch = scratch
+        self.deadline = deadline
+        self.say = say
+        self.outcomes: list[Outcome] = []
+        self.left_out: list[str] = []  # files, with the reason
+        self.provenance = provenance(choose_device("cpu" if plan.dry_run else "auto"), plan.command)
+        self.absent = [name for name in OPTIONAL if not _installed(name)]
+
+        # What has a record is not trained again, the project's records and an earlier call's.
+        self.results = scratch / "results"
+        self.results.mkdir()
+        if not plan.dry_run:
+            for path in PROJECT_RESULTS.glob("*.json"):
+                files.write_bytes(self.results / path.name, path.read_bytes())
+        self.known = {path.name for path in self.results.iterdir()}
+        files.unzip(plan.resume / files.RUNS, self.results)
+        files.unzip(plan.resume / files.UNFINISHED, self.checkpoints)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of unfinished training runs."""
+        return self.scratch / "results" / "checkpoints"
+
+    def run(self) -> None:
+        """Run every stage of the plan; files are written after each."""
+        for i, stage in enumerate(self.plan.stages):
+            left = self.deadline - time.time()
+            seconds = seconds_for(stage, self.plan.stages[i + 1 :], left)
+            outcome = Outcome(stage.number, stage.name, stage.title)
+            self.outcomes.append(outcome)
+            self.say(f"{stage.number} {stage.title}: at most {seconds:.0f} s")
+            try:
+                self.run_stage(stage, outcome, seconds)
+            except KeyboardInterrupt:
+                outcome.state = "failed"
+                outcome.reason = "interrupted"
+                raise
+            finally:
+                self.write()
+            self.say(self.about(stage, outcome)[0])
+
+    def run_stage(self, stage: Stage, outcome: Outcome, seconds: float) -> None:
+        """Run one stage until it is over or its time is."""
+        began = time.time()
+        until = began + seconds
+        folder = self.scratch / stage.name
+        folder.mkdir()
+        n_rows = -1
+        while True:
+            status = self.run_process(stage, outcome, until)
+            outcome.rows = read_rows(folder)
+            # A process that died may have left tasks undone, which another one can do.
+            died = status not in (0, None)
+            got_further = len(outcome.rows) > n_rows
+            if not (died and got_further and until - time.time() > WORTH_A_START):
+                break
+            n_rows = len(outcome.rows)
+        outcome.seconds = time.time() - began
+        outcome.state = {0: "done", None: "late"}.get(status, "failed")
+        if outcome.state == "failed":
+            outcome.reason = _last_line(self.log(stage))
+        for row in outcome.rows:
+            if "left_out" in row:
+                outcome.state = "left out"
+                outcome.reason = row["left_out"]
+
+    def run_process(self, stage: Stage, outcome: Outcome, until: float) -> int | None:
+        """Run a stage's process once; return its exit status, None if it had to be killed."""
+        folder = self.scratch / stage.name
+        words = self.words(stage, until)
+        with open(self.log(stage), "ab") as log:
+            process = subprocess.Popen(
+                words,
+                cwd=ROOT,
+                env=_environment(self.plan.dry_run),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that all it starts can be killed with it
+            )
+            try:
+                while (left := until - time.time()) > 0:
+                    try:
+                        return process.wait(min(left, LOOK_EVERY))
+                    except subprocess.TimeoutExpired:
+                        outcome.rows = read_rows(folder)
+                        self.write()
+                return None
+            finally:
+                _kill(process)
+
+    def words(self, stage: Stage, until: float) -> list[str]:
+        """Return the command of a stage's process."""
+        words = [sys.executable, "-m", f"{__package__}.child", stage.name]
+        words += ["--folder", str(self.scratch / stage.name), "--results", str(self.results)]
+        words += ["--began", str(time.time()), "--until", str(until - GRACE)]
+        if self.plan.dry_run:
+            words.append("--dry-run")
+        if self.plan.data_home:
+            words += ["--data-home", self.plan.data_home]
+        return words
+
+    def log(self, stage: Stage) -> Path:
+        """Return the file that takes what a stage prints."""
+        return self.scratch / f"{stage.name}.log"
+
+    def about(self, stage: Stage, outcome: Outcome) -> list[str]:
+        """Return what the summary says of a stage."""
+        head = f"{stage.number} {stage.title}: {outcome.state}"
+        if outcome.state != "running":
+            head += f" after {outcome.seconds:.0f} s"
+        if outcome.reason:
+            head += f": {outcome.reason}"
+        if outcome.state == "left out":
+            return [_cut(head)]
+        try:
+            lines = summary_lines(stage, outcome.rows)
+        except Exception as error:  # a summary must not cost the findings
+            lines = [f"no summary: {type(error).__name__}: {error}"]
+        return [_cut(line) for line in (head, *(f"  {line}" for line in lines))]
+
+    def summary(self) -> list[str]:
+        """Return a screen of lines about the whole call."""
+        versions = self.provenance["versions"]
+        lines = [
+            f"{self.provenance['date']}   {self.provenance['device']}",
+            "   ".join(f"{name} {version}" for name, version in versions.items()),
+            f"not installed: {', '.join(self.absent) or 'nothing that could be used'}",
+        ]
+        for stage, outcome in zip(self.plan.stages, self.outcomes, strict=False):
+            lines += self.about(stage, outcome)
+        lines += self.left_out
+        return [_cut(line) for line in lines]
+
+    def write(self) -> None:
+        """Write every file of the results anew."""
+        out = self.plan.out
+        made: list[Path] = []
+        for stage in self.plan.stages:
+            made += sorted((self.scratch / stage.name / "files").glob("*"))
+        new_records = [path for path in self.results.glob("*.json") if path.name not in self.known]
+        unfinished = list(self.checkpoints.glob("*.ckpt"))
+
+        self.left_out = files.copy_files(out, made)
+        self.left_out += files.write_zip(out, files.RUNS, new_records)
+        self.left_out += files.write_zip(out, files.UNFINISHED, unfinished)
+        logs = {f"{s.number} {s.title}": self.log(s) for s in self.plan.stages}
+        files.write_log(out, logs)
+        found = {
+            "schema": SCHEMA,
+            **self.provenance,
+            "dry_run": self.plan.dry_run,
+            "minutes": self.plan.minutes,
+            "not_installed": self.absent,
+            "stages": [asdict(outcome) for outcome in self.outcomes],
+        }
+        files.write_findings(out, found)
+        prefix = "dry run on a CPU: " if self.plan.dry_run else ""
+        text = "".join(f"{prefix}{line}\n" for line in self.summary())
+        files.write_text(out / files.SUMMARY, text)
+
+
+def run(plan: Plan, began: float, say: Callable[[str], object]) -> bool:
+    """Run the stages of a plan within its minutes.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    began : float
+        When this call began, in seconds as `time.time` counts them.
+    say : callable
+        Takes a line at a time: how each stage goes, and at the end the summary.
+
+    Returns
+    -------
+    bool
+        Whether every stage was done, in full or as far as its time reached.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    deadline = began + max(0.0, plan.minutes * 60 - MARGIN)
+    with tempfile.TemporaryDirectory(prefix="minirec-gpu-") as scratch:
+        director = Director(plan, Path(scratch), deadline, say)
+        try:
+            director.run()
+        finally:
+            for line in director.summary():
+                say(line)
+    for outcome in director.outcomes:
+        if outcome.state == "failed" or failures(outcome.rows):
+            return False
+    return True
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _environment(dry_run: bool) -> dict[str, str]:
+    """Return the environment of a stage: the project is found though it is not installed."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    environment.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait do not spin for long
+    environment.setdefault("MPLBACKEND", "Agg")
+    if dry_run:
+        # Small work is done soonest by one thread.
+        environment |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        environment["TRITON_INTERPRET"] = "1"
+    return environment
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """End a process and all that it started."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # also what outlives the process itself
+    elif process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log that says something."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else "it printed nothing"
+
+
+def _cut(line: str, width: int = 160) -> str:
+    return line if len(line) <= width else f"{line[: width - 3]}..."
