@@ -340,7 +340,7 @@ def test_a_large_catalogue_is_scored_a_few_histories_at_a_time(monkeypatch):
     data = random_log(0)
     model = build_model("popularity", data.n_items)
     fit(model, data.split())
-    monkeypatch.setattr("minirec.serving.SCORES_PER_BATCH", 3 * (data.n_items + 1))
+    monkeypatch.setattr("minirec.data.batching.SCORES_PER_BATCH", {"cpu": 3 * (data.n_items + 1)})
     rows = []
     scores = model.scores
 

@@ -10,7 +10,7 @@ of them there. On a CPU, where a shape costs nothing, a batch is cut down to wha
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -64,6 +64,19 @@ class Tables:
     counted: Tensor  # Long[R]: how many of them, at its end, may have targets
     hidden: Tensor | None  # for "cloze", Bool[sum of the lengths]: which items are hidden
     hidden_starts: Tensor | None  # for "cloze", Long[R]: where a row begins in `hidden`
+
+    def clone(self) -> "Tables":
+        """Return copies of all tensors."""
+        return Tables(*[None if t is None else t.clone() for t in self._tensors()])  # type: ignore[arg-type]
+
+    def copy_(self, other: "Tables") -> None:
+        """Write another epoch's rows over these, which stay where they are."""
+        for own, new in zip(self._tensors(), other._tensors(), strict=True):
+            if own is not None and new is not None:
+                own.copy_(new)
+
+    def _tensors(self) -> list[Tensor | None]:
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,9 +302,9 @@ class TrainingBatches:
             n_batches = -(-len(here) // shape.n_rows)  # rounded up
             place = np.full(n_batches * shape.n_rows, -1)
             place[: len(here)] = here
-            place = place.reshape(n_batches, shape.n_rows)
-            places.append(torch.from_numpy(place).to(self.device))
-            for number, row_numbers in enumerate(place):
+            rows_of_batches = place.reshape(n_batches, shape.n_rows)
+            places.append(torch.from_numpy(rows_of_batches).to(self.device))
+            for number, row_numbers in enumerate(rows_of_batches):
                 present = row_numbers[row_numbers >= 0]
                 n_targets = int(rows.n_targets[present].sum())
                 if n_targets > shape.n_targets:
@@ -364,9 +377,7 @@ class TrainingBatches:
         return Rows(starts, lengths, counted, np.maximum(n_hidden, 1), hidden)
 
 
-def gather(
-    tables: Tables, rows: Tensor, shape: Shape, objective: str, mask_token: int
-) -> Batch:
+def gather(tables: Tables, rows: Tensor, shape: Shape, objective: str, mask_token: int) -> Batch:
     """Make a batch of a fixed shape, on the device and without a word from the host.
 
     No size depends on what the tensors hold. An empty row repeats the first one and has no targets.

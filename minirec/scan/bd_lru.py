@@ -12,17 +12,15 @@ Notebook 08 derives it, notebook 10 fuses it.
     y_n     = SiLU(z_n) h_n
 """
 
-import importlib
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from minirec.scan.operators import below_autograd, define, lead, transformed
 from minirec.scan.recurrence import best, kernels, linear_recurrence
-
-FUSED_KERNELS = {"numba": "minirec.scan.numba_bd_lru", "triton": "minirec.scan.triton_bd_lru"}
 
 
 def bd_lru(
@@ -34,7 +32,10 @@ def bd_lru(
     *,
     impl: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Compute the BD-LRU's output; gradients flow to all five tensors.
+    """Compute the BD-LRU's output; gradients of any order flow to all five tensors.
+
+    `torch.compile`, `torch.export` and fake tensors take the fused kernels as one operator,
+    torch.ops.minirec.bd_lru; under `torch.func.grad` and `jvp` it is the formula.
 
     Parameters
     ----------
@@ -89,7 +90,8 @@ def bd_lru(
     no_positions = x.shape[1] == 0
     if impl == "unfused" or not can_fuse or few_lanes or no_positions:
         return unfused(gates, x, z, Lambda, h0)
-    return _BDLRU.apply(gates, x, z, Lambda, h0, library)
+    y, last, _, _ = _fused(gates, x, z, Lambda, h0, library)
+    return y, last
 
 
 def unfused(
@@ -124,7 +126,7 @@ def unfused(
     h = linear_recurrence(log_alpha.exp(), scale * torch.sigmoid(i) * x, h0.to(dtype))
     y = F.silu(z.to(dtype)) * h
 
-    last = h[:, -1] if x.shape[1] > 0 else h0
+    last = h.select(1, -1) if x.shape[1] > 0 else h0
     return y.to(x.dtype), last.to(x.dtype)
 
 
@@ -180,6 +182,143 @@ def _check(gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | Non
         )
 
 
+# ----- The kernels as operators of PyTorch --------------------------------------------------------
+
+
+def _import_kernels(library: str) -> ModuleType:
+    """Import numba_bd_lru or triton_bd_lru, whose library is there: `best` has asked."""
+    if library == "numba":
+        from minirec.scan import numba_bd_lru
+
+        return numba_bd_lru
+    from minirec.scan import triton_bd_lru
+
+    return triton_bd_lru
+
+
+def _compute(
+    gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None, library: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute y and the final state, and, for the way back, all states and softplus(Lambda)."""
+    module = _import_kernels(library)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    decay = F.softplus(Lambda.detach().to(dtype))
+    y, h = module.bd_lru_forward(gates, x, z, decay, h0)
+    return y, h[:, -1].clone(), h, decay
+
+
+def _compute_back(
+    gates: Tensor,
+    x: Tensor,
+    z: Tensor,
+    Lambda: Tensor,
+    h0: Tensor | None,
+    h: Tensor,
+    decay: Tensor,
+    grad_y: Tensor,
+    grad_last: Tensor | None,
+    library: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Compute the gradients of gates, x, z, Lambda and h0; the last is empty without h0."""
+    module = _import_kernels(library)
+    to_gates, to_x, to_z, to_log_decay, to_h0 = module.bd_lru_backward(
+        gates, x, z, decay, h0, h, grad_y, grad_last
+    )
+
+    # The kernels give the gradient of log softplus(Lambda); its slope leads to Lambda's own.
+    exact = Lambda.double()
+    smallest = torch.finfo(torch.float64).tiny
+    slope = torch.sigmoid(exact) / F.softplus(exact).clamp_min(smallest)
+    to_Lambda = (to_log_decay * slope).to(Lambda.dtype)
+
+    if h0 is None:
+        to_h0 = x.new_empty(0)
+    return to_gates, to_x, to_z, to_Lambda, to_h0
+
+
+def _fake(
+    gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None, library: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rows, _, channels = x.shape
+    decay = Lambda.new_empty(Lambda.shape, dtype=torch.promote_types(x.dtype, torch.float32))
+    return x.new_empty(x.shape), x.new_empty(rows, channels), x.new_empty(x.shape), decay
+
+
+def _fake_back(
+    gates: Tensor,
+    x: Tensor,
+    z: Tensor,
+    Lambda: Tensor,
+    h0: Tensor | None,
+    h: Tensor,
+    decay: Tensor,
+    grad_y: Tensor,
+    grad_last: Tensor | None,
+    library: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    given = (gates, x, z, Lambda)
+    to_gates, to_x, to_z, to_Lambda = (tensor.new_empty(tensor.shape) for tensor in given)
+    to_h0 = x.new_empty(0 if h0 is None else h0.shape)
+    return to_gates, to_x, to_z, to_Lambda, to_h0
+
+
+def _differentiable(
+    gates: Tensor, x: Tensor, z: Tensor, Lambda: Tensor, h0: Tensor | None, library: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if transformed():
+        # Nobody reads the other two, which are kept for the kernels' way back.
+        y, last = unfused(gates, x, z, Lambda, h0)
+        return y, last, torch.empty_like(x), torch.empty_like(Lambda)
+    return _BDLRU.apply(gates, x, z, Lambda, h0, library)
+
+
+def _over_channels(
+    info: Any,
+    in_dims: tuple[int | None, ...],
+    gates: Tensor,
+    x: Tensor,
+    z: Tensor,
+    Lambda: Tensor,
+    h0: Tensor | None,
+    library: str,
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Compute it for one more dimension, of size V, as V times as many channels."""
+    size = info.batch_size
+
+    def side_by_side(tensor: Tensor, dim: int | None) -> Tensor:
+        return lead(tensor, dim, size).movedim(0, -2).flatten(-2)  # [..., V H]
+
+    to_gates, to_x, to_z, to_Lambda, to_h0, _ = in_dims
+    r, i = lead(gates, to_gates, size).chunk(2, dim=-1)
+    gates = torch.cat([side_by_side(r, 0), side_by_side(i, 0)], dim=-1)
+    x = side_by_side(x, to_x)
+    z = side_by_side(z, to_z)
+    Lambda = side_by_side(Lambda, to_Lambda)
+    if h0 is not None:
+        h0 = side_by_side(h0, to_h0)
+
+    outputs = _fused(gates, x, z, Lambda, h0, library)
+    apart = tuple(tensor.unflatten(-1, (size, -1)) for tensor in outputs)
+    return apart, tuple(tensor.dim() - 2 for tensor in apart)
+
+
+_fused = define(
+    "bd_lru(Tensor gates, Tensor x, Tensor z, Tensor Lambda, Tensor? h0, str library)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
+    kernel=_compute,
+    fake=_fake,
+    autograd=_differentiable,
+    vmap=_over_channels,
+)
+_fused_back = define(
+    "bd_lru_backward(Tensor gates, Tensor x, Tensor z, Tensor Lambda, Tensor? h0, Tensor h,"
+    " Tensor decay, Tensor grad_y, Tensor? grad_last, str library)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    kernel=_compute_back,
+    fake=_fake_back,
+)
+
+
 class _BDLRU(torch.autograd.Function):
     """The fused kernels as one step of the chain rule.
 
@@ -196,29 +335,49 @@ class _BDLRU(torch.autograd.Function):
         Lambda: Tensor,
         h0: Tensor | None,
         library: str,
-    ) -> tuple[Tensor, Tensor]:
-        module = importlib.import_module(FUSED_KERNELS[library])
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        decay = F.softplus(Lambda.detach().to(dtype))
-        y, h = module.bd_lru_forward(gates, x, z, decay, h0)
-        ctx.save_for_backward(gates, x, z, Lambda, decay, h0, h)
-        ctx.module = module
-        return y, h[:, -1].clone()
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        with below_autograd():
+            y, last, h, decay = _fused(gates, x, z, Lambda, h0, library)
+        ctx.save_for_backward(gates, x, z, Lambda, h0, h, decay)
+        ctx.library = library
+        ctx.mark_non_differentiable(h, decay)
+        ctx.set_materialize_grads(False)  # no zeros [B, N, H] in the place of h's gradient
+        return y, last, h, decay
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_y: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
-        gates, x, z, Lambda, decay, h0, h = ctx.saved_tensors
-        to_gates, to_x, to_z, to_log_decay, to_h0 = ctx.module.bd_lru_backward(
-            gates, x, z, decay, h0, h, grad_y, grad_last
+    def backward(
+        ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None, *unused: None
+    ) -> tuple[Tensor | None, ...]:
+        gates, x, z, Lambda, h0, h, decay = ctx.saved_tensors
+        if grad_y is None:
+            grad_y = torch.zeros_like(x)
+
+        # Under create_graph=True the gradients are to be differentiated in their turn.
+        if torch.is_grad_enabled() or transformed():
+            found = _gradients_in_pytorch(ctx.saved_tensors[:5], grad_y, grad_last)
+            return *found, None  # None: a name has no gradient
+
+        *found, to_h0 = _fused_back(
+            gates, x, z, Lambda, h0, h, decay, grad_y, grad_last, ctx.library
         )
+        return *found, None if h0 is None else to_h0, None
 
-        # The kernels give the gradient of log softplus(Lambda); its slope leads to Lambda's own.
-        exact = Lambda.double()
-        smallest = torch.finfo(torch.float64).tiny
-        slope = torch.sigmoid(exact) / F.softplus(exact).clamp_min(smallest)
-        to_Lambda = (to_log_decay * slope).to(Lambda.dtype)
 
-        if h0 is None:
-            to_h0 = None
-        return to_gates, to_x, to_z, to_Lambda, to_h0, None  # None: the library's name
+def _gradients_in_pytorch(
+    inputs: tuple[Tensor | None, ...], grad_y: Tensor, grad_last: Tensor | None
+) -> list[Tensor | None]:
+    """Compute the gradients through the formula, by steps that autograd knows.
+
+    inputs: gates, x, z, Lambda and h0, the last perhaps None; returned are their gradients.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, as two of the inputs may be one tensor, and each has a gradient of its own.
+        own = [tensor.view_as(tensor) for tensor in inputs if tensor is not None]
+        outputs = unfused(*own)
+
+    gradients = (grad_y, torch.zeros_like(outputs[1]) if grad_last is None else grad_last)
+    wanted = [tensor for tensor in own if tensor.requires_grad]
+    found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=again))
+    by_input: list[Tensor | None] = [next(found) if one.requires_grad else None for one in own]
+    return by_input + [None] * (len(inputs) - len(own))  # h0's, where there is none

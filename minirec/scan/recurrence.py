@@ -3,21 +3,19 @@
 Notebooks 08 to 10 derive them. B rows, N positions, D channels.
 """
 
-import importlib
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from minirec.scan import loop, tree
+from minirec.scan.operators import below_autograd, define, lead, transformed
 
 IMPLEMENTATIONS = ("auto", "loop", "tree", "numba", "triton")
 
-# Kernels with a backward walk of their own. Their modules are imported only when asked for,
-# because a machine may lack the library.
-KERNELS = {"numba": "minirec.scan.numba_scan", "triton": "minirec.scan.triton_scan"}
+# Kernels with a backward walk of their own; their modules are imported by `_import_kernels`.
+KERNELS = ("numba", "triton")
 
 # Plain PyTorch, which autograd differentiates.
 IN_PYTORCH = {"loop": loop.loop, "tree": tree.tree}
@@ -32,8 +30,8 @@ def linear_recurrence(
     """Compute h_t = a_t h_{t-1} + b_t along dimension 1.
 
     Any strides are read as they are. The state is carried in float32, or in float64 for float64.
-    Gradients flow to a, b and h0; "numba" and "triton" give first derivatives only and refuse
-    second ones.
+    Gradients of any order flow to a, b and h0. For `torch.compile`, `torch.export` and fake tensors
+    "numba" and "triton" are one operator; under `torch.func.grad` and `jvp` they become "tree".
 
     Parameters
     ----------
@@ -71,9 +69,10 @@ def linear_recurrence(
         impl = best(a.device)
 
     if impl in KERNELS:
-        # autograd takes over here: a, b and h0 go on in _Recurrence.forward, at the end of this
-        # file, which hands them to scan_forward of the module named in KERNELS.
-        return _Recurrence.apply(a, b, h0, kernels(impl, a.device))
+        # PyTorch takes over here: the operator, at the end of this file, hands a, b and h0 to
+        # scan_forward of numba_scan or triton_scan.
+        kernels(impl, a.device)
+        return _scan(a, b, h0, impl)
     return _in_pytorch(a, b, h0, impl)
 
 
@@ -121,7 +120,7 @@ def kernels(impl: str, device: torch.device) -> ModuleType:
         If the library is missing, or its kernels do not work on this device.
     """
     try:
-        module = importlib.import_module(KERNELS[impl])
+        module = _import_kernels(impl)
     except (ImportError, AttributeError) as error:  # AttributeError: an old Triton
         raise RuntimeError(
             f"impl={impl!r} cannot be used here: {error}. Use impl='auto', or 'tree'."
@@ -134,6 +133,20 @@ def kernels(impl: str, device: torch.device) -> ModuleType:
             f"impl={impl!r} works on {home} tensors; these are on {device.type}. Use impl='auto'."
         )
     return module
+
+
+def _import_kernels(impl: str) -> ModuleType:
+    """Import numba_scan or triton_scan: only when asked for, as a machine may lack the library.
+
+    By a statement: `torch.compile` looks through it, and not through importlib.
+    """
+    if impl == "numba":
+        from minirec.scan import numba_scan
+
+        return numba_scan
+    from minirec.scan import triton_scan
+
+    return triton_scan
 
 
 def _check(a: Tensor, b: Tensor, h0: Tensor | None) -> None:
@@ -175,24 +188,105 @@ def _in_pytorch(a: Tensor, b: Tensor, h0: Tensor | None, impl: str) -> Tensor:
     return scan(a.to(wide), b.to(wide), h0.to(wide)).to(b.dtype)
 
 
+# ----- The kernels as operators of PyTorch --------------------------------------------------------
+
+
+def _compute(a: Tensor, b: Tensor, h0: Tensor | None, impl: str) -> Tensor:
+    return _import_kernels(impl).scan_forward(a, b, h0)
+
+
+def _compute_back(
+    a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the gradients of a, b and h0; the last is empty without h0, as no result is None."""
+    module = _import_kernels(impl)
+    grad_a, grad_b, grad_h0 = module.scan_backward(a, h, h0, grad)
+    if grad_h0 is None:
+        grad_h0 = a.new_empty(0)
+    return grad_a, grad_b, grad_h0
+
+
+def _fake(a: Tensor, b: Tensor, h0: Tensor | None, impl: str) -> Tensor:
+    return b.new_empty(b.shape)
+
+
+def _fake_back(
+    a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_h0 = a.new_empty(0 if h0 is None else h0.shape)
+    return a.new_empty(a.shape), h.new_empty(h.shape), grad_h0
+
+
+def _differentiable(a: Tensor, b: Tensor, h0: Tensor | None, impl: str) -> Tensor:
+    if transformed():
+        return _in_pytorch(a, b, h0, "tree")
+    return _Recurrence.apply(a, b, h0, impl)
+
+
+def _over_rows(
+    info: Any, in_dims: tuple[int | None, ...], a: Tensor, b: Tensor, h0: Tensor | None, impl: str
+) -> tuple[Tensor, int]:
+    """Compute it for one more dimension, of size V, as V times as many rows."""
+    size = info.batch_size
+    a = lead(a, in_dims[0], size).flatten(0, 1)
+    b = lead(b, in_dims[1], size).flatten(0, 1)
+    if h0 is not None:
+        h0 = lead(h0, in_dims[2], size).flatten(0, 1)
+    h = _scan(a, b, h0, impl)
+    return h.unflatten(0, (size, -1)), 0
+
+
+_scan = define(
+    "scan(Tensor a, Tensor b, Tensor? h0, str impl) -> Tensor",
+    kernel=_compute,
+    fake=_fake,
+    autograd=_differentiable,
+    vmap=_over_rows,
+)
+_scan_back = define(
+    "scan_backward(Tensor a, Tensor h, Tensor? h0, Tensor grad, str impl)"
+    " -> (Tensor, Tensor, Tensor)",
+    kernel=_compute_back,
+    fake=_fake_back,
+)
+
+
 class _Recurrence(torch.autograd.Function):
     """A kernel and its hand-written backward, as one step of the chain rule.
 
-    `linear_recurrence` calls `apply`, which runs `forward`; autograd runs `backward`. `module` is
-    numba_scan or triton_scan; shapes are those of `linear_recurrence`.
+    The operator calls `apply`, which runs `forward`; autograd runs `backward`. `impl` is "numba"
+    or "triton"; shapes are those of `linear_recurrence`.
     """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor | None, module: ModuleType) -> Tensor:
-        h = module.scan_forward(a, b, h0)
+    def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor | None, impl: str) -> Tensor:
+        with below_autograd():
+            h = _scan(a, b, h0, impl)
         # b is not kept: no gradient depends on it.
         ctx.save_for_backward(a, h, h0)
-        ctx.module = module
+        ctx.impl = impl
         return h
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
         a, h, h0 = ctx.saved_tensors
-        grad_a, grad_b, grad_h0 = ctx.module.scan_backward(a, h, h0, grad)
-        return grad_a, grad_b, grad_h0, None  # a module has no gradient
+        # Under create_graph=True the gradients are to be differentiated in their turn.
+        if (torch.is_grad_enabled() or transformed()) and a.numel() > 0:
+            grad_a, grad_b, grad_h0 = _gradients_in_pytorch(a, h, h0, grad, ctx.impl)
+        else:
+            grad_a, grad_b, grad_h0 = _scan_back(a, h, h0, grad, ctx.impl)
+        return grad_a, grad_b, None if h0 is None else grad_h0, None  # a name has no gradient
+
+
+def _gradients_in_pytorch(
+    a: Tensor, h: Tensor, h0: Tensor | None, grad: Tensor, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute what the backward walk does by steps that autograd knows, itself a recurrence.
+
+    g_t = grad_t + a_{t+1} g_{t+1} runs from the last position to the first.
+    """
+    first = torch.zeros_like(h[:, :1]) if h0 is None else h0[:, None]
+    before = torch.cat([first, h[:, :-1]], dim=1)
+    following = torch.cat([a[:, 1:], torch.zeros_like(a[:, :1])], dim=1)
+    g = linear_recurrence(following.flip(1), grad.flip(1), impl=impl).flip(1)
+    return g * before, g, a[:, 0] * g[:, 0]

@@ -441,8 +441,8 @@ def chunks(like: Tensor, n_chunks: int | None = None) -> tuple[int, int]:
     """
     B, N, D = like.shape
     if n_chunks is None:
-        n_multiprocessors = 132  # an H200's, where there is no GPU to ask
-        if like.is_cuda:
+        n_multiprocessors = 132  # an H200's, where there is no GPU to ask, as for fake tensors
+        if like.is_cuda and torch.cuda.is_initialized():
             properties = torch.cuda.get_device_properties(like.device)
             n_multiprocessors = properties.multi_processor_count
         n_chunks = chunks_for(B, N, D, n_multiprocessors)

@@ -10,7 +10,6 @@ References: notebook 13; https://docs.pytorch.org/docs/stable/notes/cuda.html#cu
 """
 
 import warnings
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -60,13 +59,11 @@ class GraphedSteps:
         """Copy the plan of an epoch to where the captured steps read it."""
         self.epoch = epoch
         if self.tables is None:
-            self.tables = Tables(**{name: _own_copy(t) for name, t in _tensors(epoch.tables)})
+            self.tables = epoch.tables.clone()
             self.places = [rows.clone() for rows in epoch.places]
             return
 
-        for (_, own), (_, new) in zip(_tensors(self.tables), _tensors(epoch.tables), strict=True):
-            if own is not None and own is not new:
-                own.copy_(new)
+        self.tables.copy_(epoch.tables)
         for number, rows in enumerate(epoch.places):
             if len(rows) > len(self.places[number]):  # sampled prefixes: more batches than before
                 self.places[number] = rows.clone()
@@ -125,9 +122,7 @@ class GraphedSteps:
         assert self.tables is not None
         rows = self.places[shape_number].index_select(0, self.number)[0]
         shape = self.batches.shapes[shape_number]
-        return gather(
-            self.tables, rows, shape, self.batches.objective, self.batches.mask_token
-        )
+        return gather(self.tables, rows, shape, self.batches.objective, self.batches.mask_token)
 
 
 class _Kept:
@@ -144,8 +139,8 @@ class _Kept:
 
     @torch.no_grad()
     def put_back(self) -> None:
-        for parameter, kept in zip(self.step.model.parameters(), self.weights, strict=True):
-            parameter.copy_(kept)
+        for weight, kept in zip(self.step.model.parameters(), self.weights, strict=True):
+            weight.data.copy_(kept)
         for parameter, state in self.step.optimizer.state.items():
             kept_state = self.adam.get(id(parameter))
             for name, value in state.items():
@@ -154,11 +149,3 @@ class _Kept:
                 else:
                     value.copy_(kept_state[name])
         torch.cuda.set_rng_state(self.generator, self.step.device)
-
-
-def _tensors(tables: Tables) -> list[tuple[str, Tensor | None]]:
-    return [(field.name, getattr(tables, field.name)) for field in fields(tables)]
-
-
-def _own_copy(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.clone()

@@ -2,7 +2,7 @@
 
 Nothing here asks the device for a number, and no size depends on what a tensor holds. So on a GPU
 the host can run ahead of the device, and a step can be captured as a CUDA graph
-(`minirec.training.graphs`). `minirec.training.proof` proves it on a machine without a GPU.
+(`minirec.training.graphs`). `minirec.experiments.proof` proves it on a machine without a GPU.
 
 B rows, N positions, T targets of a batch, d model width.
 """

@@ -102,7 +102,7 @@ def test_ranks_are_those_of_a_loop_over_users(
     if protocol != "full":
         negatives = sample_negatives(split, which, protocol, seed=seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "SCORES_PER_BATCH", in_batch)
+        patch.setattr(batching, "SCORES_PER_BATCH", {"cpu": in_batch})
         evaluation = evaluate(
             model, split, which=which, protocol=protocol, exclude_seen=exclude_seen, seed=seed
         )
@@ -122,7 +122,7 @@ def test_an_evaluation_has_the_metrics_of_its_ranks_at_k():
 def test_a_batch_is_as_wide_as_its_longest_history(seed, max_len):
     model = Arithmetic(30, max_len)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "SCORES_PER_BATCH", 500)
+        patch.setattr(batching, "SCORES_PER_BATCH", {"cpu": 500})
         evaluate(model, random_log(seed).split())
     assert len(model.shown) > 1
     assert all((items[:, -1] > 0).any() for items in model.shown)
@@ -134,7 +134,7 @@ def test_a_batch_is_as_wide_as_its_longest_history(seed, max_len):
 )
 def test_scores_are_asked_for_whole_rows_and_few_at_a_time(monkeypatch, n_items, longest):
     """[B, N], with B x (V + 1) scores and B x N states bounded; never anything as [B, N, V]."""
-    monkeypatch.setattr(batching, "SCORES_PER_BATCH", 1500)
+    monkeypatch.setattr(batching, "SCORES_PER_BATCH", {"cpu": 1500})
     model = Arithmetic(n_items)
     evaluate(model, random_log(3, n_users=60, n_items=n_items, longest=longest).split())
     assert {items.dim() for items in model.shown} == {2}
@@ -150,7 +150,7 @@ def test_history_batches_ask_every_target_once_after_its_last_items(seed, max_le
     rows = rows_of(split.interactions)
     asked = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "SCORES_PER_BATCH", in_batch)
+        patch.setattr(batching, "SCORES_PER_BATCH", {"cpu": in_batch})
         for numbers, items, targets in history_batches(split, "test", max_len):
             for number, row, target in zip(
                 numbers.tolist(), items.tolist(), targets.tolist(), strict=True

@@ -212,15 +212,6 @@ def test_the_formula_passes_gradcheck_and_has_second_derivatives():
     assert torch.autograd.gradcheck(formula, tensors)
 
 
-def test_fused_refuses_second_derivatives():
-    inputs = draw(2, 4, 3, seed=6)
-    inputs.x.requires_grad_()
-    y, _ = bd_lru(inputs.gates, inputs.x, inputs.z, inputs.Lambda, inputs.h0, impl="fused")
-    (first,) = torch.autograd.grad((y**2).sum(), inputs.x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
-
-
 def test_no_positions_leave_the_state_and_its_gradient():
     gates = torch.empty(2, 0, 6)
     x = torch.empty(2, 0, 3)

@@ -309,9 +309,9 @@ def test_the_learning_rate_follows_its_schedule(split, monkeypatch, schedule):
     rates = []
     one_step = Run.one_step
 
-    def noting_the_rate(self, batch):
-        rates.append(self.optimizer.param_groups[0]["lr"])
-        one_step(self, batch)
+    def noting_the_rate(self, epoch):
+        rates.append(self.step.optimizer.param_groups[0]["lr"])
+        one_step(self, epoch)
 
     monkeypatch.setattr(Run, "one_step", noting_the_rate)
     trained(split, epochs=4, lr=0.5e-3, lr_schedule=schedule)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from minirec.data.batching import Batch, LazyBatches, TrainingBatches, padded
+from minirec.data.batching import Batch, Epoch, TrainingBatches, padded
 from minirec.experiments.benchmarks.systems import AUGMENTED, Side, epochs_in_turns, split_of
 from minirec.losses import full_softmax_loss, represent
 
@@ -85,11 +85,13 @@ def _same_loss(one_pass: Side, augmented: Side) -> None:
     short_enough = np.flatnonzero(np.diff(data.offsets) <= one_pass.max_len)
     for user in short_enough[:4]:
         items = data.sequence(user).astype(np.int64)
-        whole = Batch(items[None, :-1], items[None, 1:])
+        history = torch.from_numpy(items)
+        whole = Batch(history[None, :-1], history[None, 1:])
 
         # The prefixes items[:1], items[:2], ..., each with the item that follows it.
         lengths = np.arange(1, len(items))
-        prefixes = Batch(padded(items, np.zeros_like(lengths), lengths), items[1:])
+        rows = padded(items, np.zeros_like(lengths), lengths)
+        prefixes = Batch(torch.from_numpy(rows), history[1:])
 
         ours = float(one_pass.loss(*one_pass.tensors(whole)))
         theirs = float(augmented.loss(*augmented.tensors(prefixes)))
@@ -163,7 +165,7 @@ def _parts(data: str, n_users: int | None, repeats: int) -> pd.DataFrame:
     )
 
 
-def _time_parts(side: Side, batches: LazyBatches) -> dict[str, float]:
+def _time_parts(side: Side, batches: Epoch) -> dict[str, float]:
     """Train on the batches of one epoch; return the seconds of each part."""
     parts = (SOFTMAX, "building batches", "encoder forward", "encoder backward", "Adam")
     seconds = dict.fromkeys(parts, 0.0)

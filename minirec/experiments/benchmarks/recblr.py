@@ -21,7 +21,7 @@ from minirec.scan.bd_lru import bd_lru
 # Operators of PyTorch, by the beginning of their names.
 PARTS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
-    "BD-LRU, fused": ("_BDLRU",),
+    "BD-LRU, fused": ("_BDLRU", "minirec::bd_lru"),
     "convolution": (
         "aten::mkldnn_conv",
         "aten::convolution",

@@ -171,8 +171,8 @@ class Side:
 
     def tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return a batch's items [B, N], as wide as max_len if this side pads, and its targets."""
-        items = torch.from_numpy(batch.inputs).to(device())
-        targets = torch.from_numpy(batch.targets).to(device())
+        items = batch.inputs.to(device())
+        targets = batch.targets.to(device())
         if self.pad:
             items = F.pad(items, (0, self.max_len - items.shape[1]))
         return items, targets
