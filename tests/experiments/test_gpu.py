@@ -58,9 +58,9 @@ class Scripted(director.Director):
 
     scripts: dict[int, str]
 
-    def words(self, stage, until):
-        folder = str(self.scratch / stage.name)
-        return [sys.executable, "-c", self.scripts[stage.number], folder]
+    def words(self, stage):
+        script = f"input()\n{self.scripts[stage.number]}"  # it waits until it is told to begin
+        return [sys.executable, "-c", script, str(self.folder(stage))]
 
 
 def direct(tmp_path, scripts, seconds=60.0, resume=None):

@@ -1,6 +1,10 @@
-"""The process of one stage: `python -m minirec.experiments.gpu.child STAGE ...`."""
+"""The process of one stage: `python -m minirec.experiments.gpu.child STAGE ...`.
+
+It imports what it needs, then reads one line: when the stage began, and when it should be over.
+"""
 
 import argparse
+import sys
 from pathlib import Path
 
 from minirec.experiments.gpu.job import Job, LeftOutError
@@ -13,23 +17,26 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("stage", choices=[stage.name for stage in STAGES])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--until", type=float, required=True)
-    parser.add_argument("--began", type=float, required=True)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--data-home")
     options = parser.parse_args(arguments)
 
+    (stage,) = [stage for stage in STAGES if stage.name == options.stage]
+    module = stage.module  # imports what takes seconds
+    go = sys.stdin.readline().split()
+    if not go:
+        return  # whoever started this has gone
+    began, until = [float(moment) for moment in go]
     job = Job(
         folder=options.folder,
         results=options.results,
-        until=options.until,
-        began=options.began,
+        until=until,
+        began=began,
         dry_run=options.dry_run,
         data_home=options.data_home,
     )
-    (stage,) = [stage for stage in STAGES if stage.name == options.stage]
     try:
-        stage.module.run(job)
+        module.run(job)
     except LeftOutError as error:
         job.say(str(error))
         job.note(left_out=str(error))

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         stages=chosen_stages(options.stages),
         minutes=minutes,
         dry_run=options.dry_run,
-        data_home=options.data_home,
+        data_home=options.data_home and str(Path(options.data_home).expanduser().resolve()),
         resume=options.resume or options.out,
         command=[*PROGRAM.split(), *arguments],
     )

@@ -1,7 +1,9 @@
 """Run the stages one after the other, each in a process of its own, and leave what they found.
 
 A stage that fails, hangs or breaks the GPU's context ends itself and no other: its process is given
-its share of the time and then killed, with all that it started.
+its share of the time and then killed, with all that it started. A process starts while the stage
+before it is still running, because its imports take seconds: it imports, then waits for a line that
+says when it began and when it has to be over.
 """
 
 import contextlib
@@ -99,6 +101,7 @@ class Director:
         self.deadline = deadline
         self.say = say
         self.outcomes: list[Outcome] = []
+        self.waiting: dict[str, subprocess.Popen] = {}  # stages that warm up, by name
         self.left_out: list[str] = []  # files, with the reason
         self.provenance = provenance(choose_device("cpu" if plan.dry_run else "auto"), plan.command)
         self.absent = [name for name in OPTIONAL if not _installed(name)]
@@ -120,38 +123,52 @@ class Director:
 
     def run(self) -> None:
         """Run every stage of the plan; files are written after each."""
-        for i, stage in enumerate(self.plan.stages):
-            left = self.deadline - time.time()
-            seconds = seconds_for(stage, self.plan.stages[i + 1 :], left)
-            outcome = Outcome(stage.number, stage.name, stage.title)
-            self.outcomes.append(outcome)
-            self.say(f"{stage.number} {stage.title}: at most {seconds:.0f} s")
-            try:
-                self.run_stage(stage, outcome, seconds)
-            except KeyboardInterrupt:
-                outcome.state = "failed"
-                outcome.reason = "interrupted"
-                raise
-            finally:
-                self.write()
-            self.say(self.about(stage, outcome)[0])
+        try:
+            for i, stage in enumerate(self.plan.stages):
+                self.run_in_turn(stage, self.plan.stages[i + 1 :])
+        finally:
+            for process in self.waiting.values():
+                _kill(process)
 
-    def run_stage(self, stage: Stage, outcome: Outcome, seconds: float) -> None:
-        """Run one stage until it is over or its time is."""
+    def run_in_turn(self, stage: Stage, still_to_come: list[Stage]) -> None:
+        """Run one stage with its share of the time that is left."""
+        seconds = seconds_for(stage, still_to_come, self.deadline - time.time())
+        outcome = Outcome(stage.number, stage.name, stage.title)
+        self.outcomes.append(outcome)
+        self.say(f"{stage.number} {stage.title}: at most {seconds:.0f} s")
+        following = still_to_come[0] if still_to_come else None
+        try:
+            self.run_stage(stage, outcome, seconds, following)
+        except KeyboardInterrupt:
+            outcome.state = "failed"
+            outcome.reason = "interrupted"
+            raise
+        finally:
+            self.write()
+        self.say(self.about(stage, outcome)[0])
+
+    def run_stage(
+        self, stage: Stage, outcome: Outcome, seconds: float, following: Stage | None
+    ) -> None:
+        """Run one stage until it is over or its time is, and let the following one warm up."""
         began = time.time()
         until = began + seconds
-        folder = self.scratch / stage.name
-        folder.mkdir()
         n_rows = -1
         while True:
-            status = self.run_process(stage, outcome, until)
-            outcome.rows = read_rows(folder)
+            process = self.waiting.pop(stage.name, None) or self.start(stage)
+            _tell(process, f"{time.time()} {until - GRACE}")
+            if following is not None and following.warms_up and following.name not in self.waiting:
+                self.waiting[following.name] = self.start(following)
+            status = self.wait_for(process, stage, outcome, until)
+
+            outcome.rows = read_rows(self.folder(stage))
             # A process that died may have left tasks undone, which another one can do.
             died = status not in (0, None)
             got_further = len(outcome.rows) > n_rows
             if not (died and got_further and until - time.time() > WORTH_A_START):
                 break
             n_rows = len(outcome.rows)
+
         outcome.seconds = time.time() - began
         outcome.state = {0: "done", None: "late"}.get(status, "failed")
         if outcome.state == "failed":
@@ -161,41 +178,48 @@ class Director:
                 outcome.state = "left out"
                 outcome.reason = row["left_out"]
 
-    def run_process(self, stage: Stage, outcome: Outcome, until: float) -> int | None:
-        """Run a stage's process once; return its exit status, None if it had to be killed."""
-        folder = self.scratch / stage.name
-        words = self.words(stage, until)
+    def start(self, stage: Stage) -> subprocess.Popen:
+        """Start a stage's process, which imports what it needs and then waits to be told."""
+        self.folder(stage).mkdir(exist_ok=True)
         with open(self.log(stage), "ab") as log:
-            process = subprocess.Popen(
-                words,
+            return subprocess.Popen(
+                self.words(stage),
                 cwd=ROOT,
                 env=_environment(self.plan.dry_run),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # so that all it starts can be killed with it
             )
-            try:
-                while (left := until - time.time()) > 0:
-                    try:
-                        return process.wait(min(left, LOOK_EVERY))
-                    except subprocess.TimeoutExpired:
-                        outcome.rows = read_rows(folder)
-                        self.write()
-                return None
-            finally:
-                _kill(process)
 
-    def words(self, stage: Stage, until: float) -> list[str]:
+    def words(self, stage: Stage) -> list[str]:
         """Return the command of a stage's process."""
         words = [sys.executable, "-m", f"{__package__}.child", stage.name]
-        words += ["--folder", str(self.scratch / stage.name), "--results", str(self.results)]
-        words += ["--began", str(time.time()), "--until", str(until - GRACE)]
+        words += ["--folder", str(self.folder(stage)), "--results", str(self.results)]
         if self.plan.dry_run:
             words.append("--dry-run")
         if self.plan.data_home:
             words += ["--data-home", self.plan.data_home]
         return words
+
+    def wait_for(
+        self, process: subprocess.Popen, stage: Stage, outcome: Outcome, until: float
+    ) -> int | None:
+        """Wait for a process; return its exit status, None if it had to be killed."""
+        try:
+            while (left := until - time.time()) > 0:
+                try:
+                    return process.wait(min(left, LOOK_EVERY))
+                except subprocess.TimeoutExpired:
+                    outcome.rows = read_rows(self.folder(stage))
+                    self.write()
+            return None
+        finally:
+            _kill(process)
+
+    def folder(self, stage: Stage) -> Path:
+        """Return the folder in which a stage leaves what it finds."""
+        return self.scratch / stage.name
 
     def log(self, stage: Stage) -> Path:
         """Return the file that takes what a stage prints."""
@@ -230,11 +254,18 @@ class Director:
         return [_cut(line) for line in lines]
 
     def write(self) -> None:
-        """Write every file of the results anew."""
-        out = self.plan.out
+        """Write every file of the results anew; a full disk does not stop the stages."""
+        try:
+            self.write_files(self.plan.out)
+        except OSError as error:
+            self.say(f"the results could not be written: {error}")
+
+    def write_files(self, out: Path) -> None:
+        """Write every file of the results into a folder."""
         made: list[Path] = []
         for stage in self.plan.stages:
-            made += sorted((self.scratch / stage.name / "files").glob("*"))
+            # A name that begins with a dot is of a file that is being written.
+            made += sorted((self.folder(stage) / "files").glob("[!.]*"))
         new_records = [path for path in self.results.glob("*.json") if path.name not in self.known]
         unfinished = list(self.checkpoints.glob("*.ckpt"))
 
@@ -300,6 +331,8 @@ def _environment(dry_run: bool) -> dict[str, str]:
     """Return the environment of a stage: the project is found though it is not installed."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    if environment.get("MINIREC_DATA"):  # stages run in the project's folder, not in this one
+        environment["MINIREC_DATA"] = str(Path(environment["MINIREC_DATA"]).expanduser().resolve())
     environment.setdefault("GOMP_SPINCOUNT", "1000")  # threads that wait do not spin for long
     environment.setdefault("MPLBACKEND", "Agg")
     if dry_run:
@@ -307,6 +340,16 @@ def _environment(dry_run: bool) -> dict[str, str]:
         environment |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         environment["TRITON_INTERPRET"] = "1"
     return environment
+
+
+def _tell(process: subprocess.Popen, line: str) -> None:
+    """Send a line to a process that waits for it; one that has died says so by its status."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(f"{line}\n".encode())
+        process.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
 
 
 def _kill(process: subprocess.Popen) -> None:

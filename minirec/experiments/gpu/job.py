@@ -35,7 +35,7 @@ class Job:
     until : float
         When the stage should be done, in seconds as `time.time` counts them.
     began : float
-        When its process was started, counted likewise.
+        When it was told to begin, counted likewise.
     dry_run : bool
         Everything in miniature, on a CPU.
     data_home : str, optional

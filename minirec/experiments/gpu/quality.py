@@ -3,9 +3,9 @@
 Published: 540 s on one GPU to a test NDCG@10 of .1821 (Klenitskiy & Vasilev 2023). So the data are
 theirs: 5-core, ties in the order of the source file, seen items no candidates.
 
-The clock starts with the process. Reading the data, compiling kernels (their cache is a new folder)
-and capturing steps count. The system, its settings and the stopping were chosen on valid in other
-runs, and test is looked at once.
+The clock starts with the process, which is not warmed up. Imports, reading the data, compiling
+kernels (their cache is a new folder) and capturing steps count. The system, its settings and the
+stopping were chosen on valid in other runs, and test is looked at once.
 """
 
 import os
