@@ -13,11 +13,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from minirec import build_model, evaluate, fit
+from minirec.evaluation import evaluate
 from minirec.experiments.gpu.job import Job, LeftOutError, Row
 from minirec.experiments.gpu.steps import split_for
 from minirec.experiments.units import DATA, RECBLR_ON_ML_1M, RECBLR_OPTIONS
-from minirec.training import History, StopTraining
+from minirec.models import build_model
+from minirec.training import History, StopTraining, fit
 
 GOAL = 0.182  # test NDCG@10
 PUBLISHED_SECONDS = 540
