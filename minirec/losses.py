@@ -5,18 +5,23 @@ The softmax is that of GLINT-RU's last equation.
 T targets, d model width, V items, C targets per chunk. x a representation, e an item's embedding.
 """
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-# Scores computed at a time, whatever T and V: 4 MiB of float32 stay in a CPU's cache; a GPU wants
-# more at once, and so, we suppose, does any other device.
+# Scores kept at a time, whatever T and V: 4 MiB of float32 stay in a CPU's cache; a GPU wants more
+# at once, and so, we suppose, does any other device.
 SCORES_PER_CHUNK = {"cpu": 2**20, "cuda": 2**24}
 
-# But never fewer targets than these, however many items there are: a product with a handful of rows
-# reads the embeddings for nearly nothing.
-LEAST_TARGETS_PER_CHUNK = 64
+# But a chunk is never narrower than this, however many items there are: each chunk reads all of the
+# embeddings and of their gradient, which pays only if there is enough to compute with them.
+LEAST_TARGETS_PER_CHUNK = 128
+
+# A CPU goes through a chunk in blocks of items, so small (1 MiB) that what one operation wrote is
+# still beside the core when the next one reads it. Other devices take a chunk as one block.
+SCORES_PER_BLOCK = {"cpu": 2**18}
 
 
 class Representing(Protocol):
@@ -55,8 +60,17 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
 
 
 def _targets_per_chunk(device: torch.device, n_items: int) -> int:
-    at_once = SCORES_PER_CHUNK.get(device.type, SCORES_PER_CHUNK["cuda"])
-    return max(LEAST_TARGETS_PER_CHUNK, at_once // n_items)
+    """Return how many targets are a chunk: a multiple of the least, so that vectors fit."""
+    most_scores = SCORES_PER_CHUNK.get(device.type, SCORES_PER_CHUNK["cuda"])
+    multiple = most_scores // (LEAST_TARGETS_PER_CHUNK * n_items)
+    return LEAST_TARGETS_PER_CHUNK * max(1, multiple)
+
+
+def _blocks_of_items(device: torch.device, n_items: int, chunk: int) -> list[slice]:
+    """Return the blocks of items in which a chunk's scores are gone through."""
+    most_scores = SCORES_PER_BLOCK.get(device.type, n_items * chunk)
+    size = max(1, most_scores // chunk)
+    return [slice(start, start + size) for start in range(0, n_items, size)]
 
 
 def represent(
@@ -117,55 +131,38 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
         """Compute the loss: of [T, d], embeddings [V, d] without padding, Long[T] in 0..V."""
-        # A product is fast where its inner loop runs along contiguous memory. Both large products
-        # of a chunk, its scores and the embeddings' gradient, have rows of length V; so the
-        # embeddings are laid out as columns [d, V] once, and their gradient is summed up like that.
-        columns = embeddings.T.contiguous()
-        grad_representations = torch.empty_like(representations)
-        grad_columns = torch.zeros_like(columns)
-
-        # The loss is summed in float32 even where the scores are in half precision.
-        loss_dtype = torch.promote_types(representations.dtype, torch.float32)
-        loss = torch.zeros((), dtype=loss_dtype, device=representations.device)
+        # Products may be in half precision, by autocast or by their inputs; all else is in float32.
+        product_dtype = (representations[:0] @ embeddings[:0].T).dtype
+        dtype = torch.promote_types(representations.dtype, torch.float32)
 
         # Rows without a target are computed like the others, because to leave them out would make
         # the shapes depend on the data, for which a GPU would have to wait. With x = 0 they add
-        # nothing to the embeddings' gradient; their own gradient and loss are set to 0.
-        absent = (targets == 0)[:, None]  # [T, 1]
-        own_rows = (targets - 1).clamp_min(0)[:, None]  # [T, 1], a target's row in `embeddings`
-        n_targets = (~absent).sum()
+        # nothing to the embeddings' gradient; their own gradient and loss are set to 0 at the end.
+        absent = targets == 0
+        x = representations.masked_fill(absent[:, None], 0).to(product_dtype)
+        target_rows = (targets - 1).clamp_min(0)  # a target's row in `embeddings`
+        n_targets = (~absent).sum().clamp_min(1)  # without any the loss is 0, not 0 / 0
 
-        chunk = _targets_per_chunk(representations.device, len(embeddings))
-        for start in range(0, len(targets), chunk):
+        chunk = _targets_per_chunk(x.device, len(embeddings))
+        work = _Work(
+            embeddings=embeddings.to(product_dtype),
+            grad_embeddings=torch.zeros_like(embeddings, dtype=dtype),
+            blocks=_blocks_of_items(x.device, len(embeddings), chunk),
+            memory=x.new_empty(len(embeddings) * min(chunk, len(x)), dtype=dtype),
+        )
+        losses = x.new_empty(len(x), dtype=dtype)
+        grad_representations = torch.empty_like(x, dtype=dtype)
+        for start in range(0, len(x), chunk):
             rows = slice(start, start + chunk)
-            x = representations[rows].masked_fill(absent[rows], 0)  # [C, d]
-            target = own_rows[rows]  # [C, 1]
+            losses[rows], grad_representations[rows] = _one_chunk(x[rows], target_rows[rows], work)
 
-            # 1. Scores of every item, [C, V], less their maximum so that exp cannot overflow:
-            #    log sum exp(s) = top + log sum exp(s - top).
-            scores = (x @ columns).to(loss_dtype)
-            top = scores.amax(1, keepdim=True)
-            own = scores.gather(1, target)
-            exps = scores.sub_(top).exp_()  # in place: there is one [C, V] matrix, not three
-            total = exps.sum(1, keepdim=True)
-
-            # 2. The chunk's loss.
-            loss += (total.log() + top - own).masked_fill_(absent[rows], 0).sum()
-
-            # 3. The derivative with respect to the scores is softmax - onehot = slope / total, with
-            #    slope = exps - total * onehot, again in place. The division by total is left to the
-            #    thin matrices, [C, d], which have far fewer numbers than slope.
-            slope = exps.scatter_add_(1, target, -total).to(x.dtype)
-
-            # 4. The chain rule through s = x . e. A representation belongs to this chunk alone; an
-            #    embedding takes part in all chunks, so its gradient is added up.
-            grad_x = (slope @ embeddings.to(x.dtype)) / total
-            grad_representations[rows] = grad_x.masked_fill_(absent[rows], 0)
-            grad_columns += (x / total).to(x.dtype).T @ slope
-
-        n_targets = n_targets.clamp_min(1)  # without any the loss is 0, not 0 / 0
-        ctx.save_for_backward(grad_representations, grad_columns.T.contiguous(), n_targets)
-        return loss / n_targets
+        grad_representations.masked_fill_(absent[:, None], 0)
+        ctx.save_for_backward(
+            grad_representations.to(representations.dtype),
+            work.grad_embeddings.to(embeddings.dtype),
+            n_targets,
+        )
+        return losses.masked_fill_(absent, 0).sum() / n_targets
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -182,3 +179,70 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             grad_embeddings * scale,
             None,
         )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all chunks have in common."""
+
+    embeddings: Tensor  # [V, d]
+    grad_embeddings: Tensor  # [V, d], to which every chunk adds its part
+    blocks: list[slice]  # of items
+    memory: Tensor  # for the scores of a chunk; new memory for each would cost more than an exp
+
+
+def _one_chunk(x: Tensor, target: Tensor, work: _Work) -> tuple[Tensor, Tensor]:
+    """Return a chunk's losses [C] and their gradient [C, d]; add to the embeddings' gradient.
+
+    Scores have a row per item, [V, C]: a block of items is one piece of memory, and the products
+    of such blocks run near the rate of square matrices. With a row per target, [C, V], the
+    neighbours of a score in the other direction are V numbers apart, and the scores cost twice the
+    time.
+    """
+    scores = work.memory[: len(work.embeddings) * len(x)].view(-1, len(x))
+    target = target[None]  # [1, C]
+
+    # 1. Scores of every item and their maximum, taken off below so that exp cannot overflow:
+    #    log sum exp(s) = top + log sum exp(s - top).
+    top = scores.new_full((1, len(x)), -torch.inf)
+    for items in work.blocks:
+        _product(work.embeddings[items], x.T, out=scores[items])
+        top = torch.maximum(top, scores[items].amax(0, keepdim=True))
+
+    # 2. The losses. Each step is in place: there is one [V, C] matrix, not three.
+    own = scores.gather(0, target)
+    total = torch.zeros_like(top)
+    for items in work.blocks:
+        total += scores[items].sub_(top).exp_().sum(0, keepdim=True)
+    losses = total.log() + top - own
+
+    # 3. The derivative with respect to the scores is softmax - onehot = slope / total, with
+    #    slope = exp(s - top) - total * onehot. The division by total is left to the thin matrices,
+    #    [C, d], which have far fewer numbers than slope.
+    slope = scores.scatter_add_(0, target, -total)
+
+    # 4. The chain rule through s = x . e. A representation belongs to this chunk alone; an
+    #    embedding takes part in all chunks, so its gradient is added up.
+    grad_x = scores.new_zeros(x.shape[1], len(x))  # [d, C]
+    scaled = (x / total.T).to(x.dtype)
+    for items in work.blocks:
+        slope_of_block = slope[items].to(x.dtype)
+        _add_product(grad_x, work.embeddings[items].T, slope_of_block)
+        _add_product(work.grad_embeddings[items], slope_of_block, scaled)
+    return losses[0], (grad_x / total).T
+
+
+def _product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """Write a @ b into `out`, which may be of higher precision."""
+    if a.dtype == out.dtype:
+        torch.mm(a, b, out=out)
+    else:
+        out.copy_(a @ b)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """Add a @ b to `total`, which may be of higher precision."""
+    if a.dtype == total.dtype:
+        total.addmm_(a, b)
+    else:
+        total += a @ b

@@ -6,10 +6,12 @@ the same kernels on the same addresses, so whatever changes from step to step ha
 place: the plan of the epoch, the number of the batch, the learning rate, Adam's count of steps. The
 state of dropout's generator is registered by PyTorch when it captures.
 
-References: notebook 13; https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+References: notebook 13; the section "CUDA Graphs" of PyTorch's notes on CUDA.
 """
 
+import contextlib
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -18,9 +20,11 @@ from torch import Tensor
 from minirec.data.batching import Batch, Epoch, Tables, TrainingBatches, gather
 from minirec.training.step import TrainingStep
 
-# Steps on a side stream before a capture. Kernels are compiled, and libraries take their
-# workspaces, while this is still allowed.
+# Steps before a capture. Kernels are compiled, and libraries take their workspaces, while this is
+# still allowed.
 WARM_UP_STEPS = 3
+
+Replay = Callable[[], Tensor]  # takes the recorded step again; returns its mean loss
 
 
 class GraphedSteps:
@@ -44,19 +48,18 @@ class GraphedSteps:
         self.batches = batches
         self.failure = ""
 
-        # What a captured step reads, at addresses that stay.
+        # What a recorded step reads, at addresses that stay.
         self.number = torch.zeros(1, dtype=torch.long, device=step.device)
         self.tables: Tables | None = None
         self.places: list[Tensor] = []
 
-        # What has been captured, by the shape's number. All graphs share one pool of memory: they
-        # never run at the same time, and each keeps nothing for the next but weights.
+        # By the shape's number. All recordings share one pool of memory: they never run at the same
+        # time, and leave nothing to each other but weights.
+        self.replays: dict[int, Replay] = {}
         self.pool: Any = None
-        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self.losses: dict[int, Tensor] = {}
 
     def load(self, epoch: Epoch) -> None:
-        """Copy the plan of an epoch to where the captured steps read it."""
+        """Copy the plan of an epoch to where the recorded steps read it."""
         self.epoch = epoch
         if self.tables is None:
             self.tables = epoch.tables.clone()
@@ -67,27 +70,30 @@ class GraphedSteps:
         for number, rows in enumerate(epoch.places):
             if len(rows) > len(self.places[number]):  # sampled prefixes: more batches than before
                 self.places[number] = rows.clone()
-                self.graphs.pop(number, None)  # it reads the memory that is given up here
+                self.replays.pop(number, None)  # it reads the memory that is given up here
             else:
                 self.places[number][: len(rows)].copy_(rows)
 
     def __call__(self, i: int) -> Tensor:
         """Take the step of batch i of the loaded epoch; return its mean loss, a scalar."""
-        if not self.failure:
-            shape_number = int(self.epoch.shape_numbers[i])
-            self.number.fill_(int(self.epoch.numbers[i]))
-            if shape_number not in self.graphs:
-                self._try_to_capture(shape_number)
-            if not self.failure:
-                self.graphs[shape_number].replay()
-                return self.losses[shape_number].clone()  # the next replay writes over it
-        return self.step(self.epoch[i])
+        shape_number = int(self.epoch.shape_numbers[i])
+        self.number.fill_(int(self.epoch.numbers[i]))
+        if not self.failure and shape_number not in self.replays:
+            self._try_to_record(shape_number)
+        if self.failure:
+            return self.step(self._batch(shape_number))
+        return self.replays[shape_number]()
 
-    def _try_to_capture(self, shape_number: int) -> None:
-        """Capture a shape's step, or note why that is impossible and say so once."""
+    def _try_to_record(self, shape_number: int) -> None:
+        """Record a shape's step, or note why that is impossible and say so once."""
+
+        def work() -> Tensor:
+            return self.step(self._batch(shape_number))
+
         try:
-            self._capture(shape_number)
-        except Exception as error:  # whatever a kernel or library raises under capture
+            self._warm_up(work)
+            self.replays[shape_number] = self._record(work)
+        except Exception as error:  # whatever a kernel or a library raises under capture
             self.failure = f"{type(error).__name__}: {error}"
             warnings.warn(
                 "a training step could not be captured as a CUDA graph, so the run goes on one "
@@ -95,30 +101,48 @@ class GraphedSteps:
                 stacklevel=2,
             )
 
-    def _capture(self, shape_number: int) -> None:
-        """Record a step of a shape; weights, Adam and generator end as they began."""
+    def _warm_up(self, work: Callable[[], Tensor]) -> None:
+        """Take a few steps whose effect is undone: weights, Adam and generators end as they began.
+
+        They run on a side stream, as PyTorch asks for before a capture.
+        """
+        on_gpu = self.step.device.type == "cuda"
+        generators = [self.step.device] if on_gpu else []
         before = _Kept(self.step)
         try:
-            side = torch.cuda.Stream(self.step.device)
-            side.wait_stream(torch.cuda.current_stream(self.step.device))
-            with torch.cuda.stream(side):
+            with torch.random.fork_rng(devices=generators), self._side_stream():
                 for _ in range(WARM_UP_STEPS):
-                    self.step(self._batch(shape_number))
-            torch.cuda.current_stream(self.step.device).wait_stream(side)
+                    work()
         finally:
             before.put_back()
             self.step.optimizer.zero_grad(set_to_none=True)
 
-        graph = torch.cuda.CUDAGraph()
+    @contextlib.contextmanager
+    def _side_stream(self) -> Iterator[None]:
+        """Run what is inside on another stream, which waits for this one and is waited for."""
+        current = torch.cuda.current_stream(self.step.device)
+        side = torch.cuda.Stream(self.step.device)
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            yield
+        current.wait_stream(side)
+
+    def _record(self, work: Callable[[], Tensor]) -> Replay:
+        """Capture `work`, which does not run now, and return what runs it."""
         if self.pool is None:
             self.pool = torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool):
-            loss = self.step(self._batch(shape_number))
-        self.graphs[shape_number] = graph
-        self.losses[shape_number] = loss
+            loss = work()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return loss.clone()  # the next replay writes over it
+
+        return replay
 
     def _batch(self, shape_number: int) -> Batch:
-        """Make the batch whose number lies in `number`, of a shape."""
+        """Make the batch whose number lies in `number`, in its fixed shape."""
         assert self.tables is not None
         rows = self.places[shape_number].index_select(0, self.number)[0]
         shape = self.batches.shapes[shape_number]
@@ -126,26 +150,23 @@ class GraphedSteps:
 
 
 class _Kept:
-    """A copy of everything that a step changes, to put back in place."""
+    """A copy of the weights and of Adam's state, to put back where they were."""
 
     def __init__(self, step: TrainingStep):
         self.step = step
-        self.weights = [p.detach().clone() for p in step.model.parameters()]
-        self.adam = {
-            id(p): {name: value.clone() for name, value in state.items()}
-            for p, state in step.optimizer.state.items()
-        }
-        self.generator = torch.cuda.get_rng_state(step.device)
+        self.weights = [weight.detach().clone() for weight in step.model.parameters()]
+        self.adam = {}
+        for parameter, state in step.optimizer.state.items():
+            self.adam[parameter] = {name: value.clone() for name, value in state.items()}
 
     @torch.no_grad()
     def put_back(self) -> None:
         for weight, kept in zip(self.step.model.parameters(), self.weights, strict=True):
-            weight.data.copy_(kept)
+            weight.copy_(kept)
         for parameter, state in self.step.optimizer.state.items():
-            kept_state = self.adam.get(id(parameter))
+            kept_state = self.adam.get(parameter)
             for name, value in state.items():
                 if kept_state is None:
                     value.zero_()  # as Adam begins
                 else:
                     value.copy_(kept_state[name])
-        torch.cuda.set_rng_state(self.generator, self.step.device)

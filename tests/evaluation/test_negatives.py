@@ -4,6 +4,8 @@ Nothing but (seed, phase, user) does.
 """
 
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from scipy.stats import chi2
 from minirec import evaluate
 from minirec.data.splits import Targets
 from minirec.evaluation import sample_negatives
+from minirec.evaluation.negatives import candidates_of
 
 PROTOCOLS = ["uniform-100", "popular-100"]
 
@@ -173,3 +176,47 @@ def test_a_user_who_chose_everything_is_named(protocol):
     split = log([[1, 2, 3], [1, 2, 3, 1]], n_items=3).split()
     with pytest.raises(ValueError, match=r"user 1 has chosen .* of the 3 items.*protocol='full'"):
         sample_negatives(split, "test", protocol)
+
+
+@given(seed=integers(0, 10**6), which=sampled_from(["valid", "test"]))
+def test_candidates_are_the_negatives_each_once(seed, which):
+    split = random_log(seed, n_items=40, latest=60).split()
+    negatives = sample_negatives(split, which, "uniform-100", seed=seed)
+    candidates = candidates_of(split, which, "uniform-100", seed=seed)
+    assert candidates.shape == negatives.shape
+    for drawn, row in zip(negatives.tolist(), candidates.tolist(), strict=True):
+        real = [item for item in row if item > 0]
+        assert real == sorted(set(drawn))
+
+
+def test_candidates_are_drawn_once_for_each_split_phase_protocol_and_seed(monkeypatch):
+    asked = []
+
+    def counting(split, which, protocol, *, seed):
+        asked.append((which, protocol, seed))
+        return sample_negatives(split, which, protocol, seed=seed)
+
+    monkeypatch.setattr("minirec.evaluation.negatives.sample_negatives", counting)
+    data = random_log(0, n_items=200)
+    split = data.split()
+    wanted = [
+        ("valid", "uniform-100", 0),
+        ("valid", "uniform-100", 1),
+        ("valid", "popular-100", 0),
+        ("test", "uniform-100", 0),
+    ]
+    for _ in range(2):
+        for which, protocol, seed in wanted:
+            candidates_of(split, which, protocol, seed=seed)
+    assert asked == wanted
+    candidates_of(data.split(), *wanted[0][:2], seed=0)  # another split has its own
+    assert asked == [*wanted, wanted[0]]
+
+
+def test_candidates_are_forgotten_with_their_split():
+    split = random_log(0, n_items=200).split()
+    drawn = weakref.ref(candidates_of(split, "test", "uniform-100"))
+    assert drawn() is not None
+    del split
+    gc.collect()
+    assert drawn() is None
