@@ -3,14 +3,14 @@
 A table can be made of many records later, and on another machine.
 """
 
+import contextlib
+import gc
 import glob
-import importlib.metadata
 import json
 import platform
 import re
 import shlex
 import sys
-import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,8 @@ def record_run(
         - ended: "converged" (patience ran out) or "budget" (the epochs or the time did, or
           somebody stopped it).
         - seconds: of all epochs, training and validation.
-        - peak_memory_mib: the most that this process held, on the GPU where it trained on one.
+        - peak_memory_mib: the most that was held since the count began: by this process, or on
+          the GPU where it trained on one. See `forget_peak_memory`.
         - metrics[phase][protocol]: recall, mrr and ndcg at k, and users; None where some user
           leaves nothing to sample. On the planted set also "expected", over the true
           probabilities of the next item.
@@ -120,7 +121,7 @@ def provenance(device: torch.device, command: Sequence[str]) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(_without_folders(word) for word in command),
-        "device": _in_words(device),
+        "device": device_in_words(device),
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),
@@ -131,12 +132,30 @@ def provenance(device: torch.device, command: Sequence[str]) -> dict[str, Any]:
 
 
 def _own_version() -> str:
-    """Return the version that is installed, or that of the checkout this file lies in."""
-    try:
-        return importlib.metadata.version("minirec")
-    except importlib.metadata.PackageNotFoundError:
-        project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+    """Return minirec's version, installed or used out of its folder."""
+    package = sys.modules[__name__.partition(".")[0]]  # loaded before any module in it
+    return package.__version__
+
+
+def benchmark_folder(out: str | Path, device: torch.device) -> Path:
+    """Return where the benchmarks' records of a device lie, so that figures of two never mix.
+
+    Parameters
+    ----------
+    out : str or Path
+        The folder of the records.
+    device : torch.device
+        What was measured.
+
+    Returns
+    -------
+    Path
+        "benchmarks" in `out` for a CPU; for a GPU a folder in there that has its name.
+    """
+    folder = Path(out) / "benchmarks"
+    if device.type == "cpu":
+        return folder
+    return folder / re.sub(r"[^a-z0-9]+", "-", device_in_words(device).lower()).strip("-")
 
 
 def save_record(path: str | Path, record: dict[str, Any]) -> None:
@@ -238,8 +257,19 @@ def _without_folders(word: str) -> str:
     return keys + last_part
 
 
-def _in_words(device: torch.device) -> str:
-    """Return the GPU's name, or the CPU's and the number of threads."""
+def device_in_words(device: torch.device) -> str:
+    """Return the GPU's name, or the CPU's and the number of threads.
+
+    Parameters
+    ----------
+    device : torch.device
+        What something is measured or computed on.
+
+    Returns
+    -------
+    str
+        "NVIDIA H100 80GB HBM3", or "AMD EPYC, 2 threads", for example.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = _line_of_file("/proc/cpuinfo", r"^model name\s*:\s*(.+)$")
@@ -248,6 +278,19 @@ def _in_words(device: torch.device) -> str:
     n_threads = torch.get_num_threads()
     threads = "thread" if n_threads == 1 else "threads"
     return f"{name}, {n_threads} {threads}"
+
+
+def forget_peak_memory() -> None:
+    """Begin to count anew the most memory held: on every GPU in use, and here where Linux counts.
+
+    On another system a record shows the most that any run of this process has held.
+    """
+    gc.collect()  # what a finished run left behind is not the next one's
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if torch.cuda.is_initialized():
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(index)
 
 
 def _peak_memory(device: torch.device) -> float | None:
