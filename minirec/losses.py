@@ -19,9 +19,10 @@ SCORES_PER_CHUNK = {"cpu": 2**20, "cuda": 2**24}
 # embeddings and of their gradient, which pays only if there is enough to compute with them.
 LEAST_TARGETS_PER_CHUNK = 128
 
-# A CPU goes through a chunk in blocks of items, so small (1 MiB) that what one operation wrote is
-# still beside the core when the next one reads it. Other devices take a chunk as one block.
-SCORES_PER_BLOCK = {"cpu": 2**18}
+# A CPU goes through a chunk in blocks of items, so small (2 MiB for each of its threads) that what
+# one operation wrote is still beside the core when the next one reads it. Other devices take a
+# chunk as one block.
+SCORES_PER_BLOCK_AND_THREAD = 2**19
 
 
 class Representing(Protocol):
@@ -56,7 +57,7 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
         A scalar in float32 (float64 for float64 inputs), in nats per target; 0 where there is no
         target at all. It can be differentiated once.
     """
-    return _ChunkedCrossEntropy.apply(representations, embeddings[1:], targets)
+    return _ChunkedCrossEntropy.apply(representations, embeddings, targets)
 
 
 def _targets_per_chunk(device: torch.device, n_items: int) -> int:
@@ -68,8 +69,9 @@ def _targets_per_chunk(device: torch.device, n_items: int) -> int:
 
 def _blocks_of_items(device: torch.device, n_items: int, chunk: int) -> list[slice]:
     """Return the blocks of items in which a chunk's scores are gone through."""
-    most_scores = SCORES_PER_BLOCK.get(device.type, n_items * chunk)
-    size = max(1, most_scores // chunk)
+    size = n_items
+    if device.type == "cpu":
+        size = max(1, SCORES_PER_BLOCK_AND_THREAD * torch.get_num_threads() // chunk)
     return [slice(start, start + size) for start in range(0, n_items, size)]
 
 
@@ -130,7 +132,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
-        """Compute the loss: of [T, d], embeddings [V, d] without padding, Long[T] in 0..V."""
+        """Compute the loss: of [T, d], embeddings [V + 1, d], Long[T] in 0..V."""
         # Products may be in half precision, by autocast or by their inputs; all else is in float32.
         product_dtype = (representations[:0] @ embeddings[:0].T).dtype
         dtype = torch.promote_types(representations.dtype, torch.float32)
@@ -140,15 +142,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         # nothing to the embeddings' gradient; their own gradient and loss are set to 0 at the end.
         absent = targets == 0
         x = representations.masked_fill(absent[:, None], 0).to(product_dtype)
-        target_rows = (targets - 1).clamp_min(0)  # a target's row in `embeddings`
         n_targets = (~absent).sum().clamp_min(1)  # without any the loss is 0, not 0 / 0
 
-        chunk = _targets_per_chunk(x.device, len(embeddings))
+        # The padding is no candidate: below, row 0 is that of item 1.
+        target_rows = (targets - 1).clamp_min(0)
+        items = embeddings[1:].to(product_dtype)
+        grad_embeddings = torch.zeros_like(embeddings, dtype=dtype)
+
+        chunk = _targets_per_chunk(x.device, len(items))
         work = _Work(
-            embeddings=embeddings.to(product_dtype),
-            grad_embeddings=torch.zeros_like(embeddings, dtype=dtype),
-            blocks=_blocks_of_items(x.device, len(embeddings), chunk),
-            memory=x.new_empty(len(embeddings) * min(chunk, len(x)), dtype=dtype),
+            embeddings=items,
+            grad_embeddings=grad_embeddings[1:],
+            blocks=_blocks_of_items(x.device, len(items), chunk),
+            memory=x.new_empty(len(items) * min(chunk, len(x)), dtype=dtype),
         )
         losses = x.new_empty(len(x), dtype=dtype)
         grad_representations = torch.empty_like(x, dtype=dtype)
@@ -159,7 +165,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_representations.masked_fill_(absent[:, None], 0)
         ctx.save_for_backward(
             grad_representations.to(representations.dtype),
-            work.grad_embeddings.to(embeddings.dtype),
+            grad_embeddings.to(embeddings.dtype),
             n_targets,
         )
         return losses.masked_fill_(absent, 0).sum() / n_targets

@@ -32,8 +32,13 @@ def whole_loss(x, e, targets):
 
 
 def make_chunks_small(patch: pytest.MonkeyPatch, scores_per_chunk: int):
-    """Let a chunk have that many scores, and a single target if they are fewer than the items."""
+    """Let a chunk have that many scores, and a single target if they are fewer than the items.
+
+    It has several blocks, because each has a third of the scores or fewer.
+    """
     patch.setitem(losses.SCORES_PER_CHUNK, "cpu", scores_per_chunk)
+    threads = torch.get_num_threads()
+    patch.setattr(losses, "SCORES_PER_BLOCK_AND_THREAD", scores_per_chunk // (3 * threads))
     patch.setattr(losses, "LEAST_TARGETS_PER_CHUNK", 1)
 
 

@@ -6,7 +6,7 @@ What they measure is not tested: machines differ.
 import pytest
 import torch
 
-from minirec.experiments.benchmarks import glint_ru, recblr, scan, systems
+from minirec.experiments.benchmarks import glint_ru, losses, recblr, scan, systems
 from minirec.profiling import take_turns
 from minirec.scan import linear_recurrence
 
@@ -102,6 +102,65 @@ def test_a_peer_that_cannot_do_a_shape_is_left_out_and_named(monkeypatch, capsys
     frame = scan.benchmark_scan(shapes=[(2, 9, 4)], repeats=1)
     assert "choosy" not in set(frame["name"])
     assert "choosy leaves out [2, 9, 4]: only powers of two" in capsys.readouterr().out
+
+
+SMALL_LOSS = {"catalogues": (7, 30), "widths": (4,), "n_targets": (5,), "repeats": 1}
+
+
+def pretend_peers(monkeypatch, **peers):
+    """Let these be the peers, on a CPU too; each takes x [T, d], items [V, d] and targets [T]."""
+
+    def others(case, notes):
+        return peers
+
+    monkeypatch.setattr(losses._Case, "others", others)
+
+
+def test_the_loss_is_measured_beside_plain_cross_entropy_and_its_floor():
+    frame = losses.benchmark_losses(**SMALL_LOSS, device="cpu")
+    assert frame["case"].unique().tolist() == [
+        "T = 5, V = 7, d = 4, float32",
+        "T = 5, V = 30, d = 4, float32",
+    ]
+    assert frame["device"].str.contains("thread").all()
+
+    first = frame[frame["case"] == frame["case"][0]].set_index("name")
+    assert first.loc["ours", "ratio"] == first.loc["ours", "mib_ratio"] == 1
+    assert (first.loc[["ours", "plain cross-entropy"], ["seconds", "mib"]] > 0).all(axis=None)
+    parts = first.loc[["floor: products", "floor: passes"], "seconds"]
+    assert first.loc["floor", "seconds"] == pytest.approx(parts.sum())
+
+    absent = first.loc[list(losses.PEERS)]
+    assert absent["seconds"].isna().all()
+    assert absent["note"].eq("absent: it needs a GPU").all()
+
+
+def test_a_matrix_that_would_not_fit_is_left_out_and_named(monkeypatch):
+    monkeypatch.setitem(losses.WHOLE_MATRIX_UP_TO, "cpu", 5 * 7)
+    frame = losses.benchmark_losses(**SMALL_LOSS, device="cpu")
+    plain = frame[frame["name"] == "plain cross-entropy"]
+    assert plain["seconds"].notna().tolist() == [True, False]
+    assert plain["note"].str.startswith("left out").tolist() == [False, True]
+
+
+def test_a_loss_that_disagrees_is_noticed(monkeypatch):
+    def wrong(x, items, targets):
+        return losses._plain(x, items, targets) * 1.1
+
+    pretend_peers(monkeypatch, wrong=wrong)
+    with pytest.raises(RuntimeError, match="wrong and ours disagree at T = 5, V = 7"):
+        losses.benchmark_losses(**SMALL_LOSS, device="cpu")
+
+
+def test_a_loss_that_cannot_do_a_case_is_named(monkeypatch):
+    def refuse(x, items, targets):
+        raise AssertionError("only half precision")
+
+    pretend_peers(monkeypatch, choosy=refuse)
+    frame = losses.benchmark_losses(**SMALL_LOSS, device="cpu")
+    choosy = frame[frame["name"] == "choosy"]
+    assert choosy["note"].eq("cannot: only half precision").all()
+    assert choosy["seconds"].isna().all()
 
 
 def test_recblr_is_taken_apart():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from minirec.experiments.benchmarks.glint_ru import benchmark_glint_ru
 from minirec.experiments.benchmarks.loading import benchmark_loading
+from minirec.experiments.benchmarks.losses import benchmark_losses
 from minirec.experiments.benchmarks.recblr import benchmark_recblr
 from minirec.experiments.benchmarks.scan import benchmark_scan
 from minirec.experiments.benchmarks.systems import (
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[..., pd.DataFrame]] = {
     "loading": benchmark_loading,
     "glint-ru": benchmark_glint_ru,
     "scan": benchmark_scan,
+    "losses": benchmark_losses,
     "recblr": benchmark_recblr,
     "train": benchmark_train,
     "inference": benchmark_inference,
