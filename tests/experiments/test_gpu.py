@@ -15,7 +15,7 @@ import pytest
 
 from minirec.cli import main as minirec
 from minirec.experiments.benchmarks.systems import SYSTEMS
-from minirec.experiments.gpu import command, director, files, lessons, table_runs
+from minirec.experiments.gpu import command, director, files, lessons, steps, table_runs
 from minirec.experiments.gpu.collect import collect
 from minirec.experiments.gpu.each_test import outcomes, run_pytest
 from minirec.experiments.gpu.job import (
@@ -347,6 +347,123 @@ def test_a_step_of_a_trace_is_what_lies_within_its_annotation():
         Event("cudaGraphLaunch", 0.01, 0.02, on_device=False),
     ]
     assert [event.kind for event in found] == ["products", "all else"]
+
+
+class FakeEvent:
+    """A CUDA event by a clock of this test's own."""
+
+    now = 0.0
+
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        self.at = FakeEvent.now
+
+    def synchronize(self):
+        pass
+
+    def elapsed_time(self, other):
+        return other.at - self.at
+
+
+def test_a_step_is_timed_warm_by_the_clocks_of_device_and_host(monkeypatch):
+    host = iter([10.0, 10.006])  # seconds: before the first and after the last launch
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
+    monkeypatch.setattr("torch.cuda.Event", FakeEvent)
+    monkeypatch.setattr(steps.time, "perf_counter", lambda: next(host))
+    taken = []
+
+    def step(i):
+        taken.append(i)
+        FakeEvent.now += 100.0 if len(taken) <= 3 else 5.0  # the first round compiles
+
+    found = steps.milliseconds(step, 3)
+    assert taken == [0, 1, 2] * 2
+    assert found == {"device_ms": 5.0, "host_ms": pytest.approx(2.0)}
+
+
+# What the stages note on a GPU, made up, beside what has to be read of it.
+TRAINED = {
+    "task": "glint-ru",
+    "seconds": [9.0, 2.0],
+    "device_ms": 4.0,
+    "host_ms": 0.1,
+    "eager_device_ms": 15.0,
+    "eager_host_ms": 14.0,
+    "gru_alone_ms": 3.2,
+    "capture_failed": "RuntimeError: no",
+}
+STEP = {"ms": 4.0, "n_kernels": 90, "device_busy": 0.985}
+ROOFS = {"task": "the machine", "bandwidth": 4e12, "flops": 5e13}
+SCAN_SHAPE = [2000, 1000, 125]  # at 32 bytes per element, 8 GB in all, a copy takes 2 ms
+NOTED = [
+    ("training", [TRAINED], ["glint-ru: 9.00 then 2.00 s", "device 4.00 ms, host 0.10"]),
+    ("training", [TRAINED], ["(no graph 15.00, 14.00)", "GRU alone 3.20", "NOT captured: Runtime"]),
+    (
+        "profiles",
+        [{"task": "recblr", "system": "recblr", "steps": {"by graph": STEP}}],
+        ["recblr: by graph 4.00 ms (90 kernels, device busy 98%)"],
+    ),
+    (
+        "kernels",
+        [
+            ROOFS,
+            {"task": "scan a", "shape": SCAN_SHAPE, "name": "ours, triton", "seconds": 4e-3},
+            {"task": "scan a", "shape": SCAN_SHAPE, "name": "copy", "seconds": 2e-3},
+            {"task": "scan a", "shape": SCAN_SHAPE, "name": "theirs", "seconds": 3e-3},
+        ],
+        ["copy 4 TB/s, product 50 TFLOP/s", "2000x1000x125 0.50", "2000x1000x125 theirs 0.75"],
+    ),
+    (
+        "kernels",
+        [
+            {"task": "chunks a", "shape": [1, 64, 2], "chunks": 1, "ms": 1.0, "graph_ms": 0.9},
+            {"task": "chunks a", "shape": [1, 64, 2], "chunks": 4, "ms": 2.0, "graph_ms": 0.3},
+        ],
+        ["best chunks: 1x64x2 4 (0.3 ms)"],
+    ),
+    (
+        "kernels",
+        [
+            {"task": "loss", "case": "V = 9", "name": "ours", "seconds": 3.0},
+            {"task": "loss", "case": "V = 9", "name": "plain", "seconds": 4.0},
+            {"task": "loss", "case": "V = 9", "name": "absent", "seconds": None},
+            {"task": "loss", "case": "V = 9", "name": "floor: products", "seconds": 1.0},
+            {"task": "loss", "case": "V = 9", "name": "floor", "seconds": 2.0},
+        ],
+        ["V = 9: 1.5 (plain 2.0)"],
+    ),
+    (
+        "quality",
+        [
+            {
+                "result": "judged",
+                "system": "recblr",
+                "seconds": 29.0,
+                "valid_ndcg": 0.2,
+                "data": "ml-1m",
+                "test": {"ndcg": 0.183},
+            }
+        ],
+        ["29.0 s", "test NDCG@10 0.1830", "the goal; published 540 s"],
+    ),
+    ("quality", [{"epoch": 3, "valid_ndcg": 0.1}], ["3 epochs", "not finished"]),
+    (
+        "table_runs",
+        [{"task": "a", "unit": "a", "ended": "cut short"}],
+        ["runs recorded: 0", "a: cut short"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "rows", "wanted"), NOTED, ids=lambda value: str(value)[:20])
+def test_a_summary_tells_what_was_noted(name, rows, wanted):
+    (stage,) = [stage for stage in STAGES if stage.name == name]
+    text = "\n".join(summary_lines(stage, rows))
+    for words in wanted:
+        assert words in text
 
 
 # --- The command ---

@@ -359,7 +359,9 @@ def _kill(process: subprocess.Popen) -> None:
             os.killpg(process.pid, signal.SIGKILL)  # also what outlives the process itself
     elif process.poll() is None:
         process.kill()
-    process.wait()
+    # A process that the GPU's driver does not let go of is no reason to wait.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
 
 
 def _last_line(log: Path) -> str:

@@ -6,6 +6,7 @@ the host does, and what the device does meanwhile.
 
 import gzip
 import json
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -70,6 +71,9 @@ class Event:
 
 def run(job: Job) -> None:
     """Profile a step of each system, then draw what was found."""
+    # As PyTorch's profiler sets them where CUDA graphs are replayed, which crashed without.
+    os.environ.setdefault("DISABLE_CUPTI_LAZY_REINIT", "1")
+    os.environ.setdefault("TEARDOWN_CUPTI", "0")
     split, data = split_for(job)
     job.note(data=data)
     job.each({system: partial(profiled, job, split, system) for system in SYSTEMS})
@@ -230,6 +234,7 @@ def picture(job: Job) -> Row:
 def _draw(panel: Any, system: str, trace: list[dict[str, Any]]) -> None:
     """Draw one system's steps into a panel: lanes from top to bottom, time to the right."""
     marks = [event for event in trace if event.get("cat") == "user_annotation"]
+    marks.sort(key=lambda mark: mark["ts"])
     ways = [str(mark["name"]) for mark in marks if str(mark["name"]).startswith(STEP)]
     lanes: list[str] = []
     titles = []
