@@ -2,16 +2,21 @@
 
 Its time, memory, operations and bytes. One multiply-add is two operations (FLOPs).
 
+Work on the CPU and work on a GPU are told apart by what the work does, not by what the machine has:
+a small model on the CPU is measured rightly on a machine with a GPU too.
+
 B rows, N positions.
 """
 
 import contextlib
 import ctypes
 import json
+import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -20,10 +25,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
 
 from minirec.models.base import NeuralRecommender
 
@@ -57,7 +64,8 @@ def take_turns(
 ) -> pd.DataFrame:
     """Time warm runs that take turns.
 
-    So whatever else the machine does falls on all alike. On a GPU its own clock counts.
+    So whatever else the machine does falls on all alike. A run is over when its work is done: one
+    that uses a GPU is waited for.
 
     Parameters
     ----------
@@ -104,31 +112,49 @@ def take_turns(
     )
 
 
-def _seconds(run: Run) -> float:
-    """Time one run: by the GPU's clock if there is one, because the CPU only hands work over."""
-    if torch.cuda.is_available():
-        begin = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        return begin.elapsed_time(end) / 1e3  # from milliseconds
+def synchronize() -> None:
+    """Wait until a GPU has done what it was given; nothing where this process uses none.
 
+    Before a clock is read: a call only hands work to the GPU and returns.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def activities() -> list[ProfilerActivity]:
+    """List what PyTorch's profiler is to watch on this machine: the CPU, and a GPU if there is one.
+
+    Returns
+    -------
+    list of ProfilerActivity
+        For `torch.profiler.profile`.
+    """
+    watched = [ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        watched.append(ProfilerActivity.CUDA)
+    return watched
+
+
+def _seconds(run: Run) -> float:
+    """Time one run, until the GPU is done with its part if it has one."""
+    synchronize()
     started = time.perf_counter()
     run()
+    synchronize()
     return time.perf_counter() - started
 
 
-def peak_memory(run: Run) -> float:
+def peak_memory(run: Run, device: str | torch.device | None = None) -> float:
     """Measure the memory that `run` needs at most at one time, beside what was there before.
 
-    On a GPU its allocator tells, elsewhere PyTorch's profiler.
+    On a GPU its allocator tells, on the CPU PyTorch's profiler.
 
     Parameters
     ----------
     run : callable
         The piece of work; it is run twice, once to warm up.
+    device : str or torch.device, optional
+        Whose memory; unless given, the GPU's if the work takes memory there, else the CPU's.
 
     Returns
     -------
@@ -139,12 +165,16 @@ def peak_memory(run: Run) -> float:
     ----------
     Notebook 13.
     """
-    run()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+    on_gpu = _takes_memory_on_gpu(run)  # the warm run
+    if device is None:
+        device = "cuda" if on_gpu else "cpu"
+    device = torch.device(device)
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
         run()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         run()
@@ -153,19 +183,38 @@ def peak_memory(run: Run) -> float:
     return max(held) / 2**20
 
 
+def _takes_memory_on_gpu(run: Run) -> bool:
+    """Run the work; return whether it held memory of the current GPU that was free before."""
+    if not torch.cuda.is_initialized():
+        run()
+        # What uses a GPU for the first time here finds it without anything.
+        return torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() > 0
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    return torch.cuda.max_memory_allocated() > before
+
+
 def _allocations(trace: profile) -> list[int]:
-    """List the bytes of every allocation (positive) and release (negative), in order of time."""
+    """List the CPU's allocations (positive) and releases (negative) in bytes, in order of time."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         trace.export_chrome_trace(str(path))
         events = json.loads(path.read_text())["traceEvents"]
     of_memory = [event for event in events if event.get("name") == "[memory]"]
     of_memory.sort(key=lambda event: event["ts"])
-    return [event["args"]["Bytes"] for event in of_memory]
+    # A GPU's are listed too, under the number of its kind of device.
+    cpu = DeviceType.CPU.value
+    return [e["args"]["Bytes"] for e in of_memory if e["args"]["Device Type"] == cpu]
 
 
-def operator_seconds(run: Run, parts: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+def operator_seconds(
+    run: Run, parts: Mapping[str, tuple[str, ...]], device: str | torch.device | None = None
+) -> dict[str, float]:
     """Measure the seconds of a warm `run` by the kind of operator.
+
+    On a GPU a kernel counts for the operator that launched it. One that no operator launched (in a
+    CUDA graph, for example) counts by its own name.
 
     Parameters
     ----------
@@ -174,29 +223,71 @@ def operator_seconds(run: Run, parts: Mapping[str, tuple[str, ...]]) -> dict[str
     parts : mapping
         For each part, the beginnings of its operators' names. An operator counts for the first
         part that fits it.
+    device : str or torch.device, optional
+        Whose seconds; unless given, the GPU's if the work runs anything there, else the CPU's.
 
     Returns
     -------
     dict
-        Seconds of each part, and of "all else"; on a GPU, the GPU's.
+        Seconds of each part, and of "all else". They add up to the time that the device worked:
+        on a GPU that of all its kernels and copies, on the CPU that of all operators.
 
     References
     ----------
     Notebook 13.
     """
     run()
-    on_gpu = torch.cuda.is_available()
-    activities = [ProfilerActivity.CPU]
-    if on_gpu:
-        activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities) as trace:
+    synchronize()
+    # A GPU that the warm run did not need is left alone: to wake it takes seconds.
+    uses_gpu = torch.cuda.is_initialized()
+    with profile(activities=activities() if uses_gpu else [ProfilerActivity.CPU]) as trace:
         run()
 
+    # What a GPU did is in the list beside the operators that the CPU called.
+    events = trace.events()
+    if device is None:
+        on_gpu = any(_is_gpu_work(event) for event in events)
+    else:
+        on_gpu = torch.device(device).type == "cuda"
+
+    microseconds = _gpu_times(events) if on_gpu else _cpu_times(events)
     seconds = dict.fromkeys([*parts, "all else"], 0.0)
-    for event in trace.key_averages():
-        microseconds = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        seconds[_part_of(event.key, parts)] += microseconds / 1e6
+    for name, taken in microseconds:
+        seconds[_part_of(name, parts)] += taken / 1e6
     return seconds
+
+
+def _cpu_times(events: Iterable[FunctionEvent]) -> list[tuple[str, float]]:
+    """List every operator's name and its own microseconds on the CPU, without its children's."""
+    return [(event.name, event.self_cpu_time_total) for event in events]
+
+
+def _gpu_times(events: Sequence[FunctionEvent]) -> list[tuple[str, float]]:
+    """List names and microseconds that add up to the GPU's time, each kernel counted once.
+
+    The profiler tells a kernel's time up to three times: with the operator that launched it, as the
+    kernel's own row, and within every annotation (`record_function`) that was open.
+    """
+    times = []
+    launched: dict[str, float] = defaultdict(float)  # microseconds by kernel, of those in `times`
+    for event in events:
+        if event.device_type == DeviceType.CPU and not event.is_user_annotation:
+            for kernel in event.kernels:
+                times.append((event.name, kernel.duration))
+                launched[kernel.name] += kernel.duration
+
+    rows: dict[str, float] = defaultdict(float)  # microseconds by kernel, of all
+    for event in events:
+        if _is_gpu_work(event):
+            rows[event.name] += event.time_range.elapsed_us()
+    for name, taken in rows.items():
+        times.append((name, max(0.0, taken - launched[name])))
+    return times
+
+
+def _is_gpu_work(event: FunctionEvent) -> bool:
+    """Return whether the event is a GPU's kernel or copy; annotations are drawn there as well."""
+    return event.device_type == DeviceType.CUDA and not event.is_user_annotation
 
 
 def _part_of(operator: str, parts: Mapping[str, tuple[str, ...]]) -> str:
@@ -209,8 +300,8 @@ def _part_of(operator: str, parts: Mapping[str, tuple[str, ...]]) -> str:
 def flops(run: Run) -> int:
     """Count the operations of `run` by PyTorch's counter.
 
-    It counts products of matrices, convolutions and attention, and nothing that goes element by
-    element.
+    It counts products of matrices, convolutions, attention and recurrent layers, on the CPU and on
+    a GPU, and nothing that goes element by element.
 
     Parameters
     ----------
@@ -226,17 +317,66 @@ def flops(run: Run) -> int:
     ----------
     Notebook 13.
     """
-    # PyTorch's counter knows the attention kernels of GPUs; this one is its kernel on CPUs.
-    attention_on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    more = {attention_on_cpu: _attention_flops}
-    with FlopCounterMode(display=False, custom_mapping=more) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS) as counter:
         run()
     return counter.get_total_flops()
 
 
 def _attention_flops(q: Any, k: Any, v: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    """For `FlopCounterMode`, which calls it with shapes in place of tensors."""
+    """Count what softmax attention takes forward. q, k, v: shapes."""
     return sdpa_flop(q, k, v)
+
+
+def _attention_backward_flops(
+    grad: Any, q: Any, k: Any, v: Any, *_: Any, out_shape: Any = None, **__: Any
+) -> int:
+    """Count what softmax attention takes backward. grad, q, k, v: shapes."""
+    return sdpa_backward_flop(grad, q, k, v)
+
+
+def _rnn_flops(
+    x: Sequence[int],
+    weights: Sequence[Sequence[int]],
+    *_: Any,
+    out_shape: Any = None,
+    **__: Any,
+) -> int:
+    """Count what cuDNN's recurrent layers take forward.
+
+    Every matrix meets every position once, whatever the cell, the layers and the directions.
+    x: [B, N, d], [N, B, d] or packed [positions, d]; weights: shapes of matrices and biases.
+    """
+    positions = math.prod(x[:-1])
+    in_matrices = sum(math.prod(shape) for shape in weights if len(shape) == 2)
+    return 2 * positions * in_matrices
+
+
+def _rnn_backward_flops(
+    x: Sequence[int],
+    weights: Sequence[Sequence[int]],
+    *others: Any,
+    out_shape: Any = None,
+    **__: Any,
+) -> int:
+    """Count what cuDNN's recurrent layers take backward.
+
+    As much as forward for the gradients of inputs and states, which cuDNN always computes, and as
+    much again for those of the weights, which are asked for or not.
+    """
+    *_, output_mask = others
+    asks_for_weights = output_mask[3]
+    return (1 + asks_for_weights) * _rnn_flops(x, weights)
+
+
+# What PyTorch's counter does not know by itself: the kernel of attention on CPUs (it knows those of
+# GPUs), and cuDNN's recurrent layers, which are one operator on a GPU where a CPU runs the products
+# of every step. Formulas take shapes in place of tensors.
+FLOP_FORMULAS: dict[Any, Callable[..., int]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    torch.ops.aten._cudnn_rnn: _rnn_flops,
+    torch.ops.aten._cudnn_rnn_backward: _rnn_backward_flops,
+}
 
 
 def closed_form(model: NeuralRecommender, n: int) -> int:

@@ -18,7 +18,8 @@ N_ROWS = 3
 
 def counted(model, n):
     """PyTorch's count of the layers' operations on rows of n items, by the pass that is priced."""
-    items = torch.randint(1, 10, (N_ROWS, n))
+    device = next(model.parameters()).device
+    items = torch.randint(1, 10, (N_ROWS, n), device=device)
     if model.name == "glint-ru":
         forward = model  # the model as written, not `encode`
     elif model.objective == "prefix":

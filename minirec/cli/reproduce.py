@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     elif options.table == 3:
         if options.budget != 0:
             time_systems(options.out, options.typed)
-        show(tables.efficiency_beside_paper(options.out), options)
+        show(tables.efficiency_beside_paper(options.out, gpus=True), options)
     else:
         _run_and_show(options)
 

@@ -1,6 +1,5 @@
 """Training the runs that have no record yet."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -11,8 +10,15 @@ import torch
 from minirec.data.datasets import load_dataset
 from minirec.data.splits import Split
 from minirec.devices import choose_device
-from minirec.experiments.benchmarks import BENCHMARKS
-from minirec.experiments.records import provenance, record_run, refuse_existing, save_record
+from minirec.experiments.benchmarks import measure
+from minirec.experiments.records import (
+    benchmark_folder,
+    forget_peak_memory,
+    provenance,
+    record_run,
+    refuse_existing,
+    save_record,
+)
 from minirec.experiments.tables import TIMED
 from minirec.experiments.units import Unit, recorded
 from minirec.models import build_model
@@ -101,26 +107,20 @@ def run(
         save_record(path, record)
         checkpoint.unlink(missing_ok=True)
         say(_summary(unit, record))
+        del model, history  # the next run's memory is counted without them
 
 
 def _train(
     unit: Unit, split: Split, checkpoint: Path, on_epoch: Callable[[History], None]
 ) -> tuple[Recommender, History]:
     """Train one unit, from its checkpoint if there is one."""
-    _forget_peak_memory()
+    forget_peak_memory()
     torch.manual_seed(unit.settings["seed"])
     model = build_model(unit.model, split.interactions.n_items, **unit.options)
     history = fit(
         model, split, checkpoint=checkpoint, on_epoch=on_epoch, progress=False, **unit.settings
     )
     return model, history
-
-
-def _forget_peak_memory() -> None:
-    """Let the most memory be counted anew for each run, where Linux counts it."""
-    # On another system the record shows the most that any run of this process has held.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _seconds(history: History) -> float:
@@ -144,7 +144,8 @@ def time_systems(
 ) -> None:
     """Run the benchmarks behind Table 3, and how times grow with length, width and batch.
 
-    Only those run that have no record in out/benchmarks; each leaves its record there.
+    On the GPU if there is one. Only those run that have no record of this device in `out`; each
+    leaves its record there, in `benchmark_folder`.
 
     Parameters
     ----------
@@ -155,11 +156,12 @@ def time_systems(
     say : callable
         Takes a line about each benchmark.
     """
+    device = choose_device("auto")
     for name in (*TIMED, "length"):
-        path = Path(out) / "benchmarks" / f"{name}.json"
+        path = benchmark_folder(out, device) / f"{name}.json"
         if path.exists():
             continue
-        record = provenance(choose_device("auto"), command)
-        record["rows"] = BENCHMARKS[name]().to_dict("records")
+        record = provenance(device, command)
+        record["rows"] = measure(name).to_dict("records")
         save_record(path, record)
         say(f"measured {name}: {path}")

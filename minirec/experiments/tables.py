@@ -166,28 +166,43 @@ def statistics_beside_paper(data_home: str | Path | None = None) -> pd.DataFrame
     return table[columns].rename_axis("data").reset_index()
 
 
-def efficiency_beside_paper(out: str | Path) -> pd.DataFrame:
+def efficiency_beside_paper(out: str | Path, gpus: bool = False) -> pd.DataFrame:
     """Put our times and memory beside the paper's Table 3, as ratios to GLINT-RU.
 
     Parameters
     ----------
     out : str or Path
-        The folder of the records; the benchmarks' lie in its folder "benchmarks".
+        The folder of the records; the benchmarks' lie in its folder "benchmarks", those of a GPU in
+        a folder of their own in there.
+    gpus : bool
+        Show what was measured on GPUs too, after what was measured on the CPU.
 
     Returns
     -------
     DataFrame
-        A row for each case and system: what was measured here (seconds or mib), its ratio to
-        GLINT-RU's, and the same ratio in the paper, whose machine is another. Empty where
+        A row for each device, case and system: what was measured here (seconds or mib), its ratio
+        to GLINT-RU's, and the same ratio in the paper, whose machine is another. Empty where
         nothing was measured.
     """
+    folders = [Path(out) / "benchmarks"]
+    if gpus:
+        folders += sorted(path for path in folders[0].glob("*") if path.is_dir())
+    rows = []
+    for folder in folders:
+        rows += _efficiency_in(folder)
+    return pd.DataFrame(rows)
+
+
+def _efficiency_in(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of one device's records."""
     rows = []
     for benchmark, timing in TIMED.items():
-        path = Path(out) / "benchmarks" / f"{benchmark}.json"
+        path = folder / f"{benchmark}.json"
         if path.exists():
-            measured = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["rows"])
-            rows += _ratios_beside_paper(measured, timing)
-    return pd.DataFrame(rows)
+            record = json.loads(path.read_text(encoding="utf-8"))
+            for row in _ratios_beside_paper(pd.DataFrame(record["rows"]), timing):
+                rows.append({"device": record["device"], **row})
+    return rows
 
 
 def _ratios_beside_paper(measured: pd.DataFrame, timing: Timing) -> list[dict[str, Any]]:

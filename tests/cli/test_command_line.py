@@ -9,12 +9,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
 
 from minirec import History
 from minirec.cli import main
 from minirec.cli.reproduce import duration
 from minirec.cli.train import _epoch_line
+from minirec.experiments.benchmarks import BENCHMARKS
+from minirec.experiments.records import device_in_words
 from minirec.training.trainer import Run
 
 pytestmark = pytest.mark.slow
@@ -47,6 +51,17 @@ def cli(capsys):
         return Printed(status, printed.out, printed.err)
 
     return run
+
+
+def test_a_benchmark_names_its_device_in_every_row(cli, monkeypatch):
+    measured = pd.DataFrame({"name": ["ours", "theirs"], "seconds": [1.0, 2.0]})
+    monkeypatch.setitem(BENCHMARKS, "loading", lambda: measured)
+    device = device_in_words(torch.device("cpu"))
+    rows = cli("benchmark loading --json").json()
+    assert rows == [
+        {"device": device, "name": "ours", "seconds": 1.0},
+        {"device": device, "name": "theirs", "seconds": 2.0},
+    ]
 
 
 def refuse_to_train(*args, **kwargs):

@@ -3,10 +3,13 @@
 What they measure is not tested: machines differ.
 """
 
+import pandas as pd
 import pytest
 import torch
 
+from minirec.experiments import benchmarks
 from minirec.experiments.benchmarks import glint_ru, losses, recblr, scan, systems
+from minirec.experiments.records import device_in_words
 from minirec.profiling import take_turns
 from minirec.scan import linear_recurrence
 
@@ -40,6 +43,18 @@ def test_a_sampled_part_is_scaled_to_the_whole(monkeypatch):
     frame = take_turns("case", {"a": lambda: None, "b": lambda: None}, repeats=3, times={"b": 8.0})
     assert frame["seconds"].tolist() == [1, 8]
     assert frame["ratio"].tolist() == [1, 8]
+
+
+@pytest.mark.parametrize(("name", "is_on_gpu"), [("loading", False), ("scan", True)])
+def test_every_row_names_the_device_that_was_measured(name, is_on_gpu, monkeypatch):
+    rows = pd.DataFrame({"name": ["a", "b"], "seconds": [1.0, 2.0]})
+    monkeypatch.setitem(benchmarks.BENCHMARKS, name, lambda repeats: rows.assign(low=repeats))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
+    frame = benchmarks.measure(name, repeats=3)
+    expected = "NVIDIA H100" if is_on_gpu else device_in_words(torch.device("cpu"))
+    assert frame["device"].tolist() == [expected] * 2
+    assert frame["low"].tolist() == [3, 3]
 
 
 def test_glint_ru_is_measured_beside_its_peers_and_leaves_the_threads_as_they_were():

@@ -289,7 +289,7 @@ def test_a_machine_without_nbval_leaves_the_notebooks_out_by_name(job, monkeypat
 
 def test_files_with_tests_marked_gpu_are_found_and_no_others(tmp_path):
     (tmp_path / "test_marked.py").write_text("@pytest.mark.gpu\ndef test_a(): pass\n")
-    (tmp_path / "test_plain.py").write_text("def test_a(): pass\n")
+    (tmp_path / "test_plain.py").write_text("TEXT = '@pytest.mark.gpu'\ndef test_a(): pass\n")
     assert files_with_marked_tests(tmp_path) == [tmp_path / "test_marked.py"]
     assert TESTS / "training" / "test_on_gpu.py" in files_with_marked_tests(TESTS)
 

@@ -14,7 +14,13 @@ from small_models import RunningMean
 import minirec
 from minirec import build_model, evaluate, expected_metrics, fit
 from minirec.data.planted import PlantedOracle, generate_planted
-from minirec.experiments.records import _without_folders, load_records, record_run, save_record
+from minirec.experiments.records import (
+    _without_folders,
+    forget_peak_memory,
+    load_records,
+    record_run,
+    save_record,
+)
 from minirec.models.base import Recommender
 from minirec.training import History
 
@@ -79,6 +85,15 @@ def test_a_record_tells_model_data_settings_and_machine(told, split):
     assert record["date"].endswith("+00:00")
     # PyTorch alone is more than the lower bound.
     assert record["peak_memory_mib"] is None or 50 < record["peak_memory_mib"] < 50_000
+
+
+def test_the_most_memory_is_counted_anew_for_each_run_on_every_gpu(monkeypatch):
+    began = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", began.append)
+    forget_peak_memory()
+    assert began == [0, 1]
 
 
 @pytest.mark.parametrize("which", ["valid", "test"])

@@ -7,11 +7,13 @@ from functools import partial
 
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
+from minirec.devices import choose_device
 from minirec.experiments import run as runs
 from minirec.experiments import tables, units
-from minirec.experiments.records import load_records
+from minirec.experiments.records import benchmark_folder, device_in_words, load_records
 from minirec.models import model_options
 from minirec.training import fit
 
@@ -256,10 +258,28 @@ def test_efficiency_is_compared_by_ratios(tmp_path):
         {"case": case, "name": "sasrec", "seconds": 6.0},
     ]
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "train.json").write_text(json.dumps({"rows": rows}))
+    record = {"device": "a CPU, 2 threads", "rows": rows}
+    (tmp_path / "benchmarks" / "train.json").write_text(json.dumps(record))
     table = tables.efficiency_beside_paper(tmp_path).set_index("system")
     assert table.loc["SASRec", "ratio"] == 3
     assert table.loc["SASRec", "paper ratio"] == pytest.approx(8.1 / 3.8)
+
+
+def test_figures_of_a_cpu_and_of_a_gpu_lie_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 (80 GB)")
+    case = "epoch, own objective, beauty, d = 64, N = 100"
+    gpu = torch.device("cuda")
+    for device, seconds in ((torch.device("cpu"), 6.0), (gpu, 3.0)):
+        rows = [{"case": case, "name": "glint-ru", "seconds": seconds}]
+        path = benchmark_folder(tmp_path, device) / "train.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps({"device": device_in_words(device), "rows": rows}))
+    assert benchmark_folder(tmp_path, gpu).name == "nvidia-h100-80-gb"
+
+    assert tables.efficiency_beside_paper(tmp_path)["seconds"].tolist() == [6]
+    both = tables.efficiency_beside_paper(tmp_path, gpus=True)
+    assert both["seconds"].tolist() == [6, 3]
+    assert both["device"].tolist() == [device_in_words(torch.device("cpu")), "NVIDIA H100 (80 GB)"]
 
 
 def test_systems_are_timed_once(tmp_path, monkeypatch):
@@ -270,11 +290,12 @@ def test_systems_are_timed_once(tmp_path, monkeypatch):
         calls.append(kind)
         return pd.DataFrame({"name": ["x"]})
 
-    monkeypatch.setattr(runs, "BENCHMARKS", {kind: partial(measure, kind) for kind in kinds})
+    monkeypatch.setattr(runs, "measure", measure)
     for _ in range(2):
         runs.time_systems(tmp_path, ["python"], say=lambda line: None)
     assert calls == kinds
-    memory = json.loads((tmp_path / "benchmarks" / "memory.json").read_text())
+    folder = benchmark_folder(tmp_path, choose_device("auto"))
+    memory = json.loads((folder / "memory.json").read_text())
     assert memory["rows"] == [{"name": "x"}]
 
 

@@ -324,6 +324,63 @@ def _names_used(tree: ast.AST) -> set[str]:
     return {node.id for node in names if isinstance(node.ctx, ast.Load)}
 
 
+def trains_on_a_named_device(notebook):
+    """What training gives differs a little from device to device; what is stored is a CPU's.
+
+    So a cell says device="cpu", in the call or in a dictionary of options given to it. A cell
+    tagged gpu, and what only MINIREC_FULL asks for, may take whichever there is. A call without
+    options is one of a model that only counts.
+    """
+    complaints = []
+    with_device = set()  # dictionaries that name one
+    for number, cell in code_cells(notebook):
+        tree = syntax_tree(cell)
+        with_device |= _dictionaries_with("device", tree)
+        if "gpu" in tags(cell):
+            continue
+        for call in _calls_without_full(tree, "fit"):
+            if call.keywords and not _names_device(call, with_device):
+                complaints.append(f'cell {number}: fit trains on any device; write device="cpu"')
+    return complaints
+
+
+def _calls_without_full(tree: ast.AST, function: str) -> list[ast.Call]:
+    """Every call of a function or method of this name, but for those that need MINIREC_FULL."""
+    found = []
+    match tree:
+        case ast.If() if "MINIREC_FULL" in ast.dump(tree.test):
+            children = tree.orelse
+        case _:
+            children = ast.iter_child_nodes(tree)
+    match tree:
+        case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if called == function:
+            found.append(tree)
+    for child in children:
+        found += _calls_without_full(child, function)
+    return found
+
+
+def _names_device(call: ast.Call, with_device: set[str]) -> bool:
+    """Whether a call has a device that is not "auto", or options that have one."""
+    for keyword in call.keywords:
+        if keyword.arg == "device":
+            return not (isinstance(keyword.value, ast.Constant) and keyword.value.value == "auto")
+        if keyword.arg is None and _names_used(keyword.value) & with_device:  # **options
+            return True
+    return False
+
+
+def _dictionaries_with(key: str, tree: ast.AST) -> set[str]:
+    """The names that the cell gives to dictionaries in which this key is written."""
+    names = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)):
+                if any(isinstance(each, ast.Constant) and each.value == key for each in keys):
+                    names.add(name)
+    return names
+
+
 def has_alt_text(notebook):
     complaints = []
     text = markdown(notebook)
@@ -425,6 +482,7 @@ RULES = [
     ends_no_cell_with_a_semicolon,
     has_short_cells,
     uses_gpu_cells_as_leaves,
+    trains_on_a_named_device,
     has_alt_text,
     names_its_kernel,
 ]

@@ -254,6 +254,28 @@ def a_result_of_the_gpu_used_elsewhere(notebook):
     count_executions(notebook)
 
 
+@caught_by(rules.trains_on_a_named_device)
+def training_wherever_there_is_a_gpu(notebook):
+    notebook.cells[LAST_CODE].source = "minirec.fit(model, split, epochs=3)"
+
+
+@caught_by(rules.trains_on_a_named_device)
+def training_on_the_gpu_if_there_is_one(notebook):
+    notebook.cells[LAST_CODE].source = "fit(model, split, device='auto')"
+
+
+@caught_by(rules.trains_on_a_named_device)
+def training_with_options_that_name_no_device(notebook):
+    options = "options = {'epochs': 3}"
+    notebook.cells[LAST_CODE].source = f"{options}\nfit(model, split, **options)"
+
+
+@caught_by(rules.trains_on_a_named_device)
+def training_without_a_device_unless_the_full_run_is_asked_for(notebook):
+    full = "if os.environ.get('MINIREC_FULL') == '1':\n    pass"
+    notebook.cells[LAST_CODE].source = f"{full}\nelse:\n    fit(model, split, epochs=3)"
+
+
 @caught_by(rules.has_alt_text)
 def a_picture(notebook):
     write(notebook, "![](blocks.png)")
@@ -386,6 +408,28 @@ def test_counts_and_stored_times_may_be_asserted(counts):
     notebook = lesson()
     notebook.cells[LAST_CODE].source = counts
     assert rules.asserts_no_measured_time(notebook) == []
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        "fit(popularity, split)",
+        "fit(model, split, epochs=3, device='cpu')",
+        "more = {'device': 'cpu'}\nminirec.fit(model, split, epochs=3, **more)",
+        "more = {'device': 'cpu'}\nfit(model, split, **(more if learns else {}))",
+        "if os.environ.get('MINIREC_FULL') == '1':\n    fit(model, split, epochs=30)",
+    ],
+)
+def test_training_on_a_cpu_by_name_or_on_request_anywhere_is_allowed(training):
+    notebook = lesson()
+    notebook.cells[LAST_CODE].source = training
+    assert rules.trains_on_a_named_device(notebook) == []
+
+
+def test_training_in_a_cell_for_a_gpu_is_allowed():
+    notebook = lesson()
+    notebook.cells[LAST_CODE] = code("fit(model, split, epochs=3)", tags=["gpu"])
+    assert rules.trains_on_a_named_device(notebook) == []
 
 
 def test_dead_links_are_found(tmp_path):

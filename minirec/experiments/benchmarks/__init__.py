@@ -1,13 +1,17 @@
 """What is measured, beside which peers.
 
 Each benchmark returns a frame: what ran, and its median in seconds (or its memory in MiB) beside
-others.
+others. Where there is a GPU they run on it, but for those that have nothing to do there; hide it
+(CUDA_VISIBLE_DEVICES="") to measure the CPU.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
+import torch
 
+from minirec.devices import choose_device
 from minirec.experiments.benchmarks.glint_ru import benchmark_glint_ru
 from minirec.experiments.benchmarks.loading import benchmark_loading
 from minirec.experiments.benchmarks.losses import benchmark_losses
@@ -19,6 +23,7 @@ from minirec.experiments.benchmarks.systems import (
     benchmark_memory,
     benchmark_train,
 )
+from minirec.experiments.records import device_in_words
 
 # By the name that the command line knows. Each runs without arguments; smaller when asked to.
 BENCHMARKS: dict[str, Callable[..., pd.DataFrame]] = {
@@ -32,3 +37,26 @@ BENCHMARKS: dict[str, Callable[..., pd.DataFrame]] = {
     "memory": benchmark_memory,
     "length": benchmark_length,
 }
+ON_CPU_ONLY = ("loading",)
+
+
+def measure(name: str, **options: Any) -> pd.DataFrame:
+    """Run a benchmark; say in every row on which device.
+
+    Parameters
+    ----------
+    name : str
+        One of BENCHMARKS.
+    **options
+        Arguments of the benchmark.
+
+    Returns
+    -------
+    DataFrame
+        What the benchmark returns, behind a column "device": the name of the GPU, or the CPU's and
+        the number of threads.
+    """
+    device = torch.device("cpu") if name in ON_CPU_ONLY else choose_device("auto")
+    frame = BENCHMARKS[name](**options)
+    frame.insert(0, "device", device_in_words(device))
+    return frame

@@ -18,6 +18,7 @@ import torch
 from minirec.data.batching import Batch, Epoch, TrainingBatches, padded
 from minirec.experiments.benchmarks.systems import AUGMENTED, Side, epochs_in_turns, split_of
 from minirec.losses import full_softmax_loss, represent
+from minirec.profiling import synchronize
 
 NO_DROPOUT: dict[str, Any] = {"dropout": 0.0, "inner_dropout": 0.0}
 SOFTMAX = "full softmax, both ways"  # the part that the others are compared with
@@ -174,6 +175,7 @@ def _time_parts(side: Side, batches: Epoch) -> dict[str, float]:
     def timed(part: str) -> Iterator[None]:
         begin = time.perf_counter()
         yield
+        synchronize()  # a GPU's part belongs to the part that asked for it
         seconds[part] += time.perf_counter() - begin
 
     for i in range(len(batches)):

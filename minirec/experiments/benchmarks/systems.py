@@ -58,8 +58,8 @@ def split_of(name: str, n_users: int | None) -> tuple[Split, str]:
     return planted.split(), f"planted, for want of {name}"
 
 
-def build(name: str, n_items: int, **options: Any) -> Any:
-    """Build a model with those of the options that it has, on the GPU if there is one.
+def build(name: str, n_items: int, on: str = "auto", **options: Any) -> Any:
+    """Build a model with those of the options that it has.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def build(name: str, n_items: int, **options: Any) -> Any:
         A system, as `build_model` knows it.
     n_items : int
         Number of items.
+    on : str
+        The device, as `choose_device` knows it; unless given, the GPU if there is one.
     **options
         Options of some of the systems.
 
@@ -78,7 +80,7 @@ def build(name: str, n_items: int, **options: Any) -> Any:
     known = model_options(name)
     its_options = {key: value for key, value in options.items() if key in known}
     torch.manual_seed(0)
-    return build_model(name, n_items, **its_options).to(device())
+    return build_model(name, n_items, **its_options).to(choose_device(on))
 
 
 def device() -> str:
@@ -109,11 +111,15 @@ class Side:
         Fill every row up to max_len, as the papers' codes do.
     train : bool
         A step has the loss and Adam's step; without, the encoder alone, forward and backward.
+    on : str
+        The device, as `choose_device` knows it; unless given, the GPU if there is one.
     **options
         More options of the model, as far as it has them.
 
     Attributes
     ----------
+    device : torch.device
+        Where the model and the batches are.
     batches : list of (items, targets)
         The sampled batches, on the device; set by `sample`. Items: Long[B, N].
     times : float
@@ -134,10 +140,12 @@ class Side:
         augmented: bool = False,
         pad: bool = False,
         train: bool = True,
+        on: str = "auto",
         **options: Any,
     ):
         n_items = split.interactions.n_items
-        self.model = build(name, n_items, d_model=d_model, max_len=max_len, **options)
+        self.device = choose_device(on)
+        self.model = build(name, n_items, on, d_model=d_model, max_len=max_len, **options)
         self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
         self.objective = "prefix" if augmented else self.model.objective
         self.split = split
@@ -171,8 +179,8 @@ class Side:
 
     def tensors(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return a batch's items [B, N], as wide as max_len if this side pads, and its targets."""
-        items = batch.inputs.to(device())
-        targets = batch.targets.to(device())
+        items = batch.inputs.to(self.device)
+        targets = batch.targets.to(self.device)
         if self.pad:
             items = F.pad(items, (0, self.max_len - items.shape[1]))
         return items, targets
