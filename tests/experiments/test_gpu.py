@@ -17,7 +17,7 @@ from minirec.cli import main as minirec
 from minirec.experiments.benchmarks.systems import SYSTEMS
 from minirec.experiments.gpu import command, director, files, lessons, steps, table_runs
 from minirec.experiments.gpu.collect import collect
-from minirec.experiments.gpu.each_test import outcomes, run_pytest
+from minirec.experiments.gpu.each_test import outcomes, run_apart
 from minirec.experiments.gpu.job import (
     BROKEN,
     Job,
@@ -305,7 +305,7 @@ def test_each_test_of_a_run_of_pytest_is_noted(job, tmp_path):
     )
     (tmp_path / "test_broken.py").write_text("import minirec.no_such_module\n")
     (tmp_path / "test_needy.py").write_text("import no_such_package\n")
-    run_pytest(job, ["--rootdir", str(tmp_path), str(tmp_path)])
+    run_apart(job, ["--rootdir", str(tmp_path), str(tmp_path)])
     ended = outcomes(job.rows())
     assert [row["test"] for row in ended["passed"]] == ["test_some.py::test_good"]
     assert sorted(row["test"] for row in ended["skipped"]) == [

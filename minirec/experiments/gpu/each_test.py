@@ -1,6 +1,8 @@
-"""A plugin for pytest that notes how each test ends, as it ends: a run cut short loses nothing.
+"""Running pytest so that each test is noted as it ends: a run cut short loses nothing.
 
-MINIREC_STAGE=FOLDER python -m pytest -p minirec.experiments.gpu.each_test ...
+In this process, or as a plugin in another one:
+
+    MINIREC_STAGE=FOLDER python -m pytest -p minirec.experiments.gpu.each_test ...
 """
 
 import os
@@ -11,40 +13,60 @@ from typing import Any
 
 from minirec.experiments.gpu.job import Job, Row
 
-FOLDER = "MINIREC_STAGE"  # the variable that names the stage's folder
-CONFIGURED_OTHERWISE = ["-o", "addopts="]  # the project's own options need nbval, which may lack
+FOLDER = "MINIREC_STAGE"  # the variable that names the stage's folder to the plugin
+# The project's own options need nbval, which a machine may lack.
+OPTIONS = ["-o", "addopts=", "-p", "no:cacheprovider", "-q", "-rfE", "--tb=short"]
+OPTIONS += ["--continue-on-collection-errors"]
 
 
-def pytest_runtest_logreport(report: Any) -> None:
-    """Note a test that has passed, failed or been skipped; pytest calls this by its name."""
-    decided_by_itself = report.when == "call" and report.outcome != "skipped"
-    if not (decided_by_itself or report.outcome == "skipped" or report.failed):
-        return
-    finding = {"test": report.nodeid, "outcome": report.outcome}
-    if report.failed:
-        finding["reason"] = _reason(report)
-    _job_of_environment().note(**finding)
+class EachTest:
+    """A plugin of pytest that notes each test in a job. pytest calls the methods by their names."""
+
+    def __init__(self, job: Job):
+        self.job = job
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Note a test that has passed, failed or been skipped."""
+        passed = report.when == "call" and report.passed
+        if not (passed or report.skipped or report.failed):
+            return
+        finding = {"test": report.nodeid, "outcome": report.outcome}
+        if report.failed:
+            finding["reason"] = _reason(report)
+        self.job.note(**finding)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Note a file that could not be collected.
+
+        One that needs a package which this machine lacks is left out, and so skipped.
+        """
+        if report.failed:
+            reason = _reason(report)
+            lacks_package = "ModuleNotFoundError" in reason and "minirec" not in reason
+            outcome = "skipped" if lacks_package else "failed"
+            self.job.note(test=report.nodeid, outcome=outcome, reason=reason)
 
 
-def pytest_collectreport(report: Any) -> None:
-    """Note a file that could not be collected; pytest calls this by its name.
-
-    A file that needs a package which this machine lacks is left out, and so skipped.
-    """
-    if report.failed:
-        reason = _reason(report)
-        lacks_package = "ModuleNotFoundError" in reason and "minirec" not in reason
-        outcome = "skipped" if lacks_package else "failed"
-        _job_of_environment().note(test=report.nodeid, outcome=outcome, reason=reason)
+def pytest_configure(config: Any) -> None:
+    """Register the plugin where this module is one; pytest calls this by its name."""
+    folder = Path(os.environ[FOLDER])
+    config.pluginmanager.register(EachTest(Job(folder, results=folder, until=0.0)))
 
 
-def run_pytest(job: Job, arguments: list[str]) -> int | None:
-    """Run pytest in a process of its own; its tests are noted in the job.
+def run_here(job: Job, arguments: list[str]) -> int:
+    """Run pytest in this process, which has imported much already; return its exit status."""
+    import pytest
+
+    return int(pytest.main([*OPTIONS, *arguments], plugins=[EachTest(job)]))
+
+
+def run_apart(job: Job, arguments: list[str]) -> int | None:
+    """Run pytest in a process of its own, so that several can run at once.
 
     Parameters
     ----------
     job : Job
-        The stage.
+        The stage, in which its tests are noted.
     arguments : list of str
         For pytest.
 
@@ -53,9 +75,7 @@ def run_pytest(job: Job, arguments: list[str]) -> int | None:
     int or None
         Its exit status; None where the job's time ran out and it was ended.
     """
-    words = [sys.executable, "-m", "pytest", "-p", __name__, "-p", "no:cacheprovider"]
-    words += [*CONFIGURED_OTHERWISE, "-q", "-rfE", "--tb=short"]
-    words += ["--continue-on-collection-errors", *arguments]
+    words = [sys.executable, "-m", "pytest", "-p", __name__, *OPTIONS, *arguments]
     environment = os.environ | {FOLDER: str(job.folder)}
     try:
         done = subprocess.run(words, env=environment, timeout=max(0.1, job.left()), check=False)
@@ -80,11 +100,6 @@ def outcomes(rows: list[Row]) -> dict[str, list[Row]]:
 def counted(rows: list[Row]) -> str:
     """Return how many tests had which outcome, in words."""
     return ", ".join(f"{len(tests)} {outcome}" for outcome, tests in outcomes(rows).items())
-
-
-def _job_of_environment() -> Job:
-    folder = Path(os.environ[FOLDER])
-    return Job(folder, results=folder, until=0.0)
 
 
 def _reason(report: Any) -> str:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-from minirec.experiments.gpu.each_test import counted, outcomes, run_pytest
+from minirec.experiments.gpu.each_test import counted, outcomes, run_apart, run_here
 from minirec.experiments.gpu.job import Job, LeftOutError, Row, not_reached
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
@@ -33,14 +33,14 @@ def run(job: Job) -> None:
         raise LeftOutError("the folder notebooks is not here")
     if job.dry_run:
         first = min(notebooks)
-        run_pytest(job, [*NBVAL, f"{first}::Cell 0"])
+        run_here(job, [*NBVAL, f"{first}::Cell 0"])
         return
 
     def compare(notebook: Path) -> None:
         if job.left() < WORTH_A_START:
             job.note(task=notebook.name, not_reached=True)
             return
-        run_pytest(job, [*NBVAL, str(notebook)])
+        run_apart(job, [*NBVAL, str(notebook)])
 
     n_at_once = max(1, min(AT_ONCE, (os.cpu_count() or 1) // 4))
     with ThreadPoolExecutor(n_at_once) as pool:

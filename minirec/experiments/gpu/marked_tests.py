@@ -4,11 +4,10 @@ import ast
 from importlib.util import find_spec
 from pathlib import Path
 
-from minirec.experiments.gpu.each_test import counted, outcomes, run_pytest
+from minirec.experiments.gpu.each_test import counted, outcomes, run_here
 from minirec.experiments.gpu.job import Job, LeftOutError, Row
 
 TESTS = Path(__file__).resolve().parents[3] / "tests"
-NO_TESTS = 5  # pytest's exit status where it finds none
 
 
 def run(job: Job) -> None:
@@ -20,7 +19,7 @@ def run(job: Job) -> None:
         raise LeftOutError("the folder tests is not here, or has no test marked gpu")
     if job.dry_run:
         files = files[:1]
-    status = run_pytest(job, ["-m", "gpu", *map(str, files)])
+    status = run_here(job, ["-m", "gpu", *map(str, files)])
     job.note(files=len(files), status=status)
 
 
