@@ -6,6 +6,7 @@ A checkpoint is one flat dict, written by `Run.save` and read by `Run.resume`:
     epochs, best_epoch                                 those of History
     model, optimizer, random, cuda_random              weights, Adam's moments, random generators
     identity, environment                              which run it is, and what it ran on
+    batching                                           how an epoch is cut into batches
 """
 
 import os
@@ -41,6 +42,10 @@ class Progress:
     def start_next_epoch(self) -> None:
         """Count the epoch under way as finished."""
         self.epoch += 1
+        self.restart_epoch()
+
+    def restart_epoch(self) -> None:
+        """Go back to the first batch of the epoch under way; the weights stay as they are."""
         self.step = 0
         self.loss_sum = 0.0
         self.n_targets = 0

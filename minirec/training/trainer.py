@@ -32,6 +32,10 @@ from minirec.training.step import TrainingStep
 # steps, which are much shorter than a CPU's; after every single step that would slow it down.
 LOOK_EVERY = {"cpu": 20, "cuda": 200}
 
+# How an epoch is cut into batches. A checkpoint counts the batches of its epoch, which means
+# nothing where they are others; version 0.1.0 wrote no number.
+BATCHING = 2
+
 
 class StopTraining(Exception):
     """Raised by an `on_epoch` callback of `fit` to end training after the epoch just finished.
@@ -256,6 +260,7 @@ class Run:
             "best_epoch": self.history.best_epoch,
             "identity": self.identity,
             "environment": self.environment,
+            "batching": BATCHING,
             "model": self.model.state_dict(),
             "optimizer": self.step.optimizer.state_dict(),
             "random": torch.get_rng_state(),
@@ -279,6 +284,13 @@ class Run:
                 stacklevel=4,  # names the line that called `fit`
             )
         self.progress = Progress.from_checkpoint(state)
+        if self.progress.step > 0 and state.get("batching") != BATCHING:
+            warnings.warn(
+                f"{self.checkpoint} was written by a version of minirec that cuts an epoch into "
+                "other batches: the epoch under way begins again from its first batch.",
+                stacklevel=4,
+            )
+            self.progress.restart_epoch()
         self.history.epochs = state["epochs"]
         self.history.best_epoch = state["best_epoch"]
         self.model.load_state_dict(state["model"])
