@@ -191,6 +191,17 @@ def test_a_summary_has_no_more_lines_than_its_stage_may_have():
     assert lines[-1].startswith(f"... and {51 - stage.n_lines + 1} lines more")
 
 
+def test_the_longest_summary_fits_a_screen(tmp_path, monkeypatch):
+    """Every stage has found more than it may say, and a file was left out."""
+    monkeypatch.setattr(director, "summary_lines", lambda stage, rows: ["x"] * stage.n_lines)
+    busy = director.Director(plan(tmp_path, None), tmp_path, time.time(), say=lambda line: None)
+    busy.outcomes = [
+        director.Outcome(stage.number, stage.name, stage.title, state="done") for stage in STAGES
+    ]
+    busy.left_out = ["a file is too large", "another one"]
+    assert len(busy.summary()) <= 40
+
+
 # --- Files ---
 
 

@@ -7,6 +7,7 @@ says when it began and when it has to be over.
 """
 
 import contextlib
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -17,12 +18,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from minirec.devices import choose_device
 from minirec.experiments.gpu import files
 from minirec.experiments.gpu.job import Row, failures, read_rows
 from minirec.experiments.gpu.stages import Stage, seconds_for, summary_lines
-from minirec.experiments.records import provenance
+from minirec.experiments.records import device_in_words, provenance
 
 ROOT = Path(__file__).resolve().parents[3]  # the project's folder
 PROJECT_RESULTS = ROOT / "data" / "results"
@@ -104,6 +108,7 @@ class Director:
         self.waiting: dict[str, subprocess.Popen] = {}  # stages that warm up, by name
         self.left_out: list[str] = []  # files, with the reason
         self.provenance = provenance(choose_device("cpu" if plan.dry_run else "auto"), plan.command)
+        self.machine = machine(plan.dry_run)
         self.absent = [name for name in OPTIONAL if not _installed(name)]
 
         # What has a record is not trained again, the project's records and an earlier call's.
@@ -246,11 +251,13 @@ class Director:
         lines = [
             f"{self.provenance['date']}   {self.provenance['device']}",
             "   ".join(f"{name} {version}" for name, version in versions.items()),
+            ", ".join(f"{name} {value}" for name, value in self.machine.items()),
             f"not installed: {', '.join(self.absent) or 'nothing that could be used'}",
         ]
         for stage, outcome in zip(self.plan.stages, self.outcomes, strict=False):
             lines += self.about(stage, outcome)
-        lines += self.left_out
+        if self.left_out:
+            lines.append("; ".join(self.left_out))
         return [_cut(line) for line in lines]
 
     def write(self) -> None:
@@ -279,6 +286,7 @@ class Director:
             **self.provenance,
             "dry_run": self.plan.dry_run,
             "minutes": self.plan.minutes,
+            "machine": self.machine,
             "not_installed": self.absent,
             "stages": [asdict(outcome) for outcome in self.outcomes],
         }
@@ -318,6 +326,42 @@ def run(plan: Plan, began: float, say: Callable[[str], object]) -> bool:
         if outcome.state == "failed" or failures(outcome.rows):
             return False
     return True
+
+
+def machine(dry_run: bool) -> dict[str, Any]:
+    """Return what else one has to know of the machine to understand its figures.
+
+    Parameters
+    ----------
+    dry_run : bool
+        Leave the GPU alone.
+
+    Returns
+    -------
+    dict
+        The host's processor and number of cores; on a GPU the versions of CUDA and Triton, its
+        multiprocessors and its memory in GiB.
+    """
+    told: dict[str, Any] = {
+        "host": device_in_words(torch.device("cpu")),
+        "cores": os.cpu_count(),
+    }
+    if dry_run or not torch.cuda.is_available():
+        return told
+    properties = torch.cuda.get_device_properties(0)
+    return told | {
+        "cuda": torch.version.cuda,
+        "triton": _version("triton"),
+        "multiprocessors": properties.multi_processor_count,
+        "memory_gib": round(properties.total_memory / 2**30, 1),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _installed(module: str) -> bool:
