@@ -4,22 +4,25 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+GPU_ARGS ?= --minutes 9 --out runs/gpu
 
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: help lab test check clean
+.PHONY: help lab test check gpu clean
 
 help:
 	@echo "make lab      set up .venv (a few minutes, once) and open the first notebook in JupyterLab"
 	@echo "make test     set up .venv and run the whole suite: unit tests and every notebook"
 	@echo "make check    format, lint, types and the fast unit tests, in under a minute"
+	@echo "make gpu      on a machine with a GPU: everything worth doing there, in nine minutes; nothing is installed"
 	@echo "make clean    remove .venv and what builds and tests left behind"
 	@echo ""
 	@echo "PYTHON=python3.12    the Python (3.11 or newer) that .venv is made from"
 	@echo "TORCH_INDEX=URL      take torch from this package index. On Linux the ordinary torch carries CUDA, gigabytes that a computer"
 	@echo "                     without an NVIDIA GPU does not need: give the CPU index that the start page of pytorch.org names."
 	@echo "                     It counts when .venv is made; run make clean first to change it."
+	@echo "GPU_ARGS                 for make gpu, as in make gpu GPU_ARGS='--minutes 20 --out results' (without it: $(GPU_ARGS))"
 	@echo "LAB_ARGS, PYTEST_ARGS    more arguments for JupyterLab and pytest, as in make test PYTEST_ARGS='-x -k metrics'"
 
 # Threads that spin only shortly while they wait train nearly as fast on a quiet machine, and can be ten times faster beside other busy processes.
@@ -39,6 +42,10 @@ check: $(READY)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m mypy
 	$(VENV)/bin/python -m pytest -q -r fE -m "not slow" tests
+
+# A rented machine has its own PyTorch, and often no registry: the Python that is there is taken as it is.
+gpu:
+	$(if $(wildcard $(READY)),$(VENV)/bin/python,$(PYTHON)) -m minirec.experiments.gpu $(GPU_ARGS)
 
 # The stamp comes last, so a set-up that failed or was interrupted starts again.
 $(READY): pyproject.toml constraints.txt

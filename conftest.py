@@ -1,5 +1,6 @@
 """What holds for every test and every notebook cell of the suite."""
 
+import contextlib
 import os
 
 # OpenMP's threads spin for long while they wait for each other. Beside other busy processes that
@@ -11,7 +12,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import matplotlib
 import pytest
 import torch
-from hypothesis import settings
 
 # Kernels inherit the environment. Stored outputs are those of the planted run, and a backend named
 # here would keep figures out of the notebooks.
@@ -21,8 +21,11 @@ os.environ.pop("MPLBACKEND", None)
 matplotlib.use("Agg")  # in this process only: a unit test opens no window
 
 # How long an example takes says nothing on a busy machine.
-settings.register_profile("minirec", deadline=None)
-settings.load_profile("minirec")
+with contextlib.suppress(ImportError):  # a rented GPU may lack it; few tests need it
+    from hypothesis import settings
+
+    settings.register_profile("minirec", deadline=None)
+    settings.load_profile("minirec")
 
 
 def pytest_collection_modifyitems(items):

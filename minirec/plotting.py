@@ -3,7 +3,6 @@
 from typing import Any
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.figure import Figure
 
 PALETTE = {
@@ -19,6 +18,8 @@ PALETTE = {
 
 def use_style() -> None:
     """Set the style for all figures of this process; call it once at the top of a notebook."""
+    import seaborn as sns  # here, because the palette and the plots below do without it
+
     sns.set_theme(
         context="notebook",
         style="whitegrid",

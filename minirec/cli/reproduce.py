@@ -7,6 +7,7 @@ import sys
 
 from minirec.cli.shared import add_data_home_flag, show
 from minirec.experiments import tables
+from minirec.experiments.gpu.collect import collect
 from minirec.experiments.run import run as run_units
 from minirec.experiments.run import time_systems
 from minirec.experiments.units import DATA, units
@@ -24,6 +25,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--readme",
         metavar="README.md",
         help="write the results that are recorded into this file's results section",
+    )
+    what.add_argument(
+        "--collect",
+        metavar="DIR",
+        help="file what `python -m minirec.experiments.gpu --out DIR` left among the records",
     )
     parser.add_argument(
         "--data",
@@ -59,6 +65,9 @@ def run(options: argparse.Namespace) -> None:
     """Train what has no record and show ours beside the papers'."""
     if options.readme:
         tables.write_readme(options.readme, options.out)
+    elif options.collect:
+        for line in collect(options.collect, options.out):
+            print(line)
     elif options.table == 1:
         show(tables.statistics_beside_paper(options.data_home), options)
     elif options.table == 3:

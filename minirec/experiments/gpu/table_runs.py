@@ -1,0 +1,110 @@
+"""Stage 7: training runs of the papers' tables that have no record yet, until the minutes are over.
+
+A run that is cut short is kept, and the next call goes on with it.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from minirec.data.datasets import find_file
+from minirec.experiments.gpu.job import Job, LeftOutError, Row, failures, found_by
+from minirec.experiments.run import run as run_units
+from minirec.experiments.units import Unit, recorded, units
+
+# Keys of units.DATA, by worth. The first is RecBLR's MovieLens, where no run has a record.
+DATA = ("ml-1m, 5-core", "ml-1m", "beauty", "video-games")
+SEEDS = (0, 1, 2)
+COMMAND = ["python", "-m", "minirec.experiments.gpu", "--stages", "7"]
+DRY_OPTIONS = {"d_model": 8, "max_len": 10, "dropout": 0.1}
+
+
+def run(job: Job) -> None:
+    """Train one unit after the other, and record each as it ends."""
+    wanted = dry_units() if job.dry_run else units_by_worth()
+    todo = [unit for unit in wanted if _is_here(unit, job) and not recorded([unit], job.results)]
+    job.note(to_do=len(todo), recorded_before=len(wanted) - len(todo))
+    if not todo:
+        raise LeftOutError("no run is left to do with the data sets that lie on this machine")
+    job.each({unit.name: partial(train, job, unit) for unit in todo})
+
+
+def units_by_worth() -> list[Unit]:
+    """Return all runs: data set by data set, seed by seed, and RecBLR's own setting first."""
+    found: list[Unit] = []
+    for data in DATA:
+        for seed in SEEDS:
+            found += units(data=[data], seeds=[seed])
+            found += units(2, data=[data], seeds=[seed])
+            found += units(4, data=[data], seeds=[seed])
+    # A run can stand in two tables.
+    return list({unit.name: unit for unit in found}.values())
+
+
+def dry_units() -> list[Unit]:
+    """Return one run, small, on the planted data."""
+    unit = units(2, data=["beauty"])[0]
+    settings = {"epochs": 1, "batch_size": 8192, "select": "full"}
+    return [
+        replace(
+            unit,
+            data="planted",
+            model="gru4rec",
+            options=DRY_OPTIONS,
+            settings=unit.settings | settings,
+        )
+    ]
+
+
+def _is_here(unit: Unit, job: Job) -> bool:
+    return find_file(unit.data, job.data_home) is not None
+
+
+def train(job: Job, unit: Unit) -> Row:
+    """Train one unit as far as the time goes.
+
+    Parameters
+    ----------
+    job : Job
+        The stage.
+    unit : Unit
+        A run without a record.
+
+    Returns
+    -------
+    dict
+        Whether it ended, and if so its seconds and test metrics.
+    """
+    run_units(
+        [unit],
+        job.results,
+        command=COMMAND,
+        data_home=job.data_home,
+        budget=job.left(),
+        checkpoints=job.results / "checkpoints",
+        say=job.say,
+    )
+    found = recorded([unit], job.results)
+    if not found:
+        return {"unit": unit.name, "ended": "cut short: the next call goes on with it"}
+    ((_, record),) = found
+    return {
+        "unit": unit.name,
+        "ended": record["ended"],
+        "seconds": record["seconds"],
+        "epochs": len(record["history"]),
+        "test_ndcg": record[f"metrics.test.{unit.settings['select']}.ndcg"],
+    }
+
+
+def in_words(rows: list[Row]) -> list[str]:
+    """Return how many runs were recorded, and what the last ones came to."""
+    found = [row for row in found_by(rows, "") if "unit" in row]
+    ended = [row for row in found if "test_ndcg" in row]
+    lines = [f"runs recorded: {len(ended)}", *failures(rows)]
+    for row in found:
+        if row in ended:
+            ndcg = f"test NDCG@10 {row['test_ndcg']:.4f}"
+            lines.append(f"{row['unit']}: {row['epochs']} epochs, {row['seconds']:.0f} s, {ndcg}")
+        else:
+            lines.append(f"{row['unit']}: {row['ended']}")
+    return lines
