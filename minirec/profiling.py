@@ -435,8 +435,7 @@ class _Traffic(TorchDispatchMode):
 def traffic(run: Run) -> int:
     """Count the bytes that the operators of `run` read and write.
 
-    Each operator's inputs and outputs count once; a compiled kernel of ours counts with its
-    outputs only.
+    Each operator's inputs and outputs count once, those of the compiled scans too.
 
     Parameters
     ----------

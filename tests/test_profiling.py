@@ -111,6 +111,12 @@ def test_traffic_counts_inputs_and_outputs_and_no_views():
     assert profiling.traffic(lambda: x.mul_(2)) == 2 * 400
 
 
+@torch.no_grad()
+def test_traffic_counts_what_a_compiled_scan_reads_and_writes():
+    a = torch.rand(2, 50, 8)
+    assert profiling.traffic(lambda: linear_recurrence(a, a + 0)) == 3 * a.nbytes + 2 * a.nbytes
+
+
 @pytest.mark.parametrize("size", [1, 1000])
 def test_calls_are_counted_whatever_the_size_of_the_tensors(size):
     x = torch.ones(size, requires_grad=True)
