@@ -160,19 +160,27 @@ def _check(a: Tensor, b: Tensor, h0: Tensor | None) -> None:
             f"h0 must have the shape [B, D] = {[a.shape[0], a.shape[2]]}; got {list(h0.shape)}."
         )
 
-    given = {"a": a, "b": b}
-    if h0 is not None:
-        given["h0"] = h0
-    for attribute in ("dtype", "device"):
-        values = {name: getattr(tensor, attribute) for name, tensor in given.items()}
-        if len(set(values.values())) > 1:
-            found = ", ".join(f"{name} {value}" for name, value in values.items())
-            raise TypeError(f"a, b and h0 must have one {attribute}; got {found}.")
+    if not _are_of_one_kind(a, b, h0):
+        given = {"a": a, "b": b}
+        if h0 is not None:
+            given["h0"] = h0
+        for attribute in ("dtype", "device"):
+            values = {name: getattr(tensor, attribute) for name, tensor in given.items()}
+            if len(set(values.values())) > 1:
+                found = ", ".join(f"{name} {value}" for name, value in values.items())
+                raise TypeError(f"a, b and h0 must have one {attribute}; got {found}.")
 
     if a.dtype not in DTYPES:
         raise TypeError(
             f"a, b and h0 must be float32, float64, bfloat16 or float16; got {a.dtype}."
         )
+
+
+def _are_of_one_kind(a: Tensor, b: Tensor, h0: Tensor | None) -> bool:
+    """Tell whether dtypes and devices agree."""
+    if a.dtype != b.dtype or a.device != b.device:
+        return False
+    return h0 is None or (h0.dtype == a.dtype and h0.device == a.device)
 
 
 def _in_pytorch(a: Tensor, b: Tensor, h0: Tensor | None, impl: str) -> Tensor:

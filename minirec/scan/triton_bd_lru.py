@@ -40,8 +40,8 @@ SERIES = tl.constexpr(tuple((-1) ** k / math.factorial(k + 1) for k in range(12)
 # backward; whether the walk backwards reads a tile while the one before is worked on. Measured on
 # an H200 with these values only: both passes at [2048, 200, 128] take 1.9 times what their bytes
 # need in float32, 3.3 times in bfloat16. For an H100 or H200 the compiler turns an element into 86
-# instructions forward and 161 backward, half of them for addresses and masks, and gives a thread
-# 168 and 128 registers; with 128 lanes to a warp it is 73 and 134. Reading ahead, the walk
+# instructions forward and 155 backward, half of them for addresses and masks, and gives a thread
+# 168 and 128 registers; with 128 lanes to a warp it is 73 and 121. Reading ahead, the walk
 # backwards needs 231 registers. minirec.experiments.benchmarks.kernels lists what to time.
 BLOCK = 64
 WARPS = 1
@@ -74,7 +74,7 @@ def _alpha_beta(t: tl.tensor) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     for j in tl.static_range(1, TERMS):
         series = series * t + SERIES[TERMS - 1 - j]
 
-    alpha = tl.exp2(t * -LOG2_E)
+    alpha = tl.exp2(-t * LOG2_E)
     v = tl.where(t < 0.25, t * series, 1 - alpha)
 
     # As t goes to 0, so does t / beta, like sqrt(t / 2), though the root's slope 1 / beta has no
