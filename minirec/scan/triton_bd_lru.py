@@ -20,23 +20,34 @@ counts its positions: where lanes are few, `bd_lru` takes the formula, around th
 more chunks.
 """
 
+import math
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from minirec.scan import triton_scan
 from minirec.scan.launching import launch
 from minirec.scan.triton_scan import load_state, load_tile, own_lanes
 
 # exp(x) = exp2(x log2 e): exp2 is one instruction, exp five.
 LOG2_E = tl.constexpr(1.4426950408889634)
 
-# Positions in a tile, of 4 tensors forward and of 6 backward. Measured on an H200 with these
-# values only: both passes at [2048, 200, 128] take 1.9 times what their bytes need in float32,
-# 3.3 times in bfloat16.
+# (1 - exp(-t)) / t as a series: the coefficients of t^0, t^1, ...
+SERIES = tl.constexpr(tuple((-1) ** k / math.factorial(k + 1) for k in range(12)))
+
+# Lanes of a program and warps that share them; positions in a tile, of 4 tensors forward and of 6
+# backward; whether the walk backwards reads a tile while the one before is worked on. Measured on
+# an H200 with these values only: both passes at [2048, 200, 128] take 1.9 times what their bytes
+# need in float32, 3.3 times in bfloat16. For an H100 or H200 the compiler turns an element into 86
+# instructions forward and 161 backward, half of them for addresses and masks, and gives a thread
+# 168 and 128 registers; with 128 lanes to a warp it is 73 and 134. Reading ahead, the walk
+# backwards needs 231 registers. minirec.experiments.benchmarks.kernels lists what to time.
+BLOCK = 64
+WARPS = 1
 UNROLL = 8
 UNROLL_BACK = 4
+PREFETCH_BACK = False
 
 
 @triton.jit
@@ -45,7 +56,7 @@ def _sigmoid(x: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
 
     Nothing is subtracted, so neither loses digits; below x = -86, sigmoid(x) stays at 2e-38.
     """
-    e = tl.exp2(tl.minimum(-x * LOG2_E, 125))
+    e = tl.exp2(tl.minimum(x * -LOG2_E, 125))
     root = tl.rsqrt(1 + e)  # one instruction, where a division takes eight
     return root * root, e * root * root
 
@@ -56,14 +67,14 @@ def _alpha_beta(t: tl.tensor) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
 
     With v = 1 - alpha, beta^2 = v (2 - v). A small v comes from a series, as 1 - exp(-t) cancels.
     """
-    # v / t = 1 - t/2 (1 - t/3 (1 - t/4 (...))). Below t = 0.25 the first term left out,
+    # v / t = 1 - t/2! + t^2/3! - ..., by Horner's rule. Below t = 0.25 the first term left out,
     # t^TERMS / (TERMS + 1)!, is less than a rounding of the first one.
     TERMS: tl.constexpr = 12 if t.dtype == tl.float64 else 6
-    series = tl.full(t.shape, 1, t.dtype)
-    for j in tl.static_range(TERMS - 1):
-        series = 1 - t * (1.0 / (TERMS - j)) * series
+    series = tl.full(t.shape, SERIES[TERMS - 1], t.dtype)
+    for j in tl.static_range(1, TERMS):
+        series = series * t + SERIES[TERMS - 1 - j]
 
-    alpha = tl.exp2(-t * LOG2_E)
+    alpha = tl.exp2(t * -LOG2_E)
     v = tl.where(t < 0.25, t * series, 1 - alpha)
 
     # As t goes to 0, so does t / beta, like sqrt(t / 2), though the root's slope 1 / beta has no
@@ -137,6 +148,34 @@ def _walk(
             here += H
 
 
+@triton.jit
+def _load_tiles(
+    r_ptr: tl.tensor,
+    i_ptr: tl.tensor,
+    x_ptr: tl.tensor,
+    z_ptr: tl.tensor,
+    grad_ptr: tl.tensor,
+    before_ptr: tl.tensor,
+    g_step: tl.tensor,
+    x_step: tl.tensor,
+    z_step: tl.tensor,
+    y_step: tl.tensor,
+    H: tl.tensor,
+    w: tl.tensor,
+    N: tl.tensor,
+    live: tl.tensor,
+    UNROLL: tl.constexpr,
+) -> tuple[tuple[tl.tensor, ...], ...]:
+    """Load the tiles of the walk backwards from w on: r, i, x, z, y's gradient and h_{n-1}."""
+    r = load_tile(r_ptr, -g_step, w, N, live, UNROLL)
+    i = load_tile(i_ptr, -g_step, w, N, live, UNROLL)
+    x = load_tile(x_ptr, -x_step, w, N, live, UNROLL)
+    z = load_tile(z_ptr, -z_step, w, N, live, UNROLL)
+    grad = load_tile(grad_ptr, -y_step, w, N, live, UNROLL)
+    before = load_tile(before_ptr, -H, w, N - 1, live, UNROLL)
+    return r, i, x, z, grad, before
+
+
 @triton.jit(do_not_specialize=["N"])
 def _walk_back(
     r_ptr: tl.tensor,
@@ -169,6 +208,7 @@ def _walk_back(
     lanes: tl.int64,
     H: tl.int64,
     N: tl.tensor,
+    PREFETCH: tl.constexpr,
     ACC: tl.constexpr,
     BLOCK: tl.constexpr,
     UNROLL: tl.constexpr,
@@ -193,13 +233,63 @@ def _walk_back(
     h = tl.load(h_ptr + here, live).to(ACC)
     h0 = load_state(h0_ptr, lane, live, ACC, BLOCK)
     k = load_state(grad_last_ptr, lane, live, ACC, BLOCK)
+    if PREFETCH:
+        next_tiles = _load_tiles(
+            r_ptr,
+            i_ptr,
+            x_ptr,
+            z_ptr,
+            grad_ptr,
+            before_ptr,
+            g_step,
+            x_step,
+            z_step,
+            y_step,
+            H,
+            0,
+            N,
+            live,
+            UNROLL,
+        )
     for w in range(0, N, UNROLL):
-        r = load_tile(r_ptr, -g_step, w, N, live, UNROLL)
-        i = load_tile(i_ptr, -g_step, w, N, live, UNROLL)
-        x = load_tile(x_ptr, -x_step, w, N, live, UNROLL)
-        z = load_tile(z_ptr, -z_step, w, N, live, UNROLL)
-        grad = load_tile(grad_ptr, -y_step, w, N, live, UNROLL)
-        before = load_tile(before_ptr, -H, w, N - 1, live, UNROLL)
+        if PREFETCH:
+            # The next tile is on its way while this one is worked on.
+            r, i, x, z, grad, before = next_tiles
+            next_tiles = _load_tiles(
+                r_ptr,
+                i_ptr,
+                x_ptr,
+                z_ptr,
+                grad_ptr,
+                before_ptr,
+                g_step,
+                x_step,
+                z_step,
+                y_step,
+                H,
+                w + UNROLL,
+                N,
+                live,
+                UNROLL,
+            )
+        else:
+            r, i, x, z, grad, before = _load_tiles(
+                r_ptr,
+                i_ptr,
+                x_ptr,
+                z_ptr,
+                grad_ptr,
+                before_ptr,
+                g_step,
+                x_step,
+                z_step,
+                y_step,
+                H,
+                w,
+                N,
+                live,
+                UNROLL,
+            )
 
         for u in tl.static_range(UNROLL):
             h_before = tl.where(w + u < N - 1, before[u].to(ACC), h0)
@@ -271,8 +361,8 @@ def bd_lru_forward(
         x,
         (r, x, z),
         (i, decay.contiguous(), h0, y, h),
-        block=triton_scan.BLOCK,
-        warps=triton_scan.WARPS,
+        block=BLOCK,
+        warps=WARPS,
         unroll=UNROLL,
     )
     return y, h
@@ -352,8 +442,9 @@ def bd_lru_backward(
             q,
             grad_h0,
         ),
-        block=triton_scan.BLOCK,
-        warps=triton_scan.WARPS,
+        block=BLOCK,
+        warps=WARPS,
         unroll=UNROLL_BACK,
+        more=(PREFETCH_BACK,),
     )
     return grad_gates, grad_x, grad_z, q.sum(0), grad_h0

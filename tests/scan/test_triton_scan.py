@@ -51,8 +51,8 @@ def small_programs(monkeypatch):
     So there are several programs, partly filled, and tiles that end before, at and after the last
     position.
     """
-    monkeypatch.setattr(gpu, "BLOCK", 8)
     for module in (gpu, fused):
+        monkeypatch.setattr(module, "BLOCK", 8)
         monkeypatch.setattr(module, "UNROLL", 4)
         monkeypatch.setattr(module, "UNROLL_BACK", 2)
 
