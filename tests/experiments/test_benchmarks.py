@@ -132,7 +132,9 @@ def pretend_peers(monkeypatch, **peers):
 
 
 def test_the_loss_is_measured_beside_plain_cross_entropy_and_its_floor():
+    threads = torch.get_num_threads()
     frame = losses.benchmark_losses(**SMALL_LOSS, device="cpu")
+    assert torch.get_num_threads() == threads
     assert frame["case"].unique().tolist() == [
         "T = 5, V = 7, d = 4, float32",
         "T = 5, V = 30, d = 4, float32",

@@ -127,3 +127,19 @@ def test_lrurec_steps_through_complex_states():
         h = lru.eigenvalues() * h + gamma * (B @ x[t].to(torch.complex128))
         found = torch.view_as_complex(state["h"][0])[0]
         torch.testing.assert_close(found, h, **CLOSE)
+
+
+def test_under_bfloat16_autocast_the_decay_keeps_float32s_digits():
+    torch.manual_seed(0)
+    block = Mamba(8, 4, 3)
+    u = torch.randn(2, 60, 8)
+    exact = block(u)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = block(u)
+    found.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in block.parameters())
+
+    # A few roundings to bfloat16 of what enters and leaves; a rounded decay would add its error
+    # at each of 60 steps.
+    error = (found.float() - exact).norm() / exact.norm()
+    assert error < 3 * torch.finfo(torch.bfloat16).eps

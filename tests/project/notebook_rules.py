@@ -327,9 +327,9 @@ def _names_used(tree: ast.AST) -> set[str]:
 def trains_on_a_named_device(notebook):
     """What training gives differs a little from device to device; what is stored is a CPU's.
 
-    So a cell says device="cpu", in the call or in a dictionary of options given to it. A cell
-    tagged gpu, and what only MINIREC_FULL asks for, may take whichever there is. A call without
-    options is one of a model that only counts.
+    So a cell says device="cpu", in the call or in a dictionary of options given to it, and in the
+    settings of a unit of the papers' tables. A cell tagged gpu, and what only MINIREC_FULL asks
+    for, may take whichever there is. A call without options is one of a model that only counts.
     """
     complaints = []
     with_device = set()  # dictionaries that name one
@@ -341,6 +341,9 @@ def trains_on_a_named_device(notebook):
         for call in _calls_without_full(tree, "fit"):
             if call.keywords and not _names_device(call, with_device):
                 complaints.append(f'cell {number}: fit trains on any device; write device="cpu"')
+        for call in _calls_without_full(tree, "Unit"):
+            if not any(_has_key("device", argument) for argument in call.args):
+                complaints.append(f'cell {number}: a unit on any device; write "device": "cpu"')
     return complaints
 
 
@@ -375,10 +378,15 @@ def _dictionaries_with(key: str, tree: ast.AST) -> set[str]:
     names = set()
     for node in ast.walk(tree):
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)):
-                if any(isinstance(each, ast.Constant) and each.value == key for each in keys):
-                    names.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if _has_key(key, value):
+                names.add(name)
     return names
+
+
+def _has_key(key: str, tree: ast.AST) -> bool:
+    """Whether this is a dictionary in which the key is written."""
+    keys = tree.keys if isinstance(tree, ast.Dict) else []
+    return any(isinstance(each, ast.Constant) and each.value == key for each in keys)
 
 
 def has_alt_text(notebook):

@@ -271,6 +271,11 @@ def training_with_options_that_name_no_device(notebook):
 
 
 @caught_by(rules.trains_on_a_named_device)
+def a_unit_that_names_no_device(notebook):
+    notebook.cells[LAST_CODE].source = "units.Unit('a', 'b', 'c', 'd', {}, {'epochs': 1})"
+
+
+@caught_by(rules.trains_on_a_named_device)
 def training_without_a_device_unless_the_full_run_is_asked_for(notebook):
     full = "if os.environ.get('MINIREC_FULL') == '1':\n    pass"
     notebook.cells[LAST_CODE].source = f"{full}\nelse:\n    fit(model, split, epochs=3)"
@@ -418,6 +423,7 @@ def test_counts_and_stored_times_may_be_asserted(counts):
         "more = {'device': 'cpu'}\nminirec.fit(model, split, epochs=3, **more)",
         "more = {'device': 'cpu'}\nfit(model, split, **(more if learns else {}))",
         "if os.environ.get('MINIREC_FULL') == '1':\n    fit(model, split, epochs=30)",
+        "Unit('a', 'b', 'c', 'd', {}, {'epochs': 1, 'device': 'cpu'})",
     ],
 )
 def test_training_on_a_cpu_by_name_or_on_request_anywhere_is_allowed(training):
