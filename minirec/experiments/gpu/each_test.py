@@ -5,6 +5,7 @@ In this process, or as a plugin in another one:
     MINIREC_STAGE=FOLDER python -m pytest -p minirec.experiments.gpu.each_test ...
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -55,8 +56,7 @@ def pytest_configure(config: Any) -> None:
 
 def run_here(job: Job, arguments: list[str]) -> int:
     """Run pytest in this process, which has imported much already; return its exit status."""
-    import pytest
-
+    pytest = importlib.import_module("pytest")  # by name: the package does without it
     return int(pytest.main([*OPTIONS, *arguments], plugins=[EachTest(job)]))
 
 
