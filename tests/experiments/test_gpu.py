@@ -123,7 +123,8 @@ def test_what_a_late_stage_has_started_ends_with_it(tmp_path):
     mark = tmp_path / "mark"
     hangs = f"""
 import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", {touches_later!r}, {str(mark)!r}])
+words = [sys.executable, "-c", {touches_later!r}, {str(mark)!r}]
+subprocess.Popen(words, start_new_session=True)  # as a notebook's kernel is started
 time.sleep(600)
 """
     (outcome,) = direct(tmp_path, {1: hangs}, seconds=3)
@@ -409,6 +410,7 @@ TRAINED = {
 STEP = {"ms": 4.0, "n_kernels": 90, "device_busy": 0.985}
 ROOFS = {"task": "the machine", "bandwidth": 4e12, "flops": 5e13}
 SCAN_SHAPE = [2000, 1000, 125]  # at 32 bytes per element, 8 GB in all, a copy takes 2 ms
+VARIANT = {"task": "variants a", "shape": [1, 64, 2], "operation": "bd_lru"}
 NOTED = [
     ("training", [TRAINED], ["glint-ru: 9.00 then 2.00 s", "device 4.00 ms, host 0.10"]),
     ("training", [TRAINED], ["(no graph 15.00, 14.00)", "GRU alone 3.20", "NOT captured: Runtime"]),
@@ -430,10 +432,18 @@ NOTED = [
     (
         "kernels",
         [
-            {"task": "chunks a", "shape": [1, 64, 2], "chunks": 1, "ms": 1.0, "graph_ms": 0.9},
-            {"task": "chunks a", "shape": [1, 64, 2], "chunks": 4, "ms": 2.0, "graph_ms": 0.3},
+            {"task": "chunks a", "shape": [1, 64, 2], "chunks": 1, "ms": 0.9},
+            {"task": "chunks a", "shape": [1, 64, 2], "chunks": 4, "ms": 0.3},
         ],
         ["best chunks: 1x64x2 4 (0.3 ms)"],
+    ),
+    (
+        "kernels",
+        [
+            VARIANT | {"variant": "64 lanes", "ms": 4.0, "ratio": 1.0},
+            VARIANT | {"variant": "32 lanes", "ms": 3.0, "ratio": 0.75},
+        ],
+        ["bd_lru 1x64x2 32 lanes (0.75)"],
     ),
     (
         "kernels",

@@ -398,14 +398,36 @@ def _tell(process: subprocess.Popen, line: str) -> None:
 
 def _kill(process: subprocess.Popen) -> None:
     """End a process and all that it started."""
-    if os.name == "posix":
+    if os.name != "posix":
+        if process.poll() is None:
+            process.kill()
+    else:
+        # A notebook's kernel has a session of its own, so the group alone would not do.
+        for pid in _descendants(process.pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # also what outlives the process itself
-    elif process.poll() is None:
-        process.kill()
     # A process that the GPU's driver does not let go of is no reason to wait.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and theirs, where Linux tells."""
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+            # The name in brackets may hold blanks; after it come the state and the parent.
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(status.parent.name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        of_this = children.get(waiting.pop(), [])
+        found += of_this
+        waiting += of_this
+    return found
 
 
 def _last_line(log: Path) -> str:

@@ -3,18 +3,16 @@
 Shapes are [B, N, D]. T targets, V items, d model width.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pandas as pd
 import torch
 
-from minirec.devices import choose_device
+from minirec.experiments.benchmarks import kernels as bare
 from minirec.experiments.benchmarks import recblr, scan
 from minirec.experiments.benchmarks.losses import benchmark_losses
 from minirec.experiments.gpu.job import Job, Row, Task, failures, found_by, not_reached
-from minirec.profiling import machine, take_turns
+from minirec.profiling import machine
 
 # Training, long and narrow, long and wide, small: the shapes where other scans were faster and
 # where they were not.
@@ -31,24 +29,12 @@ SCANS: list[scan.Shape] = [
     (1, 8192, 128),
 ]
 BD_LRUS: list[scan.Shape] = [(2048, 200, 128), (64, 200, 128), (512, 200, 256), (20, 200, 128)]
-# Where it is tried how many chunks of time are best, within CUDA graphs and without.
-SWEEPS: list[scan.Shape] = [
-    (64, 200, 128),
-    (20, 200, 128),
-    (16, 1024, 128),
-    (1, 8192, 128),
-    (1, 65_536, 512),
-    (16, 8192, 64),
-]
 CATALOGUES = (3_416, 12_101, 100_000, 1_000_000)
-SMALL: scan.Shape = (1, 16, 4)  # of the dry run
+SMALL: scan.Shape = (1, 4, 2)  # of the dry run
 
 # Bytes that must move per element, forward and backward, in float32.
 SCAN_BYTES = 4 * scan.PASSES
 BD_LRU_BYTES = 56
-
-CALLS = 20  # in one measurement of a single kernel, which is shorter than starting a clock
-FEWEST = 16  # positions in a chunk
 
 
 def run(job: Job) -> None:
@@ -65,8 +51,12 @@ def tasks() -> dict[str, Task]:
         found[f"BD-LRU {list(shape)}"] = partial(measure_bd_lru, shape)
     for n_items in CATALOGUES:
         found[f"loss V = {n_items:,}"] = partial(measure_loss, n_items)
-    for shape in SWEEPS:
-        found[f"chunks {list(shape)}"] = partial(sweep, shape)
+    for dtype in (torch.float32, torch.bfloat16):
+        for shape in bare.SHAPES:
+            name = f"variants {list(shape)} {str(dtype).removeprefix('torch.')}"
+            found[name] = partial(measure_variants, shape, dtype)
+    for shape in bare.CHUNKED:
+        found[f"chunks {list(shape)}"] = partial(measure_chunks, shape)
     for shape in SCANS[4:]:
         found[f"scan {list(shape)}"] = partial(measure_scan, shape)
     return found
@@ -79,7 +69,8 @@ def tasks_in_miniature() -> dict[str, Task]:
         f"scan {list(SMALL)}": partial(measure_scan, SMALL, repeats=1),
         f"BD-LRU {list(SMALL)}": partial(measure_bd_lru, SMALL, repeats=1),
         "loss V = 50": partial(measure_loss, 50, n_targets=8, d=4, repeats=1),
-        f"chunks {list(SMALL)}": partial(sweep, SMALL, repeats=1),
+        f"variants {list(SMALL)}": partial(measure_variants, SMALL, torch.float32, repeats=1),
+        f"chunks {list(SMALL)}": partial(measure_chunks, SMALL, repeats=1),
     }
 
 
@@ -112,78 +103,34 @@ def measure_loss(n_items: int, n_targets: int = 2_048, d: int = 128, repeats: in
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def sweep(shape: scan.Shape, repeats: int = 9) -> list[Row]:
-    """Measure the scan's kernels alone, cut into ever more chunks of time.
-
-    Parameters
-    ----------
-    shape : (int, int, int)
-        B, N and D.
-    repeats : int
-        How often each is measured.
-
-    Returns
-    -------
-    list of dict
-        For each number of chunks: milliseconds of forward and backward together, launched one by
-        one and, on a GPU, within a CUDA graph.
-    """
-    from minirec.scan import triton_scan  # without Triton this task fails, and no other
-
-    device = choose_device("auto")
-    torch.manual_seed(0)
-    a = 0.5 + 0.5 * torch.rand(shape, device=device)
-    b = torch.randn(shape, device=device)
-    grad = torch.randn(shape, device=device)
-    h = triton_scan.scan_forward(a, b, None, n_chunks=1)
-
-    def both_ways(n_chunks: int) -> None:
-        triton_scan.scan_forward(a, b, None, n_chunks=n_chunks)
-        triton_scan.scan_backward(a, h, None, grad, n_chunks=n_chunks)
-
-    on_gpu = device.type == "cuda"
-    n_calls = CALLS if on_gpu else 1
-    numbers = chunks_to_try(shape[1])
-    ways = {"ms": repeated}
-    if on_gpu:
-        ways["graph_ms"] = in_graph
-    found: list[Row] = [{"shape": list(shape), "chunks": number} for number in numbers]
-    for way, wrapped in ways.items():
-        runs = {str(number): wrapped(partial(both_ways, number), n_calls) for number in numbers}
-        seconds = take_turns("", runs, repeats)["seconds"]
-        for row, value in zip(found, seconds, strict=True):
-            row[way] = value * 1e3 / n_calls
-    return found
+def measure_chunks(shape: scan.Shape, repeats: int = 9) -> list[Row]:
+    """Measure the scan's kernels within a CUDA graph, cut into ever more chunks of time."""
+    frame = bare.sweep_chunks([shape], repeats)
+    return [
+        {"shape": list(shape), "chunks": row["chunks"], "ms": _both_ways_ms(row)}
+        for row in frame.to_dict("records")
+    ]
 
 
-def chunks_to_try(n: int) -> list[int]:
-    """Return 1, then powers of two from 4 on that leave FEWEST positions in a chunk."""
-    powers = [2**exponent for exponent in range(2, 12)]
-    return [1, *(power for power in powers if power * FEWEST <= n)]
+def measure_variants(shape: scan.Shape, dtype: torch.dtype, repeats: int = 9) -> list[Row]:
+    """Measure the scan and the BD-LRU with other settings than those in use, which come first."""
+    frame = bare.benchmark_variants([shape], [dtype], repeats)
+    return [
+        {
+            "shape": list(shape),
+            "dtype": row["dtype"],
+            "operation": row["operation"],
+            "variant": row["variant"],
+            "ms": _both_ways_ms(row),
+            "bytes_per_second": row["bytes_per_second"],
+            "ratio": row["ratio"],
+        }
+        for row in frame.to_dict("records")
+    ]
 
 
-def repeated(work: Callable[[], Any], n_calls: int) -> Callable[[], None]:
-    """Return what does a piece of work n_calls times, one launch after the other."""
-
-    def run_all() -> None:
-        for _ in range(n_calls):
-            work()
-
-    return run_all
-
-
-def in_graph(work: Callable[[], Any], n_calls: int) -> Callable[[], None]:
-    """Return what replays a CUDA graph of n_calls times a piece of work."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        work()  # compiles, which a capture does not allow
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(n_calls):
-            work()
-    return graph.replay
+def _both_ways_ms(row: Row) -> float:
+    return (row["forward"] + row["backward"]) * 1e3
 
 
 # --- The summary ---
@@ -200,6 +147,7 @@ def in_words(rows: list[Row]) -> list[str]:
         for what, n_bytes in (("scan", SCAN_BYTES), ("BD-LRU", BD_LRU_BYTES)):
             lines += _beside_the_copy(what, found_by(rows, what), n_bytes / bandwidth)
     lines += _losses(found_by(rows, "loss"))
+    lines += _best_variants(found_by(rows, "variants"))
     lines += _best_chunks(found_by(rows, "chunks"))
     return lines
 
@@ -252,12 +200,23 @@ def _by_case(rows: list[Row]) -> list[list[Row]]:
     return [[row for row in rows if row["case"] == case] for case in cases]
 
 
+def _best_variants(rows: list[Row]) -> list[str]:
+    """Return where another variant is faster than the one in use, and by how much."""
+    parts = []
+    for of_task in _by_task(rows):
+        for operation in dict.fromkeys(row["operation"] for row in of_task):
+            tried = [row for row in of_task if row["operation"] == operation]
+            best = min(tried, key=lambda row: row["ms"])
+            shape = "x".join(str(size) for size in best["shape"])
+            parts.append(f"{operation} {shape} {best['variant']} ({best['ratio']:.2f})")
+    return [f"best variants, beside those in use: {'; '.join(parts)}"] if parts else []
+
+
 def _best_chunks(rows: list[Row]) -> list[str]:
     """Return the best number of chunks at each shape."""
     parts = []
     for of_shape in _by_task(rows):
-        way = "graph_ms" if "graph_ms" in of_shape[0] else "ms"
-        best = min(of_shape, key=lambda row: row[way])
+        best = min(of_shape, key=lambda row: row["ms"])
         shape = "x".join(str(size) for size in best["shape"])
-        parts.append(f"{shape} {best['chunks']} ({best[way]:.3g} ms)")
+        parts.append(f"{shape} {best['chunks']} ({best['ms']:.3g} ms)")
     return [f"best chunks: {', '.join(parts)}"] if parts else []

@@ -36,13 +36,13 @@ class Stage:
 
 
 STAGES = (
-    Stage(1, "marked_tests", "the tests marked gpu", share=15, n_lines=3),
+    Stage(1, "marked_tests", "the tests marked gpu", share=15, n_lines=2),
     Stage(2, "training", "every system trained", share=22, n_lines=11),
     Stage(3, "profiles", "a profile of a training step", share=8, n_lines=2),
-    Stage(4, "kernels", "kernels beside a copy and beside peers", share=18, n_lines=6),
+    Stage(4, "kernels", "kernels beside a copy and beside peers", share=18, n_lines=8),
     Stage(5, "lessons", "the notebooks with cells tagged gpu", share=10, n_lines=2),
     Stage(6, "quality", "seconds to a good model", share=15, n_lines=1, warms_up=False),
-    Stage(7, "table_runs", "training runs of the papers' tables", share=12, n_lines=3),
+    Stage(7, "table_runs", "training runs of the papers' tables", share=12, n_lines=2),
 )
 
 
