@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis.strategies import booleans, integers, sampled_from
 
-from minirec import profiling
+from minirec import linear_recurrence, profiling
 from minirec.experiments.benchmarks.systems import SYSTEMS
 from minirec.models import MODELS, build_model
 from minirec.models.base import NeuralRecommender

@@ -55,11 +55,13 @@ def chunking(
     launch_seconds : float
         The host's time to launch a chunked walk.
     table : mapping, optional
-        From (B, N, D) to a number of chunks, as measured by a sweep; it decides about these.
+        From (B, N, D) to a number of chunks, as measured by a sweep; it decides about these. The
+        one in force stays unless given.
     """
     before = (_Current.launch_seconds, _Current.table)
     _Current.launch_seconds = launch_seconds
-    _Current.table = {} if table is None else table
+    if table is not None:
+        _Current.table = table
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from minirec.data.batching import Batch, Epoch, Tables, TrainingBatches, gather
+from minirec.scan.chunking import chunking
 from minirec.training.step import TrainingStep
 
 # Steps before a capture. Kernels are compiled, and libraries take their workspaces, while this is
@@ -91,8 +92,10 @@ class GraphedSteps:
             return self.step(self._batch(shape_number))
 
         try:
-            self._warm_up(work)
-            self.replays[shape_number] = self._record(work)
+            # The scan's choice of chunks weighs what launches cost; in a graph they cost nothing.
+            with chunking(launch_seconds=0):
+                self._warm_up(work)
+                self.replays[shape_number] = self._record(work)
         except Exception as error:  # whatever a kernel or a library raises under capture
             self.failure = f"{type(error).__name__}: {error}"
             warnings.warn(
