@@ -177,6 +177,12 @@ def test_tasks_for_which_no_time_is_left_are_named(tmp_path):
     assert failures(late.rows()) == []
 
 
+def test_a_task_that_was_cut_off_is_named(job):
+    job.each({"a": lambda: {}})
+    job.note(begun="b")  # and then its process was killed
+    assert not_reached(job.rows()) == ["begun and not ended: b"]
+
+
 def test_a_last_line_that_was_cut_short_costs_no_other(job):
     job.note(ms=1)
     with open(job.folder / "rows.jsonl", "a") as file:

@@ -132,9 +132,16 @@ def failures(rows: list[Row]) -> list[str]:
 
 
 def not_reached(rows: list[Row]) -> list[str]:
-    """Return a line with the tasks for which no time was left, if there are any."""
-    names = [row["task"] for row in rows if "not_reached" in row]
-    return [f"no time was left for {', '.join(names)}"] if names else []
+    """Return a line about tasks that did not end, and one about those that never began."""
+    ended = {row["task"] for row in rows if "task" in row}
+    cut_off = [row["begun"] for row in rows if "begun" in row and row["begun"] not in ended]
+    never = [row["task"] for row in rows if "not_reached" in row]
+    lines = []
+    if cut_off:
+        lines.append(f"begun and not ended: {', '.join(cut_off)}")
+    if never:
+        lines.append(f"no time was left for {', '.join(never)}")
+    return lines
 
 
 def _gpu_still_works() -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from minirec.data.datasets import find_file
-from minirec.experiments.gpu.job import Job, LeftOutError, Row, failures, found_by
+from minirec.experiments.gpu.job import Job, LeftOutError, Row, failures, found_by, not_reached
 from minirec.experiments.run import run as run_units
 from minirec.experiments.units import Unit, recorded, units
 
@@ -100,7 +100,7 @@ def in_words(rows: list[Row]) -> list[str]:
     """Return how many runs were recorded, and what the last ones came to."""
     found = [row for row in found_by(rows, "") if "unit" in row]
     ended = [row for row in found if "test_ndcg" in row]
-    lines = [f"runs recorded: {len(ended)}", *failures(rows)]
+    lines = [f"runs recorded: {len(ended)}", *failures(rows), *not_reached(rows)]
     for row in found:
         if row in ended:
             ndcg = f"test NDCG@10 {row['test_ndcg']:.4f}"
