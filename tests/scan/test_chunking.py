@@ -50,7 +50,10 @@ def test_chunking_holds_within_its_block_only_and_its_table_comes_first():
         assert chunks_for(*shape, MULTIPROCESSORS) == 7
         other = chunks_for(1, 4096, 64, MULTIPROCESSORS)
         assert other == chunks_for(1, 4096, 64, MULTIPROCESSORS, launch_seconds=0)
-        with chunking():
+        with chunking(launch_seconds=1.0):  # inside, the table in force stays
+            assert chunks_for(*shape, MULTIPROCESSORS) == 7
+            assert chunks_for(1, 4096, 64, MULTIPROCESSORS) == 1
+        with chunking(table={}):
             assert chunks_for(*shape, MULTIPROCESSORS) == plain
         raise KeyError
     assert chunks_for(*shape, MULTIPROCESSORS) == plain
