@@ -26,6 +26,7 @@ from minirec.experiments.gpu.job import (
     found_by,
     not_reached,
     read_rows,
+    swept_chunks,
 )
 from minirec.experiments.gpu.marked_tests import files_with_marked_tests
 from minirec.experiments.gpu.profiles import Event, covered, events_of
@@ -540,6 +541,12 @@ def test_the_dry_run_does_all_stages_in_miniature_and_says_so_in_every_line(tmp_
         assert archive.namelist() == ["planted-gru4rec-full-seed0.json"]
 
 
+def test_the_proof_of_a_system_is_printed(monkeypatch, capsys):
+    monkeypatch.setattr(command, "SYSTEMS", ["recblr"])
+    assert command.main(["--prove"]) == 0
+    assert "nothing asked for a number" in capsys.readouterr().out
+
+
 def test_the_proof_prints_a_line_for_each_system_and_fails_where_one_is_not_provable(
     monkeypatch, capsys
 ):
@@ -548,11 +555,21 @@ def test_the_proof_prints_a_line_for_each_system_and_fails_where_one_is_not_prov
             raise RuntimeError("a boolean mask makes a shape")
         return f"{name}: fixed shapes"
 
-    module = types.ModuleType("minirec.training.proof")
+    module = types.ModuleType("minirec.experiments.proof")
     module.prove = prove
-    monkeypatch.setitem(sys.modules, "minirec.training.proof", module)
+    monkeypatch.setitem(sys.modules, "minirec.experiments.proof", module)
     assert command.main(["--prove"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(SYSTEMS)
     assert "gru4rec: fixed shapes" in lines
     assert "linrec: NOT proved: RuntimeError: a boolean mask makes a shape" in lines
+
+
+def test_later_stages_take_the_chunks_that_the_sweep_found_best(tmp_path):
+    kernels = Job(tmp_path / "kernels", tmp_path, until=0)
+    for n_chunks, ms in ((1, 3.0), (2, 1.0), (4, 2.0)):
+        kernels.note(task="chunks of [1, 64, 8]", shape=[1, 64, 8], chunks=n_chunks, ms=ms)
+    kernels.note(task="chunks of [2, 64, 8]", error="out of memory")
+    kernels.note(task="scan", shape=[1, 64, 8], name="ours", seconds=1.0)
+    assert swept_chunks(tmp_path) == {(1, 64, 8): 2}
+    assert swept_chunks(tmp_path / "nothing") == {}

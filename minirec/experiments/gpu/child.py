@@ -7,8 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from minirec.experiments.gpu.job import Job, LeftOutError
+from minirec.experiments.gpu.job import Job, LeftOutError, swept_chunks
 from minirec.experiments.gpu.stages import STAGES
+from minirec.scan.chunking import chunking
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
         data_home=options.data_home,
     )
     try:
-        module.run(job)
+        # Captured steps take the chunks that were found best, once they have been looked for.
+        with chunking(table=swept_chunks(options.folder.parent)):
+            module.run(job)
     except LeftOutError as error:
         job.say(str(error))
         job.note(left_out=str(error))

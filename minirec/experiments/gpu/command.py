@@ -119,7 +119,7 @@ def _numbers(text: str) -> list[int]:
 
 def prove() -> bool:
     """Print the proof for each system, a line each; return whether all could be proved."""
-    proof = importlib.import_module("minirec.training.proof")
+    proof = importlib.import_module("minirec.experiments.proof")
     all_proved = True
     for name in SYSTEMS:
         try:

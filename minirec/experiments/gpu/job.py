@@ -1,6 +1,7 @@
 """What a stage is given: its time, its folder, and a place to note what it finds."""
 
 import json
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -110,6 +111,31 @@ def read_rows(folder: Path) -> list[Row]:
         return []
     whole, _, _ = text.rpartition("\n")
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def swept_chunks(stages_folder: Path) -> dict[tuple[int, int, int], int]:
+    """Return the best numbers of chunks that the sweep of stage 4 has found so far.
+
+    Parameters
+    ----------
+    stages_folder : Path
+        Where each stage has its folder.
+
+    Returns
+    -------
+    dict
+        From (B, N, D) to a number of chunks: a table for `minirec.scan.chunking.chunking`.
+    """
+    best: dict[tuple[int, int, int], int] = {}
+    least_ms: dict[tuple[int, int, int], float] = {}
+    for row in read_rows(stages_folder / "kernels"):
+        if "chunks" not in row:
+            continue
+        B, N, D = row["shape"]
+        if row["ms"] < least_ms.get((B, N, D), math.inf):
+            least_ms[B, N, D] = row["ms"]
+            best[B, N, D] = row["chunks"]
+    return best
 
 
 def in_a_line(error: BaseException) -> str:
