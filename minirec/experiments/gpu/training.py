@@ -135,7 +135,9 @@ def in_words(rows: list[Row]) -> list[str]:
     for row in found_by(rows, ""):
         seconds = " then ".join(f"{value:.2f}" for value in row["seconds"])
         device = "" if row["device_ms"] is None else f"device {row['device_ms']:.2f} ms, "
-        line = f"{row['task']}: {seconds} s per epoch; per step {device}host {row['host_ms']:.2f} ms"
+        line = (
+            f"{row['task']}: {seconds} s per epoch; per step {device}host {row['host_ms']:.2f} ms"
+        )
         if "eager_device_ms" in row:
             line += f" (no graph {row['eager_device_ms']:.2f}, {row['eager_host_ms']:.2f})"
         if row.get("gru_alone_ms"):
