@@ -264,7 +264,7 @@ class TrainingBatches:
             return 1
         n_batches = max(1, round(n_targets.sum() / self.batch_size))
         n_rows = len(n_targets)
-        if self.objective == "prefix":
+        if self.objective == "prefix" and (self.n_targets > self.prefixes_per_user).any():
             # Epochs differ in how many rows a width gets, by about the root of it. With some room
             # the rows of most epochs fit into the same number of batches.
             n_rows += int(4 * np.sqrt(n_rows))

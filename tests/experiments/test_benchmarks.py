@@ -89,7 +89,8 @@ def test_the_sample_of_an_epoch_stands_for_all_of_it():
     assert len(side.batches) == 3
     assert all(items.shape[1] == 30 for items, _ in side.batches)
     n_prefixes = int((split.train_ends - split.interactions.offsets[:-1] - 1).clip(0).sum())
-    assert side.times * 3 == pytest.approx(n_prefixes / 16, abs=0.5)
+    # Each of up to 11 widths rounds its number of batches by itself, by a half at most.
+    assert side.times * 3 == pytest.approx(n_prefixes / 16, abs=5.5)
 
 
 def test_scans_are_measured_beside_a_copy_and_agree():
