@@ -67,7 +67,14 @@ class Tables:
 
     def clone(self) -> "Tables":
         """Return copies of all tensors."""
-        return Tables(*[None if t is None else t.clone() for t in self._tensors()])  # type: ignore[arg-type]
+        return Tables(
+            items=self.items.clone(),
+            starts=self.starts.clone(),
+            lengths=self.lengths.clone(),
+            counted=self.counted.clone(),
+            hidden=None if self.hidden is None else self.hidden.clone(),
+            hidden_starts=None if self.hidden_starts is None else self.hidden_starts.clone(),
+        )
 
     def copy_(self, other: "Tables") -> None:
         """Write another epoch's rows over these, which stay where they are."""
@@ -170,6 +177,8 @@ class TrainingBatches:
     ----------
     shapes : list of Shape
         The shapes that the batches of all epochs have.
+    steps_per_epoch : int
+        The number of batches of epoch 0; epochs of sampled prefixes may differ by a few.
 
     Raises
     ------
@@ -252,6 +261,11 @@ class TrainingBatches:
             most_counted = int(rows.counted[~is_whole].max())
             room = self._room_for_targets(n_rows, most_counted)
             self.shapes.append(Shape(n_rows, self.max_len, room))
+
+        rows_of_shapes = np.bincount(numbers, minlength=len(self.shapes)).tolist()
+        self.steps_per_epoch = 0
+        for shape, n_rows_here in zip(self.shapes, rows_of_shapes, strict=True):
+            self.steps_per_epoch += -(-n_rows_here // shape.n_rows)  # rounded up
 
     def _shape_numbers(self, rows: Rows) -> np.ndarray:
         """Return which shape each row belongs to, int64[R]."""

@@ -144,7 +144,7 @@ class Run:
 
     def progress_bar(self, show: bool | None) -> tqdm:
         """Return a bar that counts the steps of the whole run."""
-        steps_per_epoch = len(self.batches.epoch(0))
+        steps_per_epoch = self.batches.steps_per_epoch
         return tqdm(
             total=self.settings.epochs * steps_per_epoch,
             initial=self.progress.epoch * steps_per_epoch + self.progress.step,

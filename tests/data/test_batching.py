@@ -249,6 +249,14 @@ def test_padding_is_under_15_percent_in_at_most_12_shapes(name, real_data):
         assert in_real_rows == pytest.approx(1 - n_items / n_positions)
 
 
+@given(lengths_with_a_judged_user(), st.integers(1, 15), st.integers(1, 60), OBJECTIVES)
+def test_the_number_of_steps_is_known_before_an_epoch_is_planned(
+    lengths, max_len, batch_size, objective
+):
+    batches = TrainingBatches(numbered(lengths).split(), objective, max_len, batch_size, 0)
+    assert batches.steps_per_epoch == len(batches.epoch(0))
+
+
 def test_there_is_no_batch_beyond_the_last():
     epoch = TrainingBatches(numbered([9, 5]).split(), "next-item", 6, 4, 0).epoch(0)
     with pytest.raises(IndexError, match="there is no batch"):
