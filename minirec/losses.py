@@ -118,9 +118,8 @@ def represent(
 
     # A position behind the last one has no target, and takes the last one's representation.
     last = len(targets) - 1
-    representations = encoded.index_select(0, positions.clamp_max(last))
-    chosen = targets[positions.clamp_max(last)] * (positions <= last)
-    return representations, chosen
+    places = positions.clamp_max(last)
+    return encoded.index_select(0, places), targets[places] * (positions <= last)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
