@@ -9,7 +9,7 @@ the place of 12, and launches three kernels in the place of one. Outside a CUDA 
 time for these launches decides about short walks; inside one there is no host.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 Shape = tuple[int, int, int]  # B, N, D
@@ -66,6 +66,26 @@ def chunking(
         yield
     finally:
         _Current.launch_seconds, _Current.table = before
+
+
+def best_of(measured: Iterable[tuple[Shape, int, float]]) -> dict[Shape, int]:
+    """Find the best number of chunks of each shape: a table for `chunking`.
+
+    Parameters
+    ----------
+    measured : iterable of (shape, int, float)
+        (B, N, D), a number of chunks, and the seconds that it took, or any other unit of time.
+
+    Returns
+    -------
+    dict
+        From (B, N, D) to the number of chunks that took least.
+    """
+    fastest: dict[Shape, tuple[float, int]] = {}
+    for shape, n_chunks, seconds in measured:
+        if shape not in fastest or seconds < fastest[shape][0]:
+            fastest[shape] = (seconds, n_chunks)
+    return {shape: n_chunks for shape, (_, n_chunks) in fastest.items()}
 
 
 def chunks_for(

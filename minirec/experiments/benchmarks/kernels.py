@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from minirec.scan.chunking import best_of
 from minirec.scan.recurrence import kernels
 
 Shape = tuple[int, int, int]
@@ -320,11 +321,11 @@ def best_chunks(swept: pd.DataFrame) -> dict[Shape, int]:
     dict
         From (B, N, D) to a number of chunks.
     """
-    table: dict[Shape, int] = {}
-    for (B, N, D), rows in swept.groupby(["B", "N", "D"]):
-        fastest = (rows["forward"] + rows["backward"]).idxmin()
-        table[(int(B), int(N), int(D))] = int(rows.loc[fastest, "chunks"])
-    return table
+    measured = []
+    for row in swept.to_dict("records"):
+        shape = (int(row["B"]), int(row["N"]), int(row["D"]))
+        measured.append((shape, int(row["chunks"]), row["forward"] + row["backward"]))
+    return best_of(measured)
 
 
 def device_seconds(run: Run, repeats: int = 9, per_replay: int = 10) -> float:

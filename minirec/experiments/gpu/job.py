@@ -1,7 +1,6 @@
 """What a stage is given: its time, its folder, and a place to note what it finds."""
 
 import json
-import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from minirec.scan.chunking import best_of
 
 Row = dict[str, Any]  # a finding: names and plain values
 Task = Callable[[], Row | list[Row]]  # returns what it found
@@ -126,16 +127,12 @@ def swept_chunks(stages_folder: Path) -> dict[tuple[int, int, int], int]:
     dict
         From (B, N, D) to a number of chunks: a table for `minirec.scan.chunking.chunking`.
     """
-    best: dict[tuple[int, int, int], int] = {}
-    least_ms: dict[tuple[int, int, int], float] = {}
+    measured = []
     for row in read_rows(stages_folder / "kernels"):
-        if "chunks" not in row:
-            continue
-        B, N, D = row["shape"]
-        if row["ms"] < least_ms.get((B, N, D), math.inf):
-            least_ms[B, N, D] = row["ms"]
-            best[B, N, D] = row["chunks"]
-    return best
+        if "chunks" in row:
+            B, N, D = row["shape"]
+            measured.append(((B, N, D), row["chunks"], row["ms"]))
+    return best_of(measured)
 
 
 def in_a_line(error: BaseException) -> str:
