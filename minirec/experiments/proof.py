@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from minirec.data.batching import TrainingBatches
 from minirec.data.planted import generate_planted
-from minirec.models import build_model, model_options
+from minirec.experiments.benchmarks.systems import options_it_has
+from minirec.models import build_model
 from minirec.models.base import NeuralRecommender
 from minirec.training.step import TrainingStep
 
@@ -78,7 +79,7 @@ def prove(name: str, *, device: str = "cpu", precision: str = "float32") -> str:
     Exception
         PyTorch's own, where a size depends on data or a number is asked for.
     """
-    options = {key: value for key, value in SMALL.items() if key in model_options(name)}
+    options = options_it_has(name, SMALL)
 
     def build(n_items: int) -> NeuralRecommender:
         return cast(NeuralRecommender, build_model(name, n_items, **options))

@@ -35,7 +35,7 @@ TOKENS = 20_000  # positions at a time while N, d or the batch grows: whole rows
 WEIGHTS_UP_TO = 2**27  # a system that needs more at some N is left out there
 
 
-def split_of(name: str, n_users: int | None) -> tuple[Split, str]:
+def split_of(name: str, n_users: int | None, data_home: str | None = None) -> tuple[Split, str]:
     """Return real data where they are on this machine, else planted histories.
 
     Parameters
@@ -44,6 +44,8 @@ def split_of(name: str, n_users: int | None) -> tuple[Split, str]:
         A named data set.
     n_users : int, optional
         Always so many planted users, for a quick look.
+    data_home : str, optional
+        Where to look first.
 
     Returns
     -------
@@ -52,8 +54,8 @@ def split_of(name: str, n_users: int | None) -> tuple[Split, str]:
     str
         What to call it.
     """
-    if find_file(name) is not None and n_users is None:
-        return load_dataset(name).split(), name
+    if find_file(name, data_home) is not None and n_users is None:
+        return load_dataset(name, data_home=data_home).split(), name
     planted = generate_planted(0, n_users=n_users or N_USERS)
     return planted.split(), f"planted, for want of {name}"
 
@@ -77,10 +79,14 @@ def build(name: str, n_items: int, on: str = "auto", **options: Any) -> Any:
     NeuralRecommender
         With the same weights every time. Whether it has `encode` and `step` depends on the system.
     """
-    known = model_options(name)
-    its_options = {key: value for key, value in options.items() if key in known}
     torch.manual_seed(0)
-    return build_model(name, n_items, **its_options).to(choose_device(on))
+    return build_model(name, n_items, **options_it_has(name, options)).to(choose_device(on))
+
+
+def options_it_has(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the options that a system has."""
+    known = model_options(name)
+    return {key: value for key, value in options.items() if key in known}
 
 
 def device() -> str:

@@ -12,17 +12,15 @@ import torch
 from torch import Tensor
 
 from minirec.data.batching import TrainingBatches
-from minirec.data.datasets import find_file, load_dataset
 from minirec.data.planted import generate_planted
 from minirec.data.splits import Split
 from minirec.devices import choose_device
-from minirec.experiments.benchmarks.systems import build
+from minirec.experiments.benchmarks.systems import build, split_of
 from minirec.experiments.gpu.job import Job
 from minirec.training.settings import Settings
 from minirec.training.trainer import Run
 
-N_USERS = 6_000  # of planted data, where ML-1M is not here
-N_USERS_DRY = 40
+N_USERS_DRY = 40  # of planted data
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,7 @@ def split_for(job: Job) -> tuple[Split, str]:
     """
     if job.dry_run:
         return generate_planted(0, n_users=N_USERS_DRY).split(), "planted, small"
-    if find_file("ml-1m", job.data_home) is None:
-        return generate_planted(0, n_users=N_USERS).split(), "planted, for want of ml-1m"
-    return load_dataset("ml-1m", data_home=job.data_home).split(), "ml-1m"
+    return split_of("ml-1m", None, job.data_home)
 
 
 class StandingRun:
