@@ -252,44 +252,29 @@ def _walk_back(
             UNROLL,
         )
     for w in range(0, N, UNROLL):
+        # Reading ahead, the next tile is on its way while this one is worked on.
+        loaded = _load_tiles(
+            r_ptr,
+            i_ptr,
+            x_ptr,
+            z_ptr,
+            grad_ptr,
+            before_ptr,
+            g_step,
+            x_step,
+            z_step,
+            y_step,
+            H,
+            w + UNROLL if PREFETCH else w,
+            N,
+            live,
+            UNROLL,
+        )
         if PREFETCH:
-            # The next tile is on its way while this one is worked on.
             r, i, x, z, grad, before = next_tiles
-            next_tiles = _load_tiles(
-                r_ptr,
-                i_ptr,
-                x_ptr,
-                z_ptr,
-                grad_ptr,
-                before_ptr,
-                g_step,
-                x_step,
-                z_step,
-                y_step,
-                H,
-                w + UNROLL,
-                N,
-                live,
-                UNROLL,
-            )
+            next_tiles = loaded
         else:
-            r, i, x, z, grad, before = _load_tiles(
-                r_ptr,
-                i_ptr,
-                x_ptr,
-                z_ptr,
-                grad_ptr,
-                before_ptr,
-                g_step,
-                x_step,
-                z_step,
-                y_step,
-                H,
-                w,
-                N,
-                live,
-                UNROLL,
-            )
+            r, i, x, z, grad, before = loaded
 
         for u in tl.static_range(UNROLL):
             h_before = tl.where(w + u < N - 1, before[u].to(ACC), h0)
