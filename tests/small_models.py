@@ -1,9 +1,19 @@
-"""The smallest models of each objective, for tests of the loop that trains them."""
+"""The smallest models of each objective, and small ones of every system, for tests of training."""
 
 import torch
 from torch import nn
 
+from minirec.models import MODELS, build_model, model_options
 from minirec.models.base import NeuralRecommender
+
+SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
+
+
+def small_system(name, n_items, **options):
+    """A system with the same weights every time, and those of the options that it has."""
+    known = model_options(name)
+    torch.manual_seed(0)
+    return build_model(name, n_items, **{key: options[key] for key in options if key in known})
 
 
 class RunningMean(NeuralRecommender):

@@ -94,7 +94,8 @@ def test_padding_is_no_candidate_and_gets_no_gradient():
 def test_rows_without_a_target_count_nothing(seed, n_targets, n_absent, n_items, per_chunk):
     x, e, targets = random_case(seed, n_targets + n_absent, n_items, d=5)
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
-    absent, real = order[:n_absent], order[n_absent:]
+    absent = order[:n_absent]
+    real = order[n_absent:]
     targets[absent] = 0
     with pytest.MonkeyPatch.context() as patch:
         make_chunks_small(patch, per_chunk)

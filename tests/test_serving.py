@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from logs import random_log
+from small_models import small_system
 
 from minirec import (
     Interactions,
@@ -23,7 +24,6 @@ from minirec import (
     recommend,
     save_model,
 )
-from minirec.models import model_options
 from minirec.models.gru4rec import GRU4Rec
 
 pytestmark = pytest.mark.slow
@@ -42,9 +42,7 @@ def named_log(names) -> Interactions:
 
 def trained(name: str, data: Interactions, **changes):
     """A model that has seen the data, without spending time on training it."""
-    options = {key: value for key, value in (SMALL | changes).items() if key in model_options(name)}
-    torch.manual_seed(0)
-    model = build_model(name, data.n_items, **options)
+    model = small_system(name, data.n_items, **(SMALL | changes))
     if model.objective == "count":
         fit(model, data.split())
     return model.eval()

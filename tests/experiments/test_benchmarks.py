@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from minirec.data.batching import TrainingBatches
 from minirec.experiments import benchmarks
 from minirec.experiments.benchmarks import glint_ru, losses, recblr, scan, systems
 from minirec.experiments.records import device_in_words
@@ -89,8 +90,11 @@ def test_the_sample_of_an_epoch_stands_for_all_of_it():
     assert len(side.batches) == 3
     assert all(items.shape[1] == 30 for items, _ in side.batches)
     n_prefixes = int((split.train_ends - split.interactions.offsets[:-1] - 1).clip(0).sum())
-    # Each of up to 11 widths rounds its number of batches by itself, by a half at most.
-    assert side.times * 3 == pytest.approx(n_prefixes / 16, abs=5.5)
+    epoch = TrainingBatches(split, "prefix", 30, 16, 0, prefixes_per_user=2**31).epoch(0)
+    assert side.times * 3 == len(epoch)
+    assert sum(real.n_rows for real in epoch.real) == n_prefixes
+    # Every width rounds its number of batches by itself, by a half at most.
+    assert len(epoch) == pytest.approx(n_prefixes / 16, abs=len(epoch.shapes) / 2)
 
 
 def test_scans_are_measured_beside_a_copy_and_agree():

@@ -2,16 +2,14 @@
 
 import pytest
 import torch
+from small_models import SYSTEMS
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
 )
 
 from minirec.experiments.proof import HostWasAsked, prove, run_on_fakes
-from minirec.models import MODELS
 from minirec.models.base import NeuralRecommender
-
-SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

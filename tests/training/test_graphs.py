@@ -8,16 +8,14 @@ import contextlib
 
 import pytest
 import torch
+from small_models import SYSTEMS, small_system
 
-from minirec import build_model, fit
+from minirec import fit
 from minirec.data.batching import TrainingBatches
 from minirec.data.planted import generate_planted
-from minirec.models import MODELS, model_options
-from minirec.models.base import NeuralRecommender
+from minirec.models import MODELS
 from minirec.training.graphs import GraphedSteps
 from minirec.training.step import TrainingStep
-
-SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
 
 
 class PlayedAgain(GraphedSteps):
@@ -40,10 +38,7 @@ def split():
 
 
 def small_model(name, split, **options):
-    torch.manual_seed(0)
-    options = {"d_model": 8, "max_len": 15, **options}
-    options = {key: value for key, value in options.items() if key in model_options(name)}
-    return build_model(name, split.interactions.n_items, **options)
+    return small_system(name, split.interactions.n_items, d_model=8, max_len=15, **options)
 
 
 def losses_of(split, name, objective, graphed, n_epochs=2, device="cpu", **options):

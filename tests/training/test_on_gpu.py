@@ -5,17 +5,17 @@ import warnings
 
 import pytest
 import torch
+from small_models import SYSTEMS, small_system
 
-from minirec import build_model, evaluate, fit, load_model, save_model
+from minirec import evaluate, fit, load_model, save_model
 from minirec.data.planted import generate_planted
 from minirec.layers.gru import GRU
-from minirec.models import MODELS, model_options
+from minirec.models import MODELS
 from minirec.models.base import NeuralRecommender
 
 pytestmark = pytest.mark.gpu
 
 GPU = "cuda"
-SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
 RECURRENT = [name for name in SYSTEMS if hasattr(MODELS[name], "step")]
 CLOSE = {"rtol": 0, "atol": 1e-4}  # float32, and the two devices add in another order
 SMALL = {"d_model": 16, "max_len": 30}
@@ -27,9 +27,7 @@ def split():
 
 
 def small_model(name: str, split) -> NeuralRecommender:
-    torch.manual_seed(0)
-    options = {key: value for key, value in SMALL.items() if key in model_options(name)}
-    return build_model(name, split.interactions.n_items, **options)
+    return small_system(name, split.interactions.n_items, **SMALL)
 
 
 def some_items(n_items: int) -> torch.Tensor:

@@ -5,16 +5,15 @@ import copy
 import numpy as np
 import pytest
 import torch
+from small_models import SYSTEMS, small_system
 from torch.nn import functional as F
 
-from minirec import build_model
 from minirec.data.batching import TrainingBatches
 from minirec.data.planted import generate_planted
-from minirec.models import MODELS, model_options
+from minirec.models import MODELS
 from minirec.models.base import NeuralRecommender
 from minirec.training.step import TrainingStep
 
-SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
 # Each system by its own objective, and those of every prefix by sampled ones too.
 WAYS = [(name, MODELS[name].objective) for name in SYSTEMS]
 WAYS += [(name, "prefix") for name in SYSTEMS if MODELS[name].objective == "next-item"]
@@ -27,11 +26,9 @@ def split():
 
 
 def small_model(name: str, split) -> NeuralRecommender:
-    torch.manual_seed(0)
-    options = {"d_model": 8, "max_len": 12}
-    options = {key: value for key, value in options.items() if key in model_options(name)}
+    model = small_system(name, split.interactions.n_items, d_model=8, max_len=12)
     # In eval mode no dropout is drawn, and every system still has its gradients.
-    return build_model(name, split.interactions.n_items, **options).double().eval()
+    return model.double().eval()
 
 
 def ragged_loss(model, objective, batch):
