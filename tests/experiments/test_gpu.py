@@ -541,6 +541,7 @@ def test_the_dry_run_does_all_stages_in_miniature_and_says_so_in_every_line(tmp_
         assert archive.namelist() == ["planted-gru4rec-full-seed0.json"]
 
 
+@pytest.mark.slow
 def test_the_proof_of_a_system_is_printed(monkeypatch, capsys):
     monkeypatch.setattr(command, "SYSTEMS", ["recblr"])
     assert command.main(["--prove"]) == 0

@@ -12,6 +12,7 @@ from minirec.experiments.proof import HostWasAsked, prove, run_on_fakes
 from minirec.models.base import NeuralRecommender
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_training_step_needs_no_word_from_the_host(name, precision):

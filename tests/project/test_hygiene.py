@@ -3,6 +3,7 @@
 The rules stand in notebook_rules.py and source_rules.py.
 """
 
+import functools
 import re
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def name_of(rule) -> str:
     return rule.__name__
 
 
+@functools.cache
+def read_once(path: Path):
+    """The notebook, read for the first rule only: no rule changes what it looks at."""
+    return notebook_rules.read(path)
+
+
 def expect_none(complaints: list[str]):
     assert not complaints, "\n".join(complaints)
 
@@ -47,19 +54,19 @@ def expect_none(complaints: list[str]):
 @pytest.mark.parametrize("rule", notebook_rules.RULES, ids=name_of)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=short)
 def test_notebook(path, rule):
-    expect_none(rule(notebook_rules.read(path)))
+    expect_none(rule(read_once(path)))
 
 
 @pytest.mark.parametrize("rule", notebook_rules.LESSON_RULES, ids=name_of)
 @pytest.mark.parametrize("path", LESSONS, ids=short)
 def test_lesson(path, rule):
-    expect_none(rule(notebook_rules.read(path)))
+    expect_none(rule(read_once(path)))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=short)
 def test_links_lead_to_files(path):
     if path.suffix == ".ipynb":
-        text = notebook_rules.markdown(notebook_rules.read(path))
+        text = notebook_rules.markdown(read_once(path))
     else:
         text = path.read_text(encoding="utf-8")
     expect_none(notebook_rules.dead_links(text, path.parent))
@@ -72,7 +79,7 @@ def lesson_sections() -> dict[str, list[str]]:
     for path in LESSONS:
         if re.match(r"\d\d_", path.name):
             number = path.name[:2]
-            found[number] = source_rules.sections(notebook_rules.read(path))
+            found[number] = source_rules.sections(read_once(path))
     return found
 
 

@@ -76,6 +76,7 @@ def naming(what):
 # ----- Derivatives of derivatives -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_h0", [True, False])
 def test_second_derivatives_of_the_scan_are_those_of_finite_differences(with_h0):
     a, b, h0 = require_grad(scan_inputs())
@@ -83,6 +84,7 @@ def test_second_derivatives_of_the_scan_are_those_of_finite_differences(with_h0)
     assert torch.autograd.gradgradcheck(linear_recurrence, inputs)
 
 
+@pytest.mark.slow
 @each_operation
 def test_second_derivatives_are_right_in_every_way_they_are_asked_for(name):
     operation, judge, inputs = both(name)
@@ -156,6 +158,7 @@ def test_vmap_computes_every_one_of_them_and_gradients_flow(name, shared):
     torch.testing.assert_close(*found, **CLOSE)
 
 
+@pytest.mark.slow
 @each_operation
 def test_every_transform_gives_what_plain_pytorch_gives(name):
     operation, judge, inputs = both(name)
@@ -203,6 +206,7 @@ def test_a_vectorised_jacobian_is_the_one_row_by_row(name):
 # ----- Compilers ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_h0", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_pytorch_finds_nothing_wrong_with_the_scan(dtype, with_h0):
@@ -212,6 +216,7 @@ def test_pytorch_finds_nothing_wrong_with_the_scan(dtype, with_h0):
     torch.library.opcheck(operator, (a.detach().mT.contiguous().mT, b, None, "numba"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_h0", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_pytorch_finds_nothing_wrong_with_the_bd_lru(dtype, with_h0):

@@ -59,6 +59,7 @@ def losses_of(split, name, objective, graphed, n_epochs=2, device="cpu", **optio
     return torch.stack(losses), list(model.parameters()), runner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, objective",
     [("sasrec", "next-item"), ("sasrec", "prefix"), ("bert4rec", "cloze"), ("recblr", "next-item")],
@@ -73,6 +74,7 @@ def test_replayed_steps_are_the_steps(split, name, objective):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_every_shape_is_recorded_once_though_epochs_follow_each_other(split):
     _, _, runner = losses_of(split, "sasrec", "next-item", PlayedAgain, n_epochs=3)
     assert runner.n_recorded == len(runner.batches.shapes)
@@ -105,6 +107,7 @@ class CannotRecord(PlayedAgain):
         raise RuntimeError("operation not permitted when stream is capturing")
 
 
+@pytest.mark.slow
 def test_where_a_capture_fails_the_run_goes_on_and_says_why_once(split):
     plain, _, _ = losses_of(split, "sasrec", "next-item", None)
     with pytest.warns(UserWarning, match="not permitted when stream is capturing") as warned:
