@@ -30,9 +30,11 @@ lab: export GOMP_SPINCOUNT ?= 1000
 lab: $(READY)
 	$(VENV)/bin/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" $(LAB_ARGS) notebooks/00_start_here.ipynb
 
-# What `pytest --nbval` runs one after the other, in about half its time.
+# What `pytest --nbval` runs one after another, in about half its time.
 test: $(READY)
+	$(VENV)/bin/python -m coverage erase
 	$(VENV)/bin/python tests/side_by_side.py $(PYTEST_ARGS)
+	$(VENV)/bin/python -m coverage combine --quiet
 	$(VENV)/bin/python -m coverage report --skip-covered
 
 # Everything that is quick to know: what a commit must keep, without what is marked slow.
@@ -59,5 +61,5 @@ endif
 	@touch $@
 
 clean:
-	rm -rf $(VENV) minirec.egg-info build .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage
+	rm -rf $(VENV) minirec.egg-info build .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage .coverage.*
 	find minirec tests notebooks -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

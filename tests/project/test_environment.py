@@ -198,7 +198,7 @@ def test_ci_run_may_be_executed():
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
 
 
-def test_make_test_runs_the_halves_of_the_suite_and_gives_them_the_arguments():
+def test_make_test_runs_the_parts_of_the_suite_and_gives_them_the_arguments():
     assert makefile("side_by_side").strip() == (
         "$(VENV)/bin/python tests/side_by_side.py $(PYTEST_ARGS)"
     )

@@ -1,4 +1,4 @@
-"""`make test` runs the halves of the suite side by side, and a failure of either is seen."""
+"""`make test` runs the parts of the suite at once, and a failure of any is seen."""
 
 import subprocess
 import sys
@@ -22,77 +22,91 @@ def ends_with(status: int) -> list[str]:
     return python(f"raise SystemExit({status})")
 
 
+def status_of(*commands: list[str]) -> int:
+    names = ["first", "second", "third"]
+    return side_by_side.run_at_once(dict(zip(names, commands, strict=False)))
+
+
 @pytest.mark.parametrize(
-    "unit_tests, notebooks, whole",
+    "statuses, whole",
     [
-        (0, 0, 0),
-        (1, 0, 1),
-        (0, 1, 1),
-        (2, 1, 2),
-        (0, 5, 0),  # -k found tests in one half only
-        (5, 0, 0),
-        (5, 5, 5),
-        (5, 1, 1),
-        (1, 5, 1),
-        (4, 5, 4),
-        (5, 4, 4),
+        ([0, 0, 0], 0),
+        ([1, 0, 0], 1),
+        ([0, 1, 0], 1),
+        ([0, 0, 1], 1),
+        ([0, 5, 5], 0),  # -k found tests in one part only
+        ([5, 5, 0], 0),
+        ([5, 5, 5], 5),
+        ([5, 0, 1], 1),
+        ([4, 5, 5], 4),
+        ([5, 5, 4], 4),
     ],
 )
-def test_the_whole_fails_where_either_half_does(unit_tests, notebooks, whole):
-    assert side_by_side.run_side_by_side(ends_with(unit_tests), ends_with(notebooks)) == whole
+def test_the_whole_fails_where_any_part_does(statuses, whole):
+    assert status_of(*map(ends_with, statuses)) == whole
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process is killed by a signal there")
-def test_a_half_that_is_killed_is_a_failure():
+def test_a_part_that_is_killed_is_a_failure():
     killed = python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    assert side_by_side.run_side_by_side(ends_with(0), killed) != 0
-    assert side_by_side.run_side_by_side(killed, ends_with(0)) != 0
+    assert status_of(ends_with(0), killed) != 0
+    assert status_of(killed, ends_with(0)) != 0
 
 
 def test_the_outputs_follow_each_other_and_the_verdicts_come_last(capfd):
-    slowly = "import time\nfor i in range(3): print('{name}', i, flush=True); time.sleep(0.05)\n"
-    unit_tests = python(slowly.format(name="unit"))
-    fails = "import sys; print('aside', file=sys.stderr, flush=True); sys.exit(1)"
-    notebooks = python(slowly.format(name="cell") + fails)
-    side_by_side.run_side_by_side(unit_tests, notebooks)
+    slowly = "import sys, time\nfor i in range(3): print('{}', i, flush=True); time.sleep(0.05)\n"
+    fails = "print('aside', file=sys.stderr, flush=True); sys.exit(1)"
+    first = python(slowly.format("unit"))
+    second = python(slowly.format("cell") + fails)
+    status_of(first, second)
 
-    lines = capfd.readouterr().out.split("\n")
-    told = [line for line in lines if line.startswith(("unit ", "cell", "aside", "notebooks:"))]
-    assert told[:7] == ["unit 0", "unit 1", "unit 2", "cell 0", "cell 1", "cell 2", "aside"]
-    assert told[7].endswith(": passed")
-    assert told[8] == "notebooks: FAILED with exit status 1"
+    told = [line for line in capfd.readouterr().out.split("\n") if line]
+    assert told == [
+        *["unit 0", "unit 1", "unit 2"],
+        "===== second =====",
+        *["cell 0", "cell 1", "cell 2", "aside"],
+        "===== all of it =====",
+        "first: passed",
+        "second: FAILED with exit status 1",
+    ]
 
 
-def test_both_halves_run_at_once(tmp_path):
-    """Each waits until the other has begun."""
+def test_the_parts_run_at_once(tmp_path):
+    """Each waits until the others have begun."""
     meet = (
         "import pathlib, sys, time\n"
-        "pathlib.Path(sys.argv[1]).touch()\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "(folder / sys.argv[2]).touch()\n"
         "until = time.monotonic() + 60\n"
-        "while not pathlib.Path(sys.argv[2]).exists():\n"
+        "while len(list(folder.iterdir())) < 3:\n"
         "    assert time.monotonic() < until\n"
         "    time.sleep(0.01)\n"
     )
-    here, there = str(tmp_path / "unit"), str(tmp_path / "notebooks")
-    unit_tests = [*python(meet), here, there]
-    notebooks = [*python(meet), there, here]
-    assert side_by_side.run_side_by_side(unit_tests, notebooks) == 0
+    parts = [[*python(meet), str(tmp_path), name] for name in ("a", "b", "c")]
+    assert status_of(*parts) == 0
 
 
-def test_the_halves_are_the_folders_of_the_whole_suite_and_both_get_the_arguments():
-    halves = [
-        side_by_side.unit_tests_command(["-k", "metrics"]),
-        side_by_side.notebooks_command(["-k", "metrics"]),
-    ]
-    assert [half[-3:] for half in halves] == [
-        ["-k", "metrics", folder] for folder in SETTINGS["testpaths"]
-    ]
-    assert "--nbval" in halves[1]
+def folders_of(command: list[str]) -> list[str]:
+    return [argument for argument in command if (ROOT / argument).is_dir()]
 
 
-def test_only_what_is_in_this_process_is_counted_by_coverage():
-    assert "coverage" in side_by_side.unit_tests_command([])
-    assert "coverage" not in side_by_side.notebooks_command([])
+def test_every_test_of_the_whole_suite_is_in_exactly_one_part():
+    most, long, notebooks = side_by_side.parts([]).values()
+    assert [*folders_of(most), *folders_of(notebooks)] == SETTINGS["testpaths"]
+    left_out = [argument for argument in most if argument.startswith("--ignore=")]
+    assert left_out == [f"--ignore={folder}" for folder in folders_of(long)]
+    assert "--nbval" in notebooks
+
+
+def test_every_part_is_given_the_arguments():
+    for command in side_by_side.parts(["-k", "metrics"]).values():
+        assert command[command.index("-k") + 1] == "metrics"
+
+
+def test_coverage_is_counted_in_the_unit_tests_only():
+    *unit_tests, notebooks = side_by_side.parts([]).values()
+    assert all("coverage" in command for command in unit_tests)
+    assert "coverage" not in notebooks
 
 
 @pytest.mark.parametrize(
@@ -118,10 +132,12 @@ def test_a_part_is_asked_for_by_a_path(monkeypatch, argument, names):
 
 @pytest.fixture(scope="module")
 def small_suite(tmp_path_factory) -> Path:
-    """A folder with one test that passes and one notebook whose only cell prints another word."""
+    """A folder with tests that pass, and with a notebook that prints another word than stored."""
     folder = tmp_path_factory.mktemp("suite")
-    (folder / "tests").mkdir()
-    (folder / "tests/test_small.py").write_text("def test_that_passes():\n    pass\n")
+    for room in ("tests", *side_by_side.LONG):
+        (folder / room).mkdir()
+        test = f"def test_{Path(room).name}():\n    pass\n"
+        (folder / room / f"test_of_{Path(room).name}.py").write_text(test)
     (folder / "notebooks").mkdir()
     expected = v4.new_output("stream", name="stdout", text="stored\n")
     cell = v4.new_code_cell("print('fresh')", execution_count=1, outputs=[expected])
@@ -139,17 +155,17 @@ def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_a_cell_that_fails_beside_tests_that_pass_is_shown_and_fails_the_whole(small_suite):
-    finished = run_in(small_suite)
+    finished = run_in(small_suite, "-v")
     assert finished.returncode == 1
-    assert "1 passed" in finished.stdout
-    assert "1 failed" in finished.stdout
+    for name in ("test_tests", "test_scan", "test_experiments"):
+        assert finished.stdout.count(f"{name} PASSED") == 1
     assert "fresh" in finished.stdout
     assert finished.stdout.endswith("notebooks: FAILED with exit status 1\n")
 
 
 @pytest.mark.slow
 def test_a_part_runs_alone(small_suite):
-    finished = run_in(small_suite, "-v", "tests/test_small.py")
+    finished = run_in(small_suite, "-v", "tests/test_of_tests.py")
     assert finished.returncode == 0
-    assert "test_that_passes PASSED" in finished.stdout
+    assert "test_tests PASSED" in finished.stdout
     assert "small.ipynb" not in finished.stdout
