@@ -127,6 +127,14 @@ def test_a_part_is_asked_for_by_a_path(monkeypatch, argument, names):
     assert side_by_side.names_a_path(argument) == names
 
 
+def test_a_part_runs_alone_with_notebooks_as_notebooks(monkeypatch, capfd):
+    shows = python("import sys; print(sys.argv[1:]); sys.exit(3)")
+    monkeypatch.setattr(side_by_side, "COVERED_PYTEST", shows)
+    monkeypatch.chdir(ROOT)
+    assert side_by_side.run_suite(["-x", "tests/test_metrics.py"]) == 3
+    assert capfd.readouterr().out == "['--nbval', '-x', 'tests/test_metrics.py']\n"
+
+
 # ----- A small suite ------------------------------------------------------------------------------
 
 
@@ -161,11 +169,3 @@ def test_a_cell_that_fails_beside_tests_that_pass_is_shown_and_fails_the_whole(s
         assert finished.stdout.count(f"{name} PASSED") == 1
     assert "fresh" in finished.stdout
     assert finished.stdout.endswith("notebooks: FAILED with exit status 1\n")
-
-
-@pytest.mark.slow
-def test_a_part_runs_alone(small_suite):
-    finished = run_in(small_suite, "-v", "tests/test_of_tests.py")
-    assert finished.returncode == 0
-    assert "test_tests PASSED" in finished.stdout
-    assert "small.ipynb" not in finished.stdout
