@@ -1,6 +1,7 @@
 """The exceptions a user meets, and how their messages quote what stands in a file."""
 
 LONGEST_SHOWN = 80  # characters of a foreign text in a message
+LONGEST_PATH = 200  # characters of a path in a message
 
 
 class DataError(ValueError):
@@ -34,3 +35,50 @@ def shown(text: object) -> str:
     if len(written) <= LONGEST_SHOWN + 2:  # the two quotes
         return written
     return f"{written[: LONGEST_SHOWN + 1]}...{written[0]}"
+
+
+def printable(text: object) -> str:
+    r"""Return a text as a table for people may show it: harmless, and not too long.
+
+    Parameters
+    ----------
+    text : object
+        A raw id, for example.
+
+    Returns
+    -------
+    str
+        Without quotes; what is not printable is escaped, as in \x1b[2J; cut to 80 characters
+        and '...'.
+    """
+    harmless = _escaped(str(text)[: LONGEST_SHOWN + 1])
+    if len(harmless) <= LONGEST_SHOWN:
+        return harmless
+    return f"{harmless[:LONGEST_SHOWN]}..."
+
+
+def printable_path(path: object) -> str:
+    """Return a path as a message may show it: harmless, and not too long.
+
+    Parameters
+    ----------
+    path : object
+        The path of a file or folder, or of a member of an archive.
+
+    Returns
+    -------
+    str
+        As `printable` returns it, but that of more than 200 characters those in the middle are left
+        out: the end of a path tells more than its beginning.
+    """
+    harmless = _escaped(str(path))
+    if len(harmless) <= LONGEST_PATH:
+        return harmless
+    beginning = LONGEST_PATH // 4
+    end = LONGEST_PATH - beginning - len("...")
+    return f"{harmless[:beginning]}...{harmless[-end:]}"
+
+
+def _escaped(text: str) -> str:
+    """Return a text with each character that is not printable as Python writes it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

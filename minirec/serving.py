@@ -18,6 +18,7 @@ from torch import Tensor
 from minirec.data.batching import scores_per_batch
 from minirec.data.interactions import Interactions
 from minirec.data.raw_ids import encode_items
+from minirec.evaluation.evaluate import check_k
 from minirec.models import build_model, model_options
 from minirec.models.base import Recommender, Vocabulary, judging
 from minirec.storage import read, save
@@ -145,24 +146,26 @@ def recommend(
     histories : list of lists
         Raw item ids, oldest first; any length, also empty.
     k : int
-        Recommendations per history.
+        Recommendations per history; fewer where there are fewer items.
     exclude_seen : bool
-        Leave out every item of the history.
+        Leave out every item of the history, which makes its list shorter where fewer than k are
+        left.
     batch_size : int
         At most so many histories are scored at a time; fewer for a large catalogue.
 
     Returns
     -------
     pandas.DataFrame
-        k rows per history with the columns history (its number), rank (from 1), item (raw id),
-        score, unknown (how many of its items the model does not know; they are dropped) and
+        At most k rows per history with the columns history (its number), rank (from 1), item (raw
+        id), score, unknown (how many of its items the model does not know; they are dropped) and
         fallback (True where nothing was left of it, and the list is the most popular items; their
         score is the count).
 
     Raises
     ------
     ValueError
-        For a model without a vocabulary, an impossible k, and scores that contain NaN.
+        For a model without a vocabulary, a k that is no integer from 1 up, and scores that contain
+        NaN.
     TypeError
         For a single history that is not in a list.
     """
@@ -171,21 +174,14 @@ def recommend(
             "the model has no vocabulary, so raw ids mean nothing to it; train it with fit, or "
             "load it with load_model."
         )
-    if not 1 <= k <= model.n_items:
-        raise ValueError(f"k must lie in 1..{model.n_items} (the number of items); got {k}.")
-    histories = list(histories)
-    if any(isinstance(history, str) or not isinstance(history, Iterable) for history in histories):
-        raise TypeError(
-            "histories is a list of histories, each a list of item ids; for one history write "
-            "recommend(model, [history])."
-        )
+    check_k(k)
+    k = min(k, model.n_items)
+    histories = _checked(histories)
 
     # Raw ids become dense ids; an unknown item becomes 0 and is dropped.
     index = pd.Index(model.vocabulary.item_ids)
     encoded = [encode_items(list(history), index) for history in histories]
     known = [ids[ids > 0] for ids in encoded]
-    if exclude_seen:
-        _refuse_too_large_k(known, k, model.n_items)
 
     # A few histories at a time, which bounds memory however large the catalogue is.
     most_scores = scores_per_batch(torch.device("cpu"))
@@ -205,7 +201,7 @@ def recommend(
     n_given = np.array([len(ids) for ids in encoded], dtype=int)
     n_known = np.array([len(ids) for ids in known], dtype=int)
     history = np.repeat(np.arange(len(histories)), k)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "history": history,
             "rank": np.tile(np.arange(1, k + 1), len(histories)),
@@ -215,17 +211,23 @@ def recommend(
             "fallback": n_known[history] == 0,
         }
     )
+    if not exclude_seen:
+        return frame
+
+    # Beyond as many items as were not seen, a list would be filled with seen ones.
+    n_left = np.array([model.n_items - len(np.unique(ids)) for ids in known], dtype=int)
+    return frame[frame["rank"] <= n_left[history]].reset_index(drop=True)
 
 
-def _refuse_too_large_k(histories: list[np.ndarray], k: int, n_items: int) -> None:
-    """Raise where some history has seen so much that fewer than k items are left."""
-    most_seen = max((len(np.unique(ids)) for ids in histories), default=0)
-    left = n_items - most_seen
-    if k > left:
-        raise ValueError(
-            f"without the items seen, some history leaves only {left} items to recommend; choose "
-            f"a k up to that, not {k}."
+def _checked(histories: Iterable[Iterable[Any]]) -> list[Iterable[Any]]:
+    """Return the histories as a list; raise TypeError where one is none."""
+    histories = list(histories)
+    if any(isinstance(history, str) or not isinstance(history, Iterable) for history in histories):
+        raise TypeError(
+            "histories is a list of histories, each a list of item ids; for one history write "
+            "recommend(model, [history])."
         )
+    return histories
 
 
 def _scores_or_popularity(

@@ -177,16 +177,30 @@ def test_exclude_seen_leaves_out_the_whole_history(tmp_path):
     assert set(recommend(model, [history], 12)["item"]) == set(range(12))
 
 
-def test_exclude_seen_recommends_no_seen_item_to_fill_the_list(tmp_path):
+def test_a_history_that_leaves_few_items_has_a_shorter_list_and_no_seen_item_fills_it(tmp_path):
     _, model, _ = saved(tmp_path / "model.pt")
-    with pytest.raises(ValueError, match="leaves only 4 items"):
-        recommend(model, [[1], [0, 1, 2, 3, 4, 5, 6, 7, 7]], 5, exclude_seen=True)
+    long = [0, 1, 2, 3, 4, 5, 6, 7, 7]
+    everything = list(range(12))
+    frame = recommend(model, [[1], long, everything, []], 5, exclude_seen=True)
+    assert frame["history"].tolist() == [0] * 5 + [1] * 4 + [3] * 5
+    assert frame["rank"].tolist() == [1, 2, 3, 4, 5, 1, 2, 3, 4, 1, 2, 3, 4, 5]
+    assert set(frame["item"][frame["history"] == 1]) == {8, 9, 10, 11}
+    alone = recommend(model, [[1]], 5, exclude_seen=True)
+    assert frame["item"][:5].tolist() == alone["item"].tolist()
 
 
-@pytest.mark.parametrize("k", [0, -1, 13])
-def test_k_is_between_one_and_the_number_of_items(tmp_path, k):
+@pytest.mark.parametrize("k", [12, 13, 1000, np.int64(13)])
+def test_a_list_is_at_most_as_long_as_the_catalogue(tmp_path, k):
     _, model, _ = saved(tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"k must lie in 1\.\.12"):
+    frame = recommend(model, [[1], []], k)
+    assert frame["rank"].tolist() == [*range(1, 13)] * 2
+    assert set(frame["item"][:12]) == set(range(12))
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "10", None])
+def test_an_impossible_k_is_refused(tmp_path, k):
+    _, model, _ = saved(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="k must be an integer from 1 up"):
         recommend(model, [[1]], k)
 
 

@@ -5,13 +5,17 @@ import json
 
 import minirec
 from minirec.cli.shared import (
+    HELD_OUT,
     add_data_flags,
     add_saved_model_flags,
-    load_data,
+    load_split,
     metrics_line,
     metrics_of,
+    print_read_as,
 )
 from minirec.evaluation import PROTOCOLS
+from minirec.evaluation.evaluate import check_k
+from minirec.models.base import Vocabulary
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +28,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Judge a saved model and print its metrics."""
+    check_k(options.k)  # before anything is loaded
     model = minirec.load_model(options.model)
-    data = load_data(options)
-
-    # The split's fingerprint begins with its kind; it is empty where it is not known.
-    assert model.vocabulary is not None  # load_model sets it
-    trained_on = model.vocabulary.split.partition(" ")[0]
-    split = data.split(options.split or trained_on or "leave-one-out")
+    vocabulary = model.vocabulary
+    assert vocabulary is not None  # load_model sets it
+    split = load_split(options, trained_on=vocabulary.split)
+    _refuse_another_cut(vocabulary, split, options)
 
     evaluation = minirec.evaluate(
         model,
@@ -41,4 +44,26 @@ def run(options: argparse.Namespace) -> None:
         exclude_seen=options.exclude_seen,
     )
     metrics = metrics_of(evaluation)
-    print(json.dumps(metrics) if options.json else metrics_line(metrics))
+    if options.json:
+        print(json.dumps({**metrics, "read_as": split.interactions.read_as}))
+        return
+    print_read_as(split.interactions)
+    print(metrics_line(metrics))
+
+
+def _refuse_another_cut(
+    vocabulary: Vocabulary, split: minirec.Split, options: argparse.Namespace
+) -> None:
+    """Raise where the same data were cut at another time for training.
+
+    A saved model holds the kind of its split and a digest of what it trains on, but not the share
+    that was held out; so the share must be typed again, and the digest tells whether it is right.
+    """
+    both_by_time = split.kind == "temporal" and vocabulary.split.startswith("temporal ")
+    same_data = vocabulary.fingerprint == split.interactions.fingerprint
+    if both_by_time and same_data and vocabulary.split != split.fingerprint:
+        share = HELD_OUT if options.held_out is None else options.held_out
+        raise ValueError(
+            f"{options.model} was trained on these data, cut at another time than --held-out "
+            f"{share} cuts them; give the --held-out that it was trained with."
+        )

@@ -4,11 +4,16 @@ Each command is a file beside this one, with `add_flags(parser)` and `run(option
 """
 
 import argparse
+import io
 import os
 import sys
 from types import ModuleType
 
+import torch
+
 from minirec.cli import benchmark, datasets, evaluate, recommend, reproduce, train
+
+ALLOCATOR = "DefaultCPUAllocator"  # stands in PyTorch's message where the CPU's memory is short
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     if arguments is None:
         arguments = sys.argv[1:]
+    _print_any_text()
     options = _parser().parse_args(arguments)
     options.typed = ["python", "-m", "minirec", *arguments]  # for the records
     try:
@@ -36,15 +42,35 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever reads our output (head, less) has gone. Python writes what is left once more
         # when it ends, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, TypeError, OSError, FloatingPointError, RuntimeError) as error:
-        # RuntimeError is PyTorch's: out of memory, for one.
-        first_line = str(error).partition("\n")[0]
-        print(f"error: {first_line}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
+        print(f"error: {_in_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _print_any_text() -> None:
+    """Escape what the terminal's encoding lacks, so that no id can end a command.
+
+    A Windows console, and a pipe there, may know some hundred characters only.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _in_one_line(error: BaseException) -> str:
+    """Return an error's message as one line; in words where memory is short."""
+    first_line = str(error).partition("\n")[0]
+    # PyTorch raises a plain RuntimeError where the CPU's memory is short.
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or ALLOCATOR in first_line:
+        return (
+            "not enough memory; take fewer rows of the data, a smaller --batch-size, --d-model or "
+            f"--max-len, or a machine with more ({first_line or 'no size was given'})."
+        )
+    return first_line
 
 
 def _parser() -> argparse.ArgumentParser:

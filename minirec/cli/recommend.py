@@ -1,12 +1,14 @@
 """minirec recommend: recommend from a saved model alone."""
 
 import argparse
-import csv
+import json
 
 import pandas as pd
 
 import minirec
-from minirec.cli.shared import add_saved_model_flags
+from minirec.cli.shared import add_saved_model_flags, csv_fields
+from minirec.errors import printable
+from minirec.evaluation.evaluate import check_k
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -16,35 +18,56 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="ITEM,ITEM,...",
-        help="raw item ids, oldest first, as a line of CSV; may be repeated; may be empty",
+        help="raw item ids, oldest first, as a line of CSV; may be repeated; may be empty; "
+        "--history=-5,... where the first id begins with a dash",
     )
     add_saved_model_flags(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the best next items for each history."""
+    check_k(options.k)
     model = minirec.load_model(options.model)
-    histories = [_items_in(line) for line in options.history]
+    assert model.vocabulary is not None  # load_model sets it
+    known = set(map(str, model.vocabulary.item_ids.tolist()))
+    histories = [items_in(line, known) for line in options.history]
     frame = minirec.recommend(model, histories, options.k, exclude_seen=options.exclude_seen)
     if options.json:
-        print(frame.to_json(orient="records"))
+        print(json.dumps(frame.to_dict(orient="records")))
         return
-    for number, rows in frame.groupby("history"):
-        typed = options.history[number] or "empty"
-        print(f"history {number + 1}: {typed}{_notes(rows)}")
-        print(rows[["rank", "item", "score"]].to_string(index=False, float_format="{:.3f}".format))
+
+    frame["item"] = frame["item"].map(printable)
+    for number, line in enumerate(options.history):
+        rows = frame[frame["history"] == number]
+        print(f"history {number + 1}: {printable(line) or 'empty'}{_notes(rows)}")
+        if len(rows):
+            table = rows[["rank", "item", "score"]]
+            print(table.to_string(index=False, float_format="{:.3f}".format))
 
 
-def _items_in(line: str) -> list[str]:
-    """Return the ids of a line of CSV, which may quote those that hold a comma."""
-    items = []
-    for row in csv.reader([line]):
-        items += [raw.strip() for raw in row if raw.strip()]
-    return items
+def items_in(line: str, known: set[str]) -> list[str]:
+    """Return the ids of a line of CSV, which may quote those that hold a comma.
+
+    Parameters
+    ----------
+    line : str
+        What was typed.
+    known : set of str
+        The ids of the model. Blanks around an id are dropped, unless they are part of a known id.
+
+    Returns
+    -------
+    list of str
+        The ids.
+    """
+    fields = csv_fields(line, "--history")
+    return [raw if raw in known else raw.strip() for raw in fields if raw.strip()]
 
 
 def _notes(rows: pd.DataFrame) -> str:
     """Return what there is to say about one history; every row of it says the same."""
+    if len(rows) == 0:
+        return "   (all items are in it: none is left to recommend)"
     notes = ""
     unknown = rows["unknown"].iloc[0]
     if unknown:

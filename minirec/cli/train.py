@@ -2,9 +2,13 @@
 
 import argparse
 import ast
+import csv
+import glob
+import io
 import json
 import math
 import os
+import re
 import shlex
 import sys
 import time
@@ -12,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import torch
 
 import minirec
@@ -20,9 +24,10 @@ from minirec.cli.shared import (
     add_data_flags,
     duration_in_words,
     key_and_value,
-    load_data,
+    load_split,
     metrics_line,
     metrics_of,
+    print_read_as,
 )
 from minirec.devices import choose_device
 from minirec.evaluation import PROTOCOLS
@@ -58,6 +63,18 @@ FIT_OPTIONS = {
     "(default: the model's own objective)",
 }
 
+HIGHEST_SEED = 2**64 - 1  # that PyTorch takes
+
+# Endings of tables and of packings, which are no part of a data set's name.
+KNOWN_ENDINGS = re.compile(
+    r"\.(csv|tsv|txt|dat|json|jsonl|ndjson|inter|parquet|gz|bz2|xz|zip)$", re.IGNORECASE
+)
+
+# The signs of a pattern of files, such as * and [0-9], with the strokes and dots around them.
+SIGNS_OF_A_PATTERN = re.compile(r"[-_. ]*(\[[^]]*\]|[*?])+[-_. ]*")
+
+LONGEST_TYPED = 1000  # characters of an id in the command that is printed
+
 CHOICES = {"lr_schedule": SCHEDULES, "precision": PRECISIONS, "select": PROTOCOLS}
 
 
@@ -80,7 +97,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default = FIT_DEFAULTS[name]
         parser.add_argument(
             _flag(name),
-            type=str if default is None else type(default),
+            type=_type_of(name),
             default=default,
             choices=CHOICES.get(name),
             help=text if default is None else f"{text} (default {default})",
@@ -98,7 +115,27 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _flag(name: str) -> str:
+    """Return the flag of an option: "--batch-size" of "batch_size"."""
     return "--" + name.replace("_", "-")
+
+
+def _type_of(name: str) -> Callable[[str], Any]:
+    """Return what turns the text that was typed for an option of fit into its value."""
+    default = FIT_DEFAULTS[name]
+    if name == "seed":
+        return _seed
+    return str if default is None else type(default)
+
+
+def _seed(text: str) -> int:
+    """Read --seed; argparse says what ArgumentTypeError holds."""
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed <= HIGHEST_SEED:
+        raise argparse.ArgumentTypeError(f"a seed is an integer from 0 to 2^64 - 1; got {text!r}")
+    return seed
 
 
 def run(options: argparse.Namespace) -> None:
@@ -106,13 +143,17 @@ def run(options: argparse.Namespace) -> None:
     # Whatever can be wrong with what was typed is found before the training.
     model_options(options.model)  # an unknown model, even before the data are loaded
     chosen = _options_of_model(options)
-    data = load_data(options)
-    split = data.split(options.split or "leave-one-out")
+    split = load_split(options)
+    data = split.interactions
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
     out, record_path = _files_to_write(options)
+    if options.out is None:
+        _refuse_to_replace_model_of_other_data(out, data)
 
     quiet = options.json or not (options.log or sys.stdout.isatty())
+    if not options.json:
+        print_read_as(data)
     if not quiet:
         _print_head(options, data, split, model)
     begin = time.perf_counter()
@@ -138,7 +179,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.json:
         seconds = time.perf_counter() - begin
-        _print_json(options, model, history, test, out, seconds)
+        _print_json(options, model, data, history, test, out, seconds)
     else:
         _print_report(data, history, test, out, record_path)
 
@@ -168,21 +209,61 @@ def _value(text: str) -> Any:
 
 def _files_to_write(options: argparse.Namespace) -> tuple[Path, Path | None]:
     """Return the paths of the model and of the record; raise where one cannot be written."""
-    name_of_data = Path(options.data).name.split(".")[0]
-    out = options.out or f"runs/{name_of_data}-{options.model}.pt"
-    taken = {"the data file": options.data}
+    out = options.out or f"runs/{name_of_data(options.data)}-{options.model}.pt"
+    taken: list[tuple[str, str | Path | None]] = [
+        ("the data file", options.data),
+        ("also the file of --test-data", options.test_data),
+        ("also the file of --valid-data", options.valid_data),
+        ("also the file of --checkpoint", options.checkpoint),
+    ]
+    taken += [("one of the data files", path) for path in glob.glob(options.data)]
     out = _writable("--out", out, taken)
     if options.record is None:
         return out, None
 
-    taken["also the file of --out"] = out
-    taken["also the file of --checkpoint"] = options.checkpoint
+    taken.append(("also the file of --out", out))
     record_path = _writable("--record", options.record, taken)
     refuse_existing(record_path)
     return out, record_path
 
 
-def _writable(flag: str, path: str | Path, taken: dict[str, str | Path | None]) -> Path:
+def name_of_data(typed: str) -> str:
+    """Return what a data set is called in the name of a model's file.
+
+    Parameters
+    ----------
+    typed : str
+        A named data set, a file, a folder, or a pattern of files.
+
+    Returns
+    -------
+    str
+        The last part of the path, without the endings of tables and of packings, and without the
+        signs of a pattern: "log.2020" of "logs/log.2020.csv.gz", "part" of "logs/part-*.csv".
+    """
+    name = Path(typed).name
+    while KNOWN_ENDINGS.search(name):
+        name = KNOWN_ENDINGS.sub("", name)
+    name = SIGNS_OF_A_PATTERN.sub("-", name).strip("-")
+    return name or "data"
+
+
+def _refuse_to_replace_model_of_other_data(out: Path, data: minirec.Interactions) -> None:
+    """Raise where the file that nobody typed holds a model of other data, or something else."""
+    if not out.exists():
+        return
+    way_out = "name another file with --out, or this one to replace it."
+    try:
+        vocabulary = minirec.load_model(out).vocabulary
+    except ValueError:
+        raise ValueError(
+            f"{out} exists, and is no model of this version of minirec; {way_out}"
+        ) from None
+    if vocabulary is not None and vocabulary.fingerprint != data.fingerprint:
+        raise ValueError(f"{out} holds a model that was trained on other data; {way_out}")
+
+
+def _writable(flag: str, path: str | Path, taken: list[tuple[str, str | Path | None]]) -> Path:
     """Return the path of a file to be; raise ValueError where it cannot be written.
 
     taken: in words what must not be overwritten, and its path, None where there is no such file.
@@ -190,7 +271,7 @@ def _writable(flag: str, path: str | Path, taken: dict[str, str | Path | None]) 
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder; name a file in it.")
-    for whose, other in taken.items():
+    for whose, other in taken:
         if other is not None and _same_file(path, Path(other)):
             raise ValueError(f"{flag} {path} is {whose}; name another.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,10 +310,11 @@ def _print_head(
     )
 
     given = {key: value for key, value in model.options.items() if value is not None}
-    shown = "   ".join(f"{key} {value}" for key, value in given.items())
+    options_given = "   ".join(f"{key} {value}" for key, value in given.items())
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     print(
-        f"{model.name:<9} {shown}   {n_parameters:,} parameters   {where}, {options.precision}",
+        f"{model.name:<9} {options_given}   {n_parameters:,} parameters   "
+        f"{where}, {options.precision}",
         flush=True,
     )
 
@@ -262,6 +344,7 @@ def _epoch_line(epochs: int) -> Callable[[minirec.History], None]:
 def _print_json(
     options: argparse.Namespace,
     model: Recommender,
+    data: minirec.Interactions,
     history: minirec.History,
     test: dict[str, Any],
     out: Path,
@@ -272,6 +355,7 @@ def _print_json(
         "model": options.model,
         "options": model.options,
         "data": options.data,
+        "read_as": data.read_as,
         "saved": str(out),
         "seconds": seconds,
         "best_epoch": history.best_epoch,
@@ -305,12 +389,45 @@ def _print_report(
     if record_path is not None:
         print(f"recorded  {record_path}")
     print(f"saved     {out}")
-    path = shlex.quote(str(out))
-    history_line = shlex.quote(_example_history(data))
-    print(f"next      python -m minirec recommend {path} --history {history_line}")
+    print(f"next      {_next_command(data, out)}")
+
+
+def _next_command(data: minirec.Interactions, out: Path) -> str:
+    """Return a command that recommends from the model, for a shell."""
+    path = str(out)
+    if path.startswith("-"):
+        path = os.path.join(".", path)  # else it would be taken for a flag
+    # Behind the equals sign an id may begin with a dash, too.
+    history = f"--history={shlex.quote(_example_history(data))}"
+    return f"python -m minirec recommend {shlex.quote(path)} {history}"
 
 
 def _example_history(data: minirec.Interactions) -> str:
-    """Return the first user's first three items as a line of CSV, as --history takes it."""
-    items = data.item_ids[data.sequence(0)[:3] - 1]
-    return pd.DataFrame([items]).to_csv(header=False, index=False).rstrip()
+    """Return three items as a line of CSV, as --history takes it.
+
+    They are the first user's first three, without those that cannot be typed; if none of them
+    can, others of the catalogue; if none there can, the history is empty.
+    """
+    for items in (data.sequence(0)[:3], np.arange(1, data.n_items + 1)):
+        typed = [_as_typed(raw) for raw in data.item_ids[items - 1].tolist()]
+        usable = [field for field in typed if field]
+        if usable:
+            return ",".join(usable[:3])
+    return ""
+
+
+def _as_typed(raw: Any) -> str:
+    """Return an id as a field of CSV; empty where it cannot be printed as it is, and typed again.
+
+    Control characters cannot, nor what the terminal's encoding lacks, nor a text without an end.
+    """
+    text = str(raw)
+    if len(text) > LONGEST_TYPED or not text.isprintable():
+        return ""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return ""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([text])
+    return line.getvalue()

@@ -1,11 +1,13 @@
 """The named data sets: where they lie, where they come from, how a download is proved whole."""
 
 import difflib
+import glob
 import hashlib
 import http.client
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +16,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from minirec.data.interactions import Interactions
-from minirec.data.readers import read_interactions_file
-from minirec.errors import DataError
+from minirec.data.readers import SEQUENCES, Request, read_interactions_file
+from minirec.errors import DataError, shown
 from minirec.storage import atomic_write
 
 TIMEOUT = 30  # seconds without a byte before a download is given up
@@ -91,7 +93,9 @@ def load_dataset(
     *,
     data_home: str | os.PathLike[str] | None = None,
     download: bool = True,
-    columns: dict[str, str] | None = None,
+    columns: Mapping[str, str | int] | str | None = None,
+    where: Mapping[str | int, str] | None = None,
+    trusted: bool = False,
 ) -> Interactions:
     """Load a data set by name, or any interaction file by path.
 
@@ -105,18 +109,25 @@ def load_dataset(
     name_or_path : str or path
         "planted" (generated, always at hand), "ml-1m" (its 5-core, whichever file it comes from),
         "ml-1m-full" (unfiltered), "ml-100k", "beauty", "video-games", or a file in one of the
-        formats of `minirec.data.readers`.
+        formats of `minirec.data.readers`, or a pattern of files such as "logs/*.csv".
     data_home : path, optional
         Where to look first, and where to put a download (`data` unless given).
     download : bool
         Whether a data set that lies nowhere may be downloaded.
-    columns : dict, optional
-        The columns of a file with a header: {"user": ..., "item": ..., "timestamp": ...}.
+    columns : dict or "sequences", optional
+        The columns of a file, {"user": ..., "item": ..., "timestamp": ...}, each by its name or by
+        its position, from 0; without "timestamp", no times are read. Unless given, the usual names
+        are recognised. "sequences" reads lines of `user item item ...` even if they look like rows
+        of a table.
+    where : dict, optional
+        Reads only the rows in which these columns hold these texts: {"event": "transaction"}.
+    trusted : bool
+        Unpacks a file whatever its size; otherwise to 8 GiB and 200 times its size at most.
 
     Returns
     -------
     Interactions
-        The log.
+        The log; of a file, its `read_as` says which columns were taken, which is also printed.
 
     Raises
     ------
@@ -125,9 +136,11 @@ def load_dataset(
     """
     name = str(name_or_path)
     if name not in NAMED_SETS:
-        return _load_file(name, columns)
-    if columns is not None:
-        raise DataError(f"columns= is for files; the columns of {name!r} are known.")
+        data = load_file(name, columns, where, trusted)
+        print(f"{data.source}: {data.read_as}")
+        return data
+    if columns is not None or where:
+        raise DataError(f"columns= and where= are for files; the columns of {name!r} are known.")
     path = find_file(name, data_home)
     if path is None and name == "planted":
         from minirec.data.planted import generate_planted  # brings torch
@@ -197,21 +210,48 @@ def _folders(data_home: str | os.PathLike[str] | None) -> list[Path]:
     return [Path(folder).expanduser() for folder in candidates if folder]
 
 
-def _load_file(name: str, columns: dict[str, str] | None) -> Interactions:
+def load_file(
+    name: str,
+    columns: Mapping[str, str | int] | str | None = None,
+    where: Mapping[str | int, str] | None = None,
+    trusted: bool = False,
+) -> Interactions:
+    """Load a file, or a pattern of files, as `load_dataset` does, and print nothing."""
     path = Path(name).expanduser()
-    if not path.exists():
+    if not path.exists() and not glob.has_magic(name):
         near = difflib.get_close_matches(name.lower(), NAMED_SETS, n=1)
         hint = f"Data sets by name: {', '.join(NAMED_SETS)}."
         if near:
             hint = f"Did you mean {near[0]!r}?"
-        raise DataError(f"{name!r} is neither a file nor the name of a data set. {hint}")
-    users, items, timestamps = read_interactions_file(path, columns)
-    return Interactions.from_columns(users, items, timestamps, source=path.name)
+        raise DataError(f"{shown(name)} is neither a file nor the name of a data set. {hint}")
+    request = _request(columns, where)
+    log = read_interactions_file(path, request, trusted)
+    return Interactions.from_columns(
+        log.users,
+        log.items,
+        log.timestamps,
+        source=path.name,
+        time_unit=log.time_unit,
+        read_as=log.read_as,
+    )
+
+
+def _request(
+    columns: Mapping[str, str | int] | str | None, where: Mapping[str | int, str] | None
+) -> Request | str:
+    """Return what to read of a file."""
+    if not isinstance(columns, str):
+        return Request(columns, where or {})
+    if columns != SEQUENCES or where:
+        raise DataError(f"columns must be a dict, or 'sequences' alone; got {shown(columns)}.")
+    return columns
 
 
 def _load_named(name: str, path: Path) -> Interactions:
-    users, items, timestamps = read_interactions_file(path)
-    data = Interactions.from_columns(users, items, timestamps, source=name)
+    log = read_interactions_file(path)
+    data = Interactions.from_columns(
+        log.users, log.items, log.timestamps, source=name, time_unit=log.time_unit
+    )
     core = NAMED_SETS[name].core
     return data if core is None else data.k_core(core)
 

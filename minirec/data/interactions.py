@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from minirec.data.frames import columns_of_frame
 from minirec.data.raw_ids import dense_ids, encode_items
+from minirec.data.times import NotATime, moments_of_column, ticks
 from minirec.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,11 +39,16 @@ class Interactions:
         Raw ids: item i is item_ids[i - 1], user u is user_ids[u]. `encode_items` goes the other
         way.
     timestamps : numpy.ndarray, optional
-        int64[M], in seconds or whatever clock the log has.
+        int64[M], in seconds or whatever clock the log has: its order and its ties are exactly
+        those of the times that were read.
     n_duplicates : int
         How many exact repeats (same user, item and timestamp) were left out.
     source : str
         What messages call the data.
+    time_unit : str
+        The unit of the timestamps in words, such as "milliseconds"; "" where nobody said.
+    read_as : str
+        Which columns of a file or a frame were read as what, in words.
 
     Raises
     ------
@@ -56,6 +63,8 @@ class Interactions:
     timestamps: np.ndarray | None = None
     n_duplicates: int = 0
     source: str = ""
+    time_unit: str = ""
+    read_as: str = ""
 
     def __post_init__(self) -> None:
         if len(self.items) == 0 or np.any(np.diff(self.offsets) < 1):
@@ -89,15 +98,35 @@ class Interactions:
         cls,
         users: Sequence[Any] | np.ndarray | pd.Categorical,
         items: Sequence[Any] | np.ndarray | pd.Categorical,
-        timestamps: Sequence[int] | np.ndarray | None = None,
+        timestamps: Sequence[Any] | np.ndarray | None = None,
         *,
         source: str = "",
+        time_unit: str = "",
+        read_as: str = "",
     ) -> "Interactions":
         """Make a log of raw ids in file order, one row per interaction.
 
-        Each user's rows are put in the order of (integer timestamp, file order). Rows that repeat
-        user, item and timestamp are kept once; without timestamps all are, as choosing twice then
-        looks like a repeated line. Raises DataError for columns of unequal length.
+        Each user's rows are put in the order of (timestamp, file order). Rows that repeat user,
+        item and timestamp are kept once; without timestamps all are, as choosing twice then looks
+        like a repeated line.
+
+        Parameters
+        ----------
+        users, items : sequence of M raw ids
+            All numbers or all strings.
+        timestamps : sequence of M, optional
+            Integers of any clock, or whatever else `from_frame` reads as times.
+        source, time_unit, read_as : str
+            As for `Interactions`.
+
+        Returns
+        -------
+        Interactions
+
+        Raises
+        ------
+        DataError
+            For columns of unequal length, a missing id, or a timestamp that is none.
         """
         columns = [column for column in (users, items, timestamps) if column is not None]
         if len({len(column) for column in columns}) != 1:
@@ -108,30 +137,36 @@ class Interactions:
         item_codes, item_ids = dense_ids(items)
         n_rows = len(user_codes)
 
-        times = None if timestamps is None else np.asarray(timestamps, dtype=np.int64)
-        if times is not None and n_rows:
-            order = np.lexsort(_digits(times) + _digits(user_codes))
+        times = None
+        if timestamps is not None:
+            times, unit_of_times = _integer_times(timestamps, source)
+            time_unit = time_unit or unit_of_times
+        order = _order(user_codes, times)
+        if order is not None:
             user_codes = user_codes[order]
             item_codes = item_codes[order]
-            times = times[order]
+            times = None if times is None else times[order]
+            del order  # as large as all the rest
+        elif times is not None:
+            times = times.copy()  # the caller may change its own
+
+        if times is not None and n_rows:
             repeated = _repeats(user_codes, times, item_codes)
             if repeated.any():
                 user_codes = user_codes[~repeated]
                 item_codes = item_codes[~repeated]
                 times = times[~repeated]
-        elif (user_codes[1:] < user_codes[:-1]).any():
-            order = np.lexsort(_digits(user_codes))
-            user_codes = user_codes[order]
-            item_codes = item_codes[order]
 
         return cls(
-            items=(item_codes + 1).astype(np.int32),
+            items=(item_codes + 1).astype(np.int32, copy=False),
             offsets=_offsets(user_codes, len(user_ids)),
             item_ids=item_ids,
             user_ids=user_ids,
             timestamps=times,
             n_duplicates=n_rows - len(user_codes),
             source=source,
+            time_unit=time_unit,
+            read_as=read_as,
         )
 
     @classmethod
@@ -139,30 +174,50 @@ class Interactions:
         cls,
         frame: pd.DataFrame,
         *,
-        user: str = "user",
-        item: str = "item",
-        timestamp: str | None = "timestamp",
+        user: str | None = None,
+        item: str | None = None,
+        timestamp: str | None = "auto",
     ) -> "Interactions":
-        """Make a log of a frame with a user column, an item column and perhaps timestamps.
+        """Make a log of a frame with a user column, an item column and perhaps a time column.
 
-        Timestamps are seconds, any other integer clock, or datetimes; a frame without the column
-        "timestamp" has none. Raises DataError for a missing column or value.
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            One row per interaction. Floats that are all whole numbers are integers as ids.
+        user, item : str, optional
+            The names of the columns; unless given, the same names are recognised as in files, such
+            as "user_id" or "Item ID".
+        timestamp : str or None
+            The name of the time column: integers of any clock, decimals, datetimes (without a zone
+            they are in UTC), or strings that hold numbers or dates as files do. They order the
+            rows with full precision. "auto" reads a column with a usual name, if there is one;
+            None reads no times.
+
+        Returns
+        -------
+        Interactions
+            Its `read_as` says which columns were read, its `time_unit` what the timestamps count.
+
+        Raises
+        ------
+        DataError
+            For a column that is not there or there twice, a missing value (NaN, None, or a word
+            such as "NULL" among strings), or a value that is no point in time.
         """
-        _require_column(frame, user, "user")
-        _require_column(frame, item, "item")
-        if timestamp not in ("timestamp", None) or timestamp in frame:
-            _require_column(frame, timestamp, "timestamp")
-        times = None
-        if timestamp is not None and timestamp in frame:
-            times = _integer_seconds(frame[timestamp])
+        columns = columns_of_frame(frame, user, item, timestamp)
         return cls.from_columns(
-            frame[user].to_numpy(), frame[item].to_numpy(), times, source="frame"
+            columns.users,
+            columns.items,
+            columns.timestamps,
+            source="frame",
+            time_unit=columns.time_unit,
+            read_as=columns.read_as,
         )
 
     def to_frame(self) -> pd.DataFrame:
         """Return columns user, item (raw ids) and, if known, timestamp: one row per interaction.
 
-        Rows are in the order of the user, then of time.
+        Rows are in the order of the user, then of time. Timestamps are integers (see `time_unit`).
         """
         users = np.repeat(self.user_ids, np.diff(self.offsets))
         frame = pd.DataFrame({"user": users, "item": self.item_ids[self.items - 1]})
@@ -185,7 +240,7 @@ class Interactions:
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when any id, order or raw item id does."""
-        raw_ids = "\n".join(map(str, self.item_ids.tolist())).encode()
+        raw_ids = "\n".join(map(str, self.item_ids.tolist())).encode(errors="surrogatepass")
         content = self.items.tobytes() + self.offsets.tobytes() + raw_ids
         return hashlib.sha256(content).hexdigest()[:16]
 
@@ -238,6 +293,8 @@ class Interactions:
             timestamps=None if self.timestamps is None else self.timestamps[keep],
             n_duplicates=self.n_duplicates,
             source=self.source,
+            time_unit=self.time_unit,
+            read_as=self.read_as,
         )
 
     def split(self, kind: str = "leave-one-out", *, held_out: float = 0.1) -> "Split":
@@ -257,19 +314,78 @@ class Interactions:
 
 def _offsets(users: np.ndarray, n_users: int) -> np.ndarray:
     """Where each user's rows begin in sorted rows, and their number: int64[n_users + 1]."""
-    lengths = np.bincount(users, minlength=n_users)
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return np.searchsorted(users, np.arange(n_users + 1, dtype=users.dtype)).astype(np.int64)
 
 
-def _digits(keys: np.ndarray) -> list[np.ndarray]:
-    """Return the keys' digits to base 2^16, the most significant last, as np.lexsort takes them.
+def _integer_times(timestamps: Any, source: str) -> tuple[np.ndarray, str]:
+    """Return times as int64[M], and their unit in words, "" where integers were given."""
+    if isinstance(timestamps, np.ndarray) and timestamps.dtype == np.int64:
+        return timestamps, ""
+    try:
+        times, unit = ticks(moments_of_column(pd.Series(timestamps)))
+    except NotATime as error:
+        raise DataError(f"{source or 'the data'}, row {error.index:,}: {error.complaint}") from None
+    return times, unit
 
-    np.lexsort sorts uint16 by radix, which is far faster than comparing int64.
+
+def _order(users: np.ndarray, times: np.ndarray | None) -> np.ndarray | None:
+    """Return the rows in the order of user, time and row: int64[M]; None if they are in it.
+
+    The key and the number of its row share 64 bits, so that plain integers are sorted, which is
+    several times faster than to sort row numbers by their keys::
+
+        packed = key << n_row_bits | row          sorted: row = packed & (2^n_row_bits - 1)
+
+    A key of more bits than are left is sorted digit by digit, the least significant first.
     """
+    if _is_in_order(users, times):
+        return None
+    n_row_bits = (len(users) - 1).bit_length()
+    n_key_bits = 64 - n_row_bits
+    rows = np.arange(len(users), dtype=np.uint64)
+    order = None
+    for key, n_bits in _sort_keys(users, times, n_key_bits):
+        for shift in range(0, n_bits, n_key_bits):
+            packed = (key >> shift).astype(np.uint64, copy=False)
+            if order is not None:
+                packed = packed[order]
+            packed <<= np.uint64(n_row_bits)  # which drops the bits beyond this digit
+            packed |= rows
+            packed.sort()
+            packed &= np.uint64(2**n_row_bits - 1)
+            order = packed if order is None else order[packed]
+    return order
+
+
+def _is_in_order(users: np.ndarray, times: np.ndarray | None) -> bool:
+    """Whether no row comes after a row of a later user, or of the same one and a later time."""
+    if times is None:
+        return bool((users[1:] >= users[:-1]).all())
+    later_user = users[1:] > users[:-1]
+    same_user = users[1:] == users[:-1]
+    return bool((later_user | (same_user & (times[1:] >= times[:-1]))).all())
+
+
+def _sort_keys(
+    users: np.ndarray, times: np.ndarray | None, n_bits_at_once: int
+) -> list[tuple[np.ndarray, int]]:
+    """Return what to sort by, the least significant first: int[M] >= 0, and how many bits it has.
+
+    User and time are one key where that can be sorted at once.
+    """
+    n_user_bits = int(users.max()).bit_length()
+    if times is None:
+        return [(users, n_user_bits)]
+
     # Right even where the difference exceeds int64: both are modulo 2^64.
-    above_least = (keys.astype(np.int64) - keys.min(initial=0)).view(np.uint64)
-    n_bits = max(1, int(above_least.max(initial=0)).bit_length())
-    return [(above_least >> np.uint64(shift)).astype(np.uint16) for shift in range(0, n_bits, 16)]
+    by_time = (times - times.min()).view(np.uint64)
+    n_time_bits = int(by_time.max()).bit_length()
+    if n_user_bits + n_time_bits > n_bits_at_once:
+        return [(by_time, n_time_bits), (users, n_user_bits)]
+    by_user_and_time = users.astype(np.uint64)
+    by_user_and_time <<= np.uint64(n_time_bits)
+    by_user_and_time |= by_time
+    return [(by_user_and_time, n_user_bits + n_time_bits)]
 
 
 def _repeats(users: np.ndarray, timestamps: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -281,50 +397,8 @@ def _repeats(users: np.ndarray, timestamps: np.ndarray, items: np.ndarray) -> np
     tied = tied_to_previous | tied_to_next
 
     # Only rows that share user and time with another can repeat it: few are left to compare.
-    moment = np.cumsum(~tied_to_previous)
-    candidates = pd.DataFrame({"moment": moment[tied], "item": items[tied]})
+    moment = np.cumsum(~tied_to_previous[tied])
+    candidates = pd.DataFrame({"moment": moment, "item": items[tied]})
     repeated = np.zeros(len(users), dtype=bool)
     repeated[tied] = candidates.duplicated()
     return repeated
-
-
-def _require_column(frame: pd.DataFrame, name: str | None, role: str) -> None:
-    """Raise DataError where the frame lacks the column, or the column a value."""
-    may_be_left_out = role == "timestamp"
-    if name not in frame:
-        columns = ", ".join(map(repr, frame.columns))
-        way_out = f"Name it with {role}=" + (", or give None." if may_be_left_out else ".")
-        raise DataError(f"the frame has no column {name!r}; it has {columns}. {way_out}")
-    missing = frame[name].isna().to_numpy()
-    if missing.any():
-        row = int(np.argmax(missing))
-        what_to_drop = "the row or the column" if may_be_left_out else "the row"
-        raise DataError(f"column {name!r} has a missing value at row {row:,}; drop {what_to_drop}.")
-
-
-def _integer_seconds(times: pd.Series) -> np.ndarray:
-    """Return a timestamp column as int64[M].
-
-    Datetimes become seconds since 1970, decimals are cut to whole seconds.
-    """
-    if pd.api.types.is_datetime64_any_dtype(times):
-        if times.dt.tz is not None:
-            times = times.dt.tz_convert(None)
-        return times.to_numpy().astype("datetime64[s]").astype(np.int64)
-
-    numbers = times.to_numpy()
-    if numbers.dtype.kind not in "iuf":
-        raise DataError(
-            "the timestamp column is not numeric; convert it with pandas.to_datetime or to whole "
-            "seconds first."
-        )
-    too_large = np.abs(numbers) >= 2.0**63
-    if too_large.any():
-        row = int(np.argmax(too_large))
-        raise DataError(
-            f"the timestamp {numbers[row]:g} at row {row:,} is no point in time; "
-            "mend or drop the row."
-        )
-    if numbers.dtype.kind == "f":
-        numbers = np.floor(numbers)
-    return numbers.astype(np.int64)

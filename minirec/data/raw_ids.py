@@ -3,6 +3,7 @@
 M interactions, n distinct raw ids.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,64 @@ from minirec.errors import DataError
 
 # What pandas calls ids that are all numbers or all strings.
 ONE_KIND = ("string", "integer", "floating", "mixed-integer-float", "empty")
+
+# What programs write where a value is missing: databases, R, spreadsheets, and pandas, which reads
+# these words as missing itself. In exactly this case: a "Na", "NONE" or "null" may well be a name.
+MISSING_WORDS = frozenset(
+    {
+        "",
+        "NULL",
+        r"\N",
+        "NA",
+        "<NA>",
+        "N/A",
+        "#N/A",
+        "NaN",
+        "nan",
+        "None",
+    }
+)
+
+# An integer that int() and str() give back as it was written, without leading zero or plus sign;
+# decimals that are all zero may follow, as pandas writes them in columns with missing values.
+ORDINARY_INTEGER = re.compile(r"(-?[1-9]\d{0,18}|0)(?:\.0+)?", re.ASCII)
+
+INT64_LIMIT = 2**63  # int64 holds -INT64_LIMIT and what lies between, but not INT64_LIMIT
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text stands for a missing value: one of MISSING_WORDS, blanks around it aside."""
+    return text.strip(" \t") in MISSING_WORDS
+
+
+def typed_ids(texts: Sequence[str]) -> np.ndarray:
+    """Turn the distinct texts of a column of ids into integers, if all are ordinary ones.
+
+    Ordinary integers are written as Python writes them, perhaps with decimals that are all zero:
+    12, -5 and 12.0, which is 12 as well. Neither 007 nor +5, 1e3 or -0: these may be labels that
+    a number would not give back.
+
+    Parameters
+    ----------
+    texts : sequence of n strings
+        Blanks and tabs around them do not count.
+
+    Returns
+    -------
+    numpy.ndarray
+        [n]: int64 if all of them are ordinary integers that int64 holds; else the strings without
+        the blanks, as objects. Several texts may become one id.
+    """
+    stripped = [text.strip(" \t") for text in texts]
+    integers = []
+    for text in stripped:
+        match = ORDINARY_INTEGER.fullmatch(text)
+        if match is None:
+            return np.array(stripped, dtype=object)
+        integers.append(int(match[1]))
+    if integers and not -INT64_LIMIT <= min(integers) <= max(integers) < INT64_LIMIT:
+        return np.array(stripped, dtype=object)
+    return np.array(integers, dtype=np.int64)
 
 
 def encode_items(raw: Sequence[Any] | np.ndarray | pd.Index, index: pd.Index) -> np.ndarray:
@@ -93,9 +152,11 @@ def _are_of_one_kind(ids: np.ndarray) -> bool:
 
 
 def _dense_categories(raw: pd.Categorical) -> tuple[np.ndarray, np.ndarray]:
-    """`dense_ids` of strings that are stored once each: only the distinct ones are sorted."""
+    """`dense_ids` of ids that are stored once each: only the distinct ones are sorted."""
     codes, used = dense_ids(raw.codes)
-    names = np.asarray(raw.categories, dtype=object)[used]
+    names = np.asarray(raw.categories)[used]
+    if names.dtype.kind not in "iuf":
+        names = names.astype(object)  # strings
     order = np.argsort(names)
     place_of = np.argsort(order).astype(np.int32)  # the inverse of the permutation
     return place_of[codes], names[order]

@@ -3,16 +3,26 @@
 M interactions, n_users users, n_items items, as in `minirec.data.interactions`; T targets.
 """
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from minirec.data.interactions import Interactions
-from minirec.errors import DataError
+from minirec.data.raw_ids import dense_ids
+from minirec.errors import DataError, shown
 
 SHORTEST_HISTORY = 3  # one item to train on, one for valid, one for test
+
+# By the kind of split, in words.
+WHY_NOT_JUDGED = {
+    "leave-one-out": "too short to be judged",
+    "temporal": "not judged: nothing on both sides of the point in time",
+    "files": "not judged: no history, or nothing held out",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +49,7 @@ class Split:
     """
 
     interactions: Interactions
-    kind: str  # "leave-one-out" or "temporal"
+    kind: str  # "leave-one-out", "temporal" or "files"
     train_ends: np.ndarray  # int64[n_users]
     valid: Targets
     test: Targets
@@ -73,9 +83,7 @@ class Split:
     @property
     def why_not_judged(self) -> str:
         """Why too_short users are not judged, in words."""
-        if self.kind == "leave-one-out":
-            return "too short to be judged"
-        return "not judged: nothing on both sides of the point in time"
+        return WHY_NOT_JUDGED[self.kind]
 
     def __repr__(self) -> str:
         n_train = int((self.train_ends - self.interactions.offsets[:-1]).sum())
@@ -99,6 +107,10 @@ def split_interactions(
         target, the rest trains. "temporal": of all interactions by time, the last `held_out` share
         is test, as much before it valid, the rest trains; each user's first item of a phase is its
         target. Leave-one-out lets a model see other users' future, a temporal split does not.
+        What happened at one time is never divided. The valid cut is put at the time that the
+        share says; if that is the first time of all, at the second, and if it is the last, at the
+        last but one. The test cut is put at the time that the share says, but at the next time
+        after the valid cut if it is not later than that.
     held_out : float
         The share of interactions in each phase of a temporal split.
 
@@ -110,7 +122,8 @@ def split_interactions(
     Raises
     ------
     DataError
-        Where nobody can be judged, or a temporal split has no timestamps to go by.
+        Where nobody can be judged, or a temporal split has no timestamps to go by or fewer than
+        three distinct ones.
     ValueError
         For any other kind, or a share outside 0 to 0.5.
     """
@@ -122,9 +135,26 @@ def split_interactions(
     elif kind == "temporal":
         valid_begins, test_begins = _temporal_cuts(interactions, held_out)
         needed = "items on both sides of the point in time; use another held_out or leave-one-out."
+    elif kind == "files":
+        raise ValueError("a split by files is made of the files, by split_files(train, test).")
     else:
         raise ValueError(f"kind must be 'leave-one-out' or 'temporal'; got {kind!r}.")
+    return _split_at(interactions, kind, valid_begins, test_begins, needed)
 
+
+def _split_at(
+    interactions: Interactions,
+    kind: str,
+    valid_begins: np.ndarray,
+    test_begins: np.ndarray,
+    needed: str,
+) -> Split:
+    """Split where each user's phases begin, int64[n_users] each.
+
+    needed: in words what nobody has, where nobody can be judged.
+    """
+    begins = interactions.offsets[:-1]
+    ends = interactions.offsets[1:]
     valid = _first_of_each_phase(begins, valid_begins, test_begins)
     test = _first_of_each_phase(begins, test_begins, ends)
     if len(valid) == 0 or len(test) == 0:
@@ -172,7 +202,30 @@ def _temporal_cuts(interactions: Interactions, held_out: float) -> tuple[np.ndar
         )
     shares = [1 - 2 * held_out, 1 - held_out]
     valid_moment, test_moment = np.quantile(interactions.timestamps, shares, method="higher")
+    valid_moment, test_moment = _moved_apart(interactions, valid_moment, test_moment)
     return _first_from(interactions, valid_moment), _first_from(interactions, test_moment)
+
+
+def _moved_apart(
+    interactions: Interactions, valid_moment: int, test_moment: int
+) -> tuple[int, int]:
+    """Return the moments of the cuts, moved to other times only where a phase would be empty.
+
+    Many interactions of one time can hold both cuts, or the first or the last of all.
+    """
+    times = interactions.timestamps
+    assert times is not None
+    between = times[(times > times.min()) & (times < times.max())]
+    if len(between) == 0:
+        raise DataError(
+            f"{interactions.source or 'the data'}: a temporal split needs at least three distinct "
+            "times, for training, valid and test; use leave-one-out."
+        )
+    # The valid cut must have something before it, and leave a later time to the test cut.
+    valid_moment = np.clip(valid_moment, between.min(), between.max())
+    if test_moment <= valid_moment:
+        test_moment = times[times > valid_moment].min()
+    return valid_moment, test_moment
 
 
 def _first_from(interactions: Interactions, moment: int) -> np.ndarray:
@@ -181,3 +234,159 @@ def _first_from(interactions: Interactions, moment: int) -> np.ndarray:
     begins = interactions.offsets[:-1]
     is_before = (interactions.timestamps < moment).astype(np.int64)
     return begins + np.add.reduceat(is_before, begins)
+
+
+def split_files(
+    train: Interactions, test: Interactions, valid: Interactions | None = None
+) -> Split:
+    """Split as separate files do: one holds the training interactions, another those of the test.
+
+    A user's history is what the training file holds of them, then what the valid file holds. The
+    user's first item in the test file is the test target, the first in the valid file the valid
+    target.
+
+    Parameters
+    ----------
+    train : Interactions
+        The training file.
+    test : Interactions
+        The test file. Its items are in the catalogue, in training or not.
+    valid : Interactions, optional
+        The valid file. Without one, each user's last training item is the valid target, and not
+        trained on, where the user has at least two.
+
+    Returns
+    -------
+    Split
+        Of one log that holds all files: each user's rows are those of training, of valid and of
+        test, each in its own order. It has timestamps if all files have them, on one clock, and
+        the files follow each other in time for every user. Users without a history, and those
+        with nothing in the valid or the test file, are counted in `too_short`.
+
+    Raises
+    ------
+    DataError
+        Where nobody can be judged, where a row of one file (user, item and timestamp) stands in
+        another, too, and where ids are decimal numbers in one file and something else in another.
+    """
+    files = [train, test] if valid is None else [train, valid, test]
+    joined, n_rows = _joined(files)
+
+    begins = joined.offsets[:-1]
+    test_begins = joined.offsets[1:] - n_rows[-1]
+    if valid is None:
+        has_enough = n_rows[0] >= 2
+        valid_begins = np.where(has_enough, test_begins - 1, test_begins)
+        needed = "two items in the first file and one in the other; are the users named alike?"
+    else:
+        valid_begins = begins + n_rows[0]
+        needed = "an item in the first file and one in the others; are the users named alike?"
+    return _split_at(joined, "files", valid_begins, test_begins, needed)
+
+
+def _joined(files: list[Interactions]) -> tuple[Interactions, np.ndarray]:
+    """Make one log of several, and count each user's rows in each: int64[files, n_users].
+
+    A user's rows are those of the first file, then those of the second, and so on.
+    """
+    source = " and ".join(file.source or "the data" for file in files)
+    user_codes, user_ids = _joined_ids(source, "user", [file.user_ids for file in files])
+    item_codes, item_ids = _joined_ids(source, "item", [file.item_ids for file in files])
+
+    n_rows = np.zeros((len(files), len(user_ids)), dtype=np.int64)
+    users_of_files = []
+    items_of_files = []
+    for number, file in enumerate(files):
+        lengths = np.diff(file.offsets)
+        n_rows[number, user_codes[number]] = lengths
+        users_of_files.append(np.repeat(user_codes[number], lengths))
+        items_of_files.append(item_codes[number][file.items - 1] + 1)
+
+    order = np.argsort(np.concatenate(users_of_files), kind="stable")
+    items = np.concatenate(items_of_files)[order]
+    joined = Interactions(
+        items=items.astype(np.int32),
+        offsets=np.append(0, np.cumsum(n_rows.sum(axis=0))),
+        item_ids=item_ids,
+        user_ids=user_ids,
+        timestamps=_joined_times(files, order),
+        n_duplicates=sum(file.n_duplicates for file in files),
+        source=source,
+        time_unit=files[0].time_unit,
+        read_as="; ".join(dict.fromkeys(file.read_as for file in files)),
+    )
+    _refuse_rows_in_two_files(joined)
+    if _goes_back_in_time(joined):
+        joined = dataclasses.replace(joined, timestamps=None)
+    return joined, n_rows
+
+
+def _joined_ids(
+    source: str, whose: str, ids: list[np.ndarray]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Give the distinct raw ids of several files one numbering.
+
+    Where the ids of one file are integers and those of another are strings, as the readers give
+    them for a file that holds 7 and one that holds 007, all are taken as strings.
+
+    Returns
+    -------
+    codes : list of numpy.ndarray
+        For each file the number of each of its ids, from 0.
+    distinct : numpy.ndarray
+        The raw ids, sorted.
+    """
+    kinds = {raw.dtype.kind for raw in ids}
+    if "f" in kinds and len(kinds) > 1:
+        raise DataError(
+            f"{source}: the {whose} ids of one are decimal numbers, those of the other are not, so "
+            "they cannot be compared; write them alike in all files."
+        )
+    if len(kinds) > 1:
+        ids = [np.array([str(one) for one in raw.tolist()], dtype=object) for raw in ids]
+    codes, distinct = dense_ids(np.concatenate(ids))
+    ends = np.cumsum([len(raw) for raw in ids])
+    return np.split(codes, ends[:-1]), distinct
+
+
+def _joined_times(files: list[Interactions], order: np.ndarray) -> np.ndarray | None:
+    """Return the times of all files' rows in that order, int64[M]; None if clocks differ.
+
+    Clocks differ where a file has no times, or times in another unit.
+    """
+    times = [file.timestamps for file in files if file.timestamps is not None]
+    units = {file.time_unit for file in files}
+    if len(times) < len(files) or len(units) > 1:
+        return None
+    return np.concatenate(times)[order]
+
+
+def _refuse_rows_in_two_files(joined: Interactions) -> None:
+    """Raise where files have a row in common: a model would be asked for what it was trained on.
+
+    Without timestamps nobody can tell such a row from an item that was chosen twice.
+    """
+    if joined.timestamps is None:
+        return
+    users = np.repeat(np.arange(joined.n_users), np.diff(joined.offsets))
+    rows = pd.DataFrame({"user": users, "item": joined.items, "time": joined.timestamps})
+    # No file holds a row twice, so what is there twice stands in two files.
+    is_repeated = rows.duplicated().to_numpy()
+    if is_repeated.any():
+        first = int(np.argmax(is_repeated))
+        raise DataError(
+            f"{joined.source}: rows that stand in more than one of them: {is_repeated.sum():,}, "
+            f"first user {shown(joined.user_ids[users[first]])}, item "
+            f"{shown(joined.item_ids[joined.items[first] - 1])}, at the same time in both; take "
+            "them out of one, for a model must not be asked for what it was trained on."
+        )
+
+
+def _goes_back_in_time(joined: Interactions) -> bool:
+    """Whether some user's row is earlier than the row before it."""
+    times = joined.timestamps
+    if times is None:
+        return False
+    is_earlier = times[1:] < times[:-1]
+    is_earlier[joined.offsets[1:-1] - 1] = False  # another user begins there
+    return bool(is_earlier.any())

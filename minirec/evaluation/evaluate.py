@@ -107,9 +107,10 @@ def evaluate(
     Raises
     ------
     ValueError
-        For an unknown protocol or phase; for a model of other data or of another split; where a
-        score is NaN or a target is scored -inf, naming the model.
+        For an unknown protocol or phase, and a k that is no integer from 1 up; for a model of other
+        data or of another split; where a score is NaN or a target is scored -inf, naming the model.
     """
+    check_k(k)
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
     targets = split.targets(which)
@@ -149,6 +150,13 @@ def evaluate(
         exclude_seen=exclude_seen,
         seed=seed if sampled else None,
     )
+
+
+def check_k(k: int) -> None:
+    """Raise ValueError unless k is an integer from 1 up."""
+    is_integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    if not is_integer or k < 1:
+        raise ValueError(f"k must be an integer from 1 up; got {k!r}.")
 
 
 def _seen_items(

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,33 +25,6 @@ pytestmark = pytest.mark.slow
 RECORDS = Path(__file__).resolve().parents[2] / "data" / "results"
 
 
-@dataclass
-class Printed:
-    """What a command left: its exit status, stdout and stderr."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self):
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def cli(capsys):
-    """Run a command: its words in one string, then words that may hold blanks, then flags."""
-
-    def run(typed, *words, **flags):
-        arguments = [*typed.split(), *words]
-        for name, value in flags.items():
-            arguments += [f"--{name}", value]
-        status = main([str(word) for word in arguments])
-        printed = capsys.readouterr()
-        return Printed(status, printed.out, printed.err)
-
-    return run
-
-
 def test_a_benchmark_names_its_device_in_every_row(cli, monkeypatch):
     measured = pd.DataFrame({"name": ["ours", "theirs"], "seconds": [1.0, 2.0]})
     monkeypatch.setitem(BENCHMARKS, "loading", lambda: measured)
@@ -64,27 +36,9 @@ def test_a_benchmark_names_its_device_in_every_row(cli, monkeypatch):
     ]
 
 
-def refuse_to_train(*args, **kwargs):
-    pytest.fail("it trained first")
-
-
 def not_json(name):
     """For parse_constant, which Python calls for NaN and the infinities."""
     pytest.fail(f"{name} is not JSON")
-
-
-@pytest.fixture
-def log_file(tmp_path):
-    """A small log of named items; each user walks along a ring of eight, which can be learned."""
-    names = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"]
-    lines = [
-        f"{user},{names[(user * 3 + step) % 8]},{100 * step + user}"
-        for user in range(40)
-        for step in range(8)
-    ]
-    path = tmp_path / "walks.csv"
-    path.write_text("user,item,timestamp\n" + "\n".join(lines) + "\n")
-    return path
 
 
 @dataclass
@@ -148,7 +102,7 @@ def test_recommend_counts_unknown_items_and_flags_an_empty_history(trained, cli)
 
 def test_evaluate_repeats_what_train_reported(trained, cli, log_file):
     printed = cli("evaluate", trained.path, data=log_file)
-    assert printed.out.strip() in trained.out
+    assert set(printed.out.splitlines()) <= set(trained.out.splitlines())
 
 
 def test_evaluate_refuses_other_data(trained, cli, tmp_path, log_file):
@@ -246,20 +200,34 @@ def test_a_model_is_judged_on_the_split_it_was_trained_on(cli, tmp_path, log_fil
     reported = cli("train --model last-item --split temporal", data=log_file, out=model)
     repeated = cli("evaluate", model, data=log_file)
     assert repeated.status == 0
-    assert repeated.out.strip() in reported.out
+    assert set(repeated.out.splitlines()) <= set(reported.out.splitlines())
 
     refused = cli("evaluate --split leave-one-out", model, data=log_file)
     assert refused.status == 1
     assert "was trained on the split 'temporal" in refused.err
 
 
-@pytest.mark.parametrize("out, message", [("", "is a folder"), ("walks.csv", "is the data file")])
+@pytest.mark.parametrize(
+    "out, message",
+    [
+        ("", "is a folder"),
+        ("walks.csv", "is the data file"),
+        ("run.ckpt", "is also the file of --checkpoint"),
+        ("test.csv", "is also the file of --test-data"),
+    ],
+)
 def test_an_impossible_out_is_found_before_training(
-    cli, tmp_path, log_file, monkeypatch, out, message
+    cli, tmp_path, log_file, never_trained, out, message
 ):
     before = log_file.read_bytes()
-    monkeypatch.setattr("minirec.fit", refuse_to_train)
-    printed = cli("train --model popularity", data=log_file, out=tmp_path / out)
+    (tmp_path / "test.csv").write_text("user,item,timestamp\n3,ant,900\n")
+    printed = cli(
+        "train --model popularity",
+        data=log_file,
+        test_data=tmp_path / "test.csv",
+        checkpoint=tmp_path / "run.ckpt",
+        out=tmp_path / out,
+    )
     assert printed.status == 1
     assert message in printed.err
     assert log_file.read_bytes() == before
@@ -292,6 +260,7 @@ def test_train_leaves_a_record_that_tells_the_run(cli, tmp_path, log_file):
     assert len(record["history"]) == 3
 
     judged = cli("evaluate --json", model, data=log_file).json()
+    del judged["read_as"]
     assert judged == {
         **record["metrics"]["test"]["full"],
         "which": "test",
@@ -311,10 +280,9 @@ def test_train_leaves_a_record_that_tells_the_run(cli, tmp_path, log_file):
     ],
 )
 def test_an_impossible_record_is_found_before_training(
-    cli, tmp_path, log_file, monkeypatch, record, message
+    cli, tmp_path, log_file, never_trained, record, message
 ):
     (tmp_path / "old.json").write_text("precious")
-    monkeypatch.setattr("minirec.fit", refuse_to_train)
     printed = cli(
         "train --model popularity",
         data=log_file,
@@ -352,20 +320,6 @@ def test_ctrl_c_leaves_a_record_only_of_whole_epochs(
         assert record["stopped"] == "interrupted"
         assert record["ended"] == "budget"
         assert len(record["history"]) == 2
-
-
-def test_ids_with_commas_quotes_and_blanks_can_be_named(cli, tmp_path):
-    names = ["salt, fine", 'a "b" c', "naïve é", "plain"]
-    quoted = ['"salt, fine"', '"a ""b"" c"', "naïve é", "plain"]
-    lines = [f"{user},{quoted[(user + t) % 4]},{t}\n" for user in range(9) for t in range(4)]
-    path = tmp_path / "odd.csv"
-    path.write_text("user,item,timestamp\n" + "".join(lines))
-
-    printed = cli("train --model last-item", data=path, out=tmp_path / "m.pt")
-    suggested = re.search(r"next +python -m minirec (.+)", printed.out).group(1)
-    listed = cli("", *shlex.split(suggested), k=4)
-    assert "unknown" not in listed.out
-    assert all(name in listed.out for name in names)
 
 
 def test_json_has_null_where_there_is_no_loss(cli, tmp_path, log_file):

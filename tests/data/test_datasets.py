@@ -142,7 +142,7 @@ def test_the_columns_of_a_file_can_be_named(tmp_path):
 
 def test_a_named_set_takes_no_columns(folders):
     write_beauty(folders[0], 3)
-    with pytest.raises(DataError, match="columns= is for files"):
+    with pytest.raises(DataError, match="columns= and where= are for files"):
         load_dataset("beauty", data_home=folders[0], columns={"user": "user", "item": "item"})
 
 
@@ -173,7 +173,7 @@ def test_the_loading_benchmark_gives_each_peer_its_time_as_a_multiple_of_ours():
     ours = frame[frame["name"] == "ours"].set_index("case")["seconds"]
     expected = frame["seconds"] / frame["case"].map(ours)
     assert frame["ratio"].tolist() == pytest.approx(expected.tolist())
-    assert (frame.groupby("case")["name"].nunique() == 2).all()
+    assert (frame.groupby("case")["name"].nunique() >= 2).all()
 
 
 def test_the_listing_says_where_each_set_lies(folders):

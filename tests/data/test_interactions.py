@@ -71,6 +71,27 @@ def test_order_is_by_timestamp_then_file_order(seed):
     assert raw_sequences(Interactions.from_columns(*columns(rows))) == naive_sequences(rows)
 
 
+@given(
+    seed=SEEDS,
+    n_user_bits=sampled_from([1, 20, 40]),
+    n_time_bits=sampled_from([1, 30, 62, 64]),
+)
+def test_order_is_the_same_however_many_bits_users_and_times_have(seed, n_user_bits, n_time_bits):
+    """Together they may not fit in the 64 bits that are sorted at once."""
+    rng = np.random.default_rng(seed)
+    few = 2 ** min(n_user_bits, 4)
+    users = rng.integers(0, 2**n_user_bits, few)[rng.integers(0, few, 300)]
+    least = -(2 ** (n_time_bits - 1))
+    few_times = rng.integers(least, -least, 40, dtype=np.int64)
+    times = np.append(few_times, [least, -least - 1])[rng.integers(0, 42, 300)]
+    items = np.arange(300)
+    data = Interactions.from_columns(users, items, times)
+
+    expected = sorted(range(300), key=lambda row: (users[row], times[row], row))
+    assert (data.items - 1).tolist() == expected
+    assert data.timestamps.tolist() == times[expected].tolist()
+
+
 @given(rows=lists(tuples(integers(0, 3), integers(0, 3), integers(0, 2)), min_size=1, max_size=30))
 def test_rows_that_repeat_user_item_and_timestamp_are_one_interaction(rows):
     data = Interactions.from_columns(*columns(rows))
@@ -163,19 +184,27 @@ def test_a_frame_may_name_its_columns_otherwise():
     assert data.to_frame().to_numpy().tolist() == [["a", 6, 1], ["b", 7, 2], ["b", 5, 9]]
 
 
-@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize(
+    "unit, per_second", [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)]
+)
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns"])
-def test_datetimes_become_seconds_since_1970(zone, unit):
+def test_datetimes_count_from_1970_in_the_unit_that_loses_nothing(zone, unit, per_second):
     utc = ZoneInfo("UTC")
     # Clocks go back in Berlin while the first six pass; the last lies before 1970.
-    begin = datetime.datetime(2024, 10, 27, 0, 30, 0, 700_000, tzinfo=utc)
+    begin = datetime.datetime(2024, 10, 27, 0, 30, 0, 123_456, tzinfo=utc)
     moments = [begin + datetime.timedelta(minutes=40 * i) for i in range(6)]
     moments.append(datetime.datetime(1969, 12, 31, 23, 59, 58, 500_000, tzinfo=utc))
     moments = [moment.astimezone(ZoneInfo(zone)) for moment in moments]
     timestamps = pd.Series(moments).dt.as_unit(unit)
     frame = pd.DataFrame({"user": 1, "item": range(7), "timestamp": timestamps})
-    expected = sorted(math.floor(moment.timestamp()) for moment in moments)
-    assert Interactions.from_frame(frame).timestamps.tolist() == expected
+
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=utc)
+    microseconds = [(moment - epoch) // datetime.timedelta(microseconds=1) for moment in moments]
+    coarsest = min(per_second, 10**6)  # nothing here is finer than a microsecond
+    expected = sorted(math.floor(time * coarsest / 10**6) for time in microseconds)
+    data = Interactions.from_frame(frame)
+    assert data.timestamps.tolist() == expected
+    assert data.time_unit == {1: "seconds", 10**3: "milliseconds"}.get(coarsest, "microseconds")
 
 
 def test_datetimes_without_a_zone_are_utc():
@@ -184,10 +213,14 @@ def test_datetimes_without_a_zone_are_utc():
     assert Interactions.from_frame(frame).timestamps.tolist() == [0, 1_000_000_000]
 
 
-def test_decimal_timestamps_are_cut_to_seconds_before_sorting():
-    frame = pd.DataFrame({"user": 1, "item": [10, 20, 30], "timestamp": [5.9, 5.1, -0.5]})
-    rows = Interactions.from_frame(frame).to_frame()[["item", "timestamp"]]
-    assert rows.to_numpy().tolist() == [[30, -1], [10, 5], [20, 5]]
+def test_decimals_of_timestamps_order_rows_and_tell_repeats_apart():
+    """Times are not cut to seconds: the 5.9 and 5.1 of one second are two moments."""
+    times = [5.9, 5.1, -0.5, 5.9, 5.1]
+    frame = pd.DataFrame({"user": 1, "item": [10, 20, 30, 10, 10], "timestamp": times})
+    data = Interactions.from_frame(frame)
+    rows = data.to_frame()[["item", "timestamp"]]
+    assert rows.to_numpy().tolist() == [[30, -500], [20, 5100], [10, 5100], [10, 5900]]
+    assert data.n_duplicates == 1
 
 
 def test_integer_clocks_keep_every_digit():
@@ -200,6 +233,16 @@ def test_integer_clocks_keep_every_digit():
 def test_any_numeric_column_is_a_clock(kind):
     frame = pd.DataFrame({"user": 1, "item": [1, 2], "timestamp": pd.array([7, 3], dtype=kind)})
     assert Interactions.from_frame(frame).timestamps.tolist() == [3, 7]
+
+
+def test_times_in_columns_may_be_all_that_they_may_be_in_frames():
+    data = Interactions.from_columns(
+        [1, 1, 1], [7, 8, 9], ["2017-07-14", "2017-07-13", "1970-01-01"]
+    )
+    assert data.to_frame()["item"].tolist() == [9, 8, 7]
+    assert data.time_unit == "seconds"
+    with pytest.raises(DataError, match="mine, row 1: the timestamp inf"):
+        Interactions.from_columns([1, 1], [7, 8], [1.5, np.inf], source="mine")
 
 
 def test_later_changes_to_a_column_do_not_reach_the_interactions():
@@ -218,25 +261,26 @@ def test_later_changes_to_a_frame_do_not_reach_the_interactions():
 
 GOOD = {"user": ["a", "b"], "item": [1, 2], "timestamp": [3.0, 4.0]}
 BAD_FRAMES = {
-    "no user column": ({"item": [1]}, {}, "no column 'user'"),
-    "no item column": ({"user": [1]}, {}, "no column 'item'"),
+    "no user column": ({"item": [1]}, {}, "no column for the user among 'item'.*user="),
+    "no item column": ({"user": [1]}, {}, "no column for the item among 'user'.*item="),
+    "no such user": (GOOD, {"user": "who"}, "no column 'who'; it has 'user', 'item'.*user="),
     "a missing user": (
         GOOD | {"user": ["a", None]},
         {},
-        "column 'user' has a missing value at row 1",
+        "column 'user': the user is missing at row 1; drop it",
     ),
     "a missing item": (
         GOOD | {"item": [np.nan, 1]},
         {},
-        "column 'item' has a missing value at row 0",
+        "column 'item': the item is missing at row 0; drop it",
     ),
-    "a missing time": (GOOD | {"timestamp": [1.0, np.nan]}, {}, "missing value at row 1"),
+    "a missing time": (GOOD | {"timestamp": [1.0, np.nan]}, {}, "row 1: .* missing"),
     "a missing date": (
         GOOD | {"timestamp": [pd.NaT, pd.Timestamp(0)]},
         {},
-        "missing value at row 0",
+        "column 'timestamp', row 0: the timestamp is missing, in 1 of 2 rows; drop",
     ),
-    "time in words": (GOOD | {"timestamp": ["noon", "dusk"]}, {}, "not numeric"),
+    "time in words": (GOOD | {"timestamp": ["noon", "dusk"]}, {}, "row 0: .*'noon' is neither"),
     "an infinite time": (GOOD | {"timestamp": [1, np.inf]}, {}, "row 1"),
     "a time beyond 64 bits": (GOOD | {"timestamp": [1e30, 0]}, {}, "row 0"),
     "no such clock": (GOOD, {"timestamp": "when"}, "no column 'when'"),
@@ -282,6 +326,15 @@ def test_k_core_is_the_fixed_point_of_dropping(seed, k):
             data.k_core(k)
 
 
+def test_k_core_keeps_what_was_said_about_the_data():
+    rows = {"user": [1, 1, 2], "item": [5, 5, 6], "time": [978300760, 978300761, 978300762]}
+    data = Interactions.from_frame(pd.DataFrame(rows))
+    core = data.k_core(2)
+    assert core.n_interactions == 2
+    assert core.read_as == data.read_as != ""
+    assert core.time_unit == "seconds"
+
+
 def test_statistics_are_the_definitions():
     s = log([[1, 2, 2], [3]], n_items=4).statistics()
     assert s.tolist() == [2, 4, 4, 2.0, 50.0]
@@ -310,7 +363,7 @@ def test_a_missing_id_is_an_error_with_its_row(missing):
 
 @pytest.mark.parametrize(
     "ids",
-    [[1, "1", 2], pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03"]), [True, False, True]],
+    [[1, "1", 2], pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03"]), [1.5, "1", True]],
 )
 def test_ids_that_are_neither_all_numbers_nor_all_strings_are_refused(ids):
     with pytest.raises(DataError, match="all numbers or all strings"):

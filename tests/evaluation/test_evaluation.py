@@ -270,6 +270,14 @@ def test_unknown_choices_are_errors(options, message):
         evaluate(Arithmetic(30), random_log(0).split(), **options)
 
 
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "10", None])
+def test_an_impossible_k_is_refused_before_anything_is_scored(monkeypatch, k):
+    model = Arithmetic(30)
+    monkeypatch.setattr(model, "scores", lambda items: pytest.fail("it scored first"))
+    with pytest.raises(ValueError, match="k must be an integer from 1 up"):
+        evaluate(model, random_log(0).split(), k=k)
+
+
 def expected_by_hand(model, split, k):
     """Probability of each item times the gain of its rank, item by item."""
     rows = rows_of(split.interactions)

@@ -1,163 +1,167 @@
-"""The bytes of a file, unpacked, and their text."""
+"""The bytes of a file, unpacked."""
 
-import gzip
+import os
 import stat
-import zipfile
-import zlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from minirec.errors import DataError
+from minirec.data.readers.archives import RATINGS_FILES
+from minirec.data.readers.formats import HEAD_BYTES, check_text, kind_of, packing_of
+from minirec.data.readers.unpacking import no_room, unpack
+from minirec.errors import DataError, printable_path
 
-# The files with the interactions inside MovieLens' archives and folders.
-RATINGS_FILES = ("ratings.dat", "u.data", "ratings.csv")
+# The packing that the end of a name promises.
+SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "xz", ".zip": "zip"}
 
-# The first bytes of a zip file: with members, and without any.
-ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
-
-GZIP_MARK = b"\x1f\x8b"
+PARQUET_END = b"PAR1"
 
 
-def file_content(path: Path) -> tuple[str, bytes]:
-    """Read a file, and unpack it if it is packed.
+@dataclass(frozen=True)
+class Content:
+    """A log as a plain file on disk.
+
+    Attributes
+    ----------
+    name : str
+        How error messages call it: the path, and the member of an archive. Safe to print: control
+        characters are escaped, and the middle of a very long name is left out.
+    path : Path
+        The file itself, or a temporary one with what was packed in it.
+    kind : str
+        "text" or "parquet".
+    """
+
+    name: str
+    path: Path
+    kind: str
+
+
+@contextmanager
+def opened(path: Path, *, trusted: bool = False) -> Iterator[Content]:
+    """Give a log as a plain file on disk: a packed one is unpacked for as long as it is used.
+
+    Its first bytes decide what it is, not its name. It is unpacked in small pieces into a temporary
+    file, which is deleted at the end, whatever happens.
 
     Parameters
     ----------
     path : Path
-        A plain or gzipped file, or a zip archive that holds one of `RATINGS_FILES`.
+        A file of text or Parquet, plain or packed by gzip, bzip2, xz (lzma) or zip. An archive
+        holds one table, or one of `RATINGS_FILES`.
+    trusted : bool
+        Whether it may unpack to any size, and not only to what an honest log of its size does.
 
-    Returns
-    -------
-    name : str
-        How error messages call it: the path, and the member of an archive.
-    raw : bytes
-        Its content, unpacked.
+    Yields
+    ------
+    Content
+        The log; text is not decoded yet.
 
     Raises
     ------
     DataError
-        If it is a folder, cannot be read, or cannot be unpacked.
+        If it is not a file, cannot be read or unpacked, or is of a format that is not read here.
     """
-    if path.is_dir():
-        raise _folder_error(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    name = printable_path(path)
+    head = _read_head(name, path)
+    packing = packing_of(head)
+    if packing is None:
+        kind = _plain_kind(name, path, head)
+        if kind == "parquet":
+            _check_parquet_end(name, path)
+        yield Content(name, path, kind)
+        return
 
-    # The content decides how it is packed, not the name.
-    if raw.startswith(ZIP_MARKS):
-        return _from_zip(path)
-    if raw.startswith(GZIP_MARK):
-        return str(path), _from_gzip(path, raw)
-    if path.suffix == ".gz" and raw:
+    with _temporary_file(name) as unpacked:
+        name, kind = unpack(path, packing, unpacked, trusted=trusted)
+        if kind == "parquet":
+            _check_parquet_end(name, unpacked)
+        yield Content(name, unpacked, kind)
+
+
+def _read_head(name: str, path: Path) -> bytes:
+    """Return the first bytes of a file; DataError if it is none, or cannot be read."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # no path of a file at all, such as one with a NUL
+        raise _unreadable(name, error) from None
+    if stat.S_ISDIR(mode):
+        raise _folder_error(name, path)
+    if not stat.S_ISREG(mode):
+        # Opening a pipe could wait for ever, and what is read from it is gone.
         raise DataError(
-            f"{path} is not a gzip file, despite its name; if it is plain text, take .gz off the "
-            "name."
+            f"{name} is not a regular file but a pipe, a socket or a device, and a log is read "
+            "more than once. Save what it gives into a file first, and pass that."
         )
-    return str(path), raw
-
-
-def decoded(name: str, raw: bytes, first_line: int = 1) -> str:
-    """Decode bytes as UTF-8.
-
-    Parameters
-    ----------
-    name : str
-        Name of the file, for error messages.
-    raw : bytes
-        All of it, or one line.
-    first_line : int
-        Number of the line on which `raw` begins.
-
-    Returns
-    -------
-    str
-        The text.
-
-    Raises
-    ------
-    DataError
-        If a byte is not UTF-8; it names that byte and its line.
-    """
     try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        line = first_line + raw.count(b"\n", 0, error.start)
-        byte = raw[error.start]
-        raise DataError(
-            f"{name}, line {line:,}: the byte 0x{byte:02x} is not UTF-8 text. Save the file as "
-            "UTF-8 first."
-        ) from None
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise _unreadable(name, error) from None
 
 
-def _folder_error(folder: Path) -> DataError:
+def _unreadable(name: str, error: OSError | ValueError) -> DataError:
+    """Return the error for a file that the system does not give."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return DataError(f"{name} cannot be read: {reason or error}.")
+
+
+def _folder_error(name: str, folder: Path) -> DataError:
     """Return the error for a folder; it names the file inside that is the likeliest."""
-    files = [entry for entry in folder.iterdir() if entry.is_file()]
+    try:
+        files = [entry for entry in folder.iterdir() if entry.is_file()]
+    except OSError as error:
+        raise _unreadable(name, error) from None
     if not files:
-        return DataError(f"{folder} is a folder; pass the file inside it.")
-    likeliest = min(files, key=_ratings_first)
-    return DataError(f"{folder} is a folder; pass the file inside it, such as {likeliest}.")
+        return DataError(f"{name} is a folder; pass the file inside it.")
+    likeliest = printable_path(min(files, key=_ratings_first))
+    return DataError(f"{name} is a folder; pass the file inside it, such as {likeliest}.")
 
 
-def _ratings_first(file: Path) -> tuple[bool, str]:
-    """Sort `RATINGS_FILES` before others, both by name: False comes before True."""
-    return file.name not in RATINGS_FILES, file.name
+def _ratings_first(file: Path) -> tuple[bool, bool, str]:
+    """Sort `RATINGS_FILES` before others, hidden files last, else by name: False before True."""
+    hidden = file.name.startswith((".", "_"))
+    return file.name not in RATINGS_FILES, hidden, file.name
 
 
-def _from_gzip(path: Path, packed: bytes) -> bytes:
-    """Return the content of a gzip file."""
-    try:
-        return gzip.decompress(packed)
-    except (OSError, EOFError, zlib.error) as error:
+def _plain_kind(name: str, path: Path, head: bytes) -> str:
+    """Return the kind of a file that is not packed, by its first bytes."""
+    kind = kind_of(name, head)
+    promised = SUFFIXES.get(path.suffix.lower())
+    if promised is not None and head:
         raise DataError(
-            f"{path}: the gzip file is cut short or damaged ({error}). Download or copy it again."
-        ) from None
+            f"{name} is not a {promised} file, despite its name; if it is plain text, take "
+            f"{path.suffix} off the name, else download or copy it again."
+        )
+    if kind == "text":
+        check_text(name, head)
+    return kind
 
 
-def _from_zip(path: Path) -> tuple[str, bytes]:
-    """Return the name and the content of the ratings inside an archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            ratings = _find_ratings(path, archive.infolist())
-            return f"{path}/{ratings.filename}", archive.read(ratings)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        NotImplementedError,  # a way of packing that Python does not know
-        RuntimeError,  # an encrypted member
-    ) as error:
+def _check_parquet_end(name: str, path: Path) -> None:
+    """Raise a DataError if a Parquet file does not end as it began, so is cut short."""
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - len(PARQUET_END)))
+        end = file.read()
+    if end != PARQUET_END:
         raise DataError(
-            f"{path}: the zip file cannot be unpacked ({error}). Download or copy it again."
-        ) from None
+            f"{name}: the Parquet file is cut short or damaged (it does not end in PAR1). Download "
+            "or copy it again."
+        )
 
 
-def _find_ratings(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    """Return the member with the ratings; DataError where there is none, or one is suspicious."""
-    # An archive that would write outside its folder is not trusted at all, even though nothing is
-    # written here.
-    for member in members:
-        if _points_outside(member):
-            raise DataError(
-                f"{path}: refused, because its member {member.filename!r} points outside the "
-                "archive's own folder. Get the archive from its original source."
-            )
-
-    for wanted in RATINGS_FILES:
-        for member in members:
-            if member.filename.split("/")[-1] == wanted:
-                return member
-
-    names = f"{', '.join(RATINGS_FILES[:-1])} or {RATINGS_FILES[-1]}"
-    raise DataError(f"{path} holds no {names}; unpack it and pass the file with the ratings.")
-
-
-def _points_outside(member: zipfile.ZipInfo) -> bool:
-    """Whether unpacking a member could write outside the archive's own folder."""
-    parts = member.filename.replace("\\", "/").split("/")
-    upwards = ".." in parts
-    from_the_root = parts[0] == ""
-    on_a_drive = ":" in parts[0]  # C:/ratings.dat, on Windows
-    is_link = stat.S_ISLNK(member.external_attr >> 16)  # the mode that Unix archivers keep there
-    return upwards or from_the_root or on_a_drive or is_link
+@contextmanager
+def _temporary_file(name: str) -> Iterator[Path]:
+    """Give an empty file that is deleted at the end."""
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="minirec-")
+    except OSError as error:
+        raise no_room(name, error) from None
+    try:
+        os.close(descriptor)
+        yield Path(path)
+    finally:
+        Path(path).unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import json
 
 from hypothesis import strategies as st
 
+from minirec.data.readers import Request
 from minirec.data.readers import file as door
 from minirec.errors import DataError
 
@@ -97,24 +98,33 @@ def choose_way(monkeypatch, way):
 def forbid_the_careful_way(monkeypatch):
     """Try the fast way on every file; what it does not read is an error of the test."""
     choose_way(monkeypatch, "fast")
-    monkeypatch.delattr(door, "columns_from_rows")
+    monkeypatch.delattr(door, "_read_carefully")
 
 
-def outcomes(monkeypatch, path):
-    """What each of the two ways finds in a file: its columns, or the words of its error."""
+def read(path, columns=None, where=None, trusted=False):
+    """What stands in a file: users, items and times, as lists; None for no times."""
+    request = columns if isinstance(columns, str) else Request(columns, where or {})
+    log = door.read_interactions_file(path, request, trusted)
+    times = None if log.timestamps is None else log.timestamps.tolist()
+    return list(log.users), list(log.items), times
+
+
+def read_as(path, columns=None, where=None):
+    """Which fields of a file are read, in words."""
+    request = columns if isinstance(columns, str) else Request(columns, where or {})
+    return door.read_interactions_file(path, request).read_as
+
+
+def outcomes(monkeypatch, path, columns=None, where=None):
+    """What each of the two ways finds in a file: all it says, or the words of its error."""
     found = []
     for way in WAYS:
         choose_way(monkeypatch, way)
         try:
-            columns = door.read_interactions_file(path)
+            columns_found = read(path, columns, where)
         except DataError as error:
             found.append(str(error))
         else:
-            found.append([_type_and_values(column) for column in columns])
+            kinds = [type(values[0]) for values in columns_found if values]
+            found.append((kinds, columns_found, read_as(path, columns, where)))
     return found
-
-
-def _type_and_values(column):
-    if column is None:
-        return None
-    return type(column), column.dtype.kind, column.tolist()

@@ -1,5 +1,9 @@
 """The fast way finds in any file exactly what the careful way finds, and reads what is plain."""
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,11 +15,13 @@ from reader_files import (
     logs,
     numbers,
     outcomes,
+    read,
     words,
     write,
 )
 
-from minirec.data.readers import read_interactions_file
+from minirec.data.datasets import load_file
+from minirec.data.readers import engine
 from minirec.errors import DataError
 
 pytestmark = pytest.mark.slow
@@ -84,9 +90,8 @@ def test_the_fast_way_reads_a_damaged_file_exactly_as_the_careful_way_does(
         ("  \nuser item\n1 2\n", [1]),
         ("\t\nuser:token\titem:token\n1\t2\n", [1]),  # separators alone above the header
         (f"user,item\n1,{'a' * 131_072}\n", [1]),
-        (f"user,item\n1,{'a' * 131_073}\n", "too long"),
-        (f"user,item,note\n1,2,{'a' * 131_073}\n", "too long"),
-        ("\u00a0\n1 2\n", "has no item"),
+        (f"user,item,note\n1,2,{'a' * 131_073}\n", [1]),
+        ("\u00a0\n1 2\n", [1]),
         (f"user,item,timestamp\n1,2,{'0' * 4301}\n", [1]),
     ],
 )
@@ -96,7 +101,7 @@ def test_both_ways_agree_about_odd_lines(tmp_path, monkeypatch, text, wanted):
     if isinstance(wanted, str):
         assert wanted in careful
     else:
-        _, _, users = careful[0]
+        _, (users, _, _), _ = careful
         assert users == wanted
 
 
@@ -105,25 +110,25 @@ def test_both_ways_agree_about_odd_lines(tmp_path, monkeypatch, text, wanted):
 def test_a_plain_file_takes_the_fast_way(tmp_path, monkeypatch, name, user, item):
     forbid_the_careful_way(monkeypatch)
     path = write(tmp_path / name, WRITERS[name]([(user, item, 5)] * 3))
-    users, items, times = read_interactions_file(path)
-    assert users.tolist() == [user] * 3
-    assert items.tolist() == [item] * 3
-    assert times.tolist() == [5] * 3
+    users, items, times = read(path)
+    assert users == [user] * 3
+    assert items == [item] * 3
+    assert times == [5] * 3
 
 
 def test_ids_that_only_begin_as_integers_take_the_fast_way_too(tmp_path, monkeypatch):
     forbid_the_careful_way(monkeypatch)
     text = WRITERS["log.csv"]([(12, 34, 5), ("ann", 34, 5)])
-    users, _, _ = read_interactions_file(write(tmp_path / "log.csv", text))
-    assert users.tolist() == ["12", "ann"]
+    users, _, _ = read(write(tmp_path / "log.csv", text))
+    assert users == ["12", "ann"]
 
 
 def test_plain_sequence_lines_take_the_fast_way(tmp_path, monkeypatch):
     forbid_the_careful_way(monkeypatch)
     path = write(tmp_path / "log.txt", "1 2 3\r\n4 5\t6\n7 8")
-    users, items, _ = read_interactions_file(path)
-    assert users.tolist() == [1, 1, 4, 4, 7]
-    assert items.tolist() == [2, 3, 5, 6, 8]
+    users, items, _ = read(path)
+    assert users == [1, 1, 4, 4, 7]
+    assert items == [2, 3, 5, 6, 8]
 
 
 @pytest.mark.parametrize(
@@ -193,9 +198,75 @@ def test_damages_that_even_out_are_noticed(tmp_path, monkeypatch, rows):
 
 
 def test_ids_beyond_64_bits_that_are_read_as_times_are_an_error_either_way(tmp_path, monkeypatch):
-    path = write(tmp_path / "log.csv", f"a,b\n{10**19},1\n{10**19 + 1},2\n")
-    columns = {"user": "a", "item": "b", "timestamp": "a"}
+    path = write(tmp_path / "log.csv", f"a,b,c\n1,1,{10**19}\n2,2,{10**19 + 1}\n")
+    columns = {"user": "a", "item": "b", "timestamp": "c"}
     for way in ("fast", "careful"):
         choose_way(monkeypatch, way)
         with pytest.raises(DataError, match=r"line 2: the timestamp .* is too large"):
-            read_interactions_file(path, columns)
+            read(path, columns)
+
+
+EVENTS = [(user, item, time) for user, item in [(2, 7), (1, 9), (2, 8)] for time in (5, 3, 5)]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.txt"])
+def test_a_log_sorted_outside_of_memory_is_the_same_log(tmp_path, monkeypatch, name):
+    text = "user,item,time\n" if name == "log.csv" else "user,item\n"
+    for user, item, time in EVENTS * 20:
+        text += f"{user},{item},{time}\n" if name == "log.csv" else f"{user},{item}\n"
+    path = str(write(tmp_path / name, text))
+    forbid_the_careful_way(monkeypatch)
+    in_memory = load_file(path)
+    monkeypatch.setattr(engine, "ROWS_SORTED_OUTSIDE", 0)
+    outside = load_file(path)
+    assert outside.fingerprint == in_memory.fingerprint
+    assert outside.n_duplicates == in_memory.n_duplicates
+    assert np.array_equal(outside.user_ids, in_memory.user_ids)
+    if name == "log.csv":
+        assert outside.timestamps.tolist() == in_memory.timestamps.tolist()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,2,\n3,4,\n",  # the last field is empty in every row
+        "1,2,\n3,4,x\n",
+        '1,2,"x"\n3,"4","y, z"\n',
+    ],
+)
+def test_empty_and_quoted_fields_take_the_fast_way_where_rows_are_whole(
+    tmp_path, monkeypatch, rows
+):
+    forbid_the_careful_way(monkeypatch)
+    path = write(tmp_path / "log.csv", "user,item,note\n" + rows)
+    assert read(path)[:2] == ([1, 3], [2, 4])
+
+
+def test_dates_take_the_fast_way(tmp_path, monkeypatch):
+    forbid_the_careful_way(monkeypatch)
+    rows = "1,2,2017-07-14 06:03:48.5\n1,3,2017-07-14 06:03:47\n"
+    path = write(tmp_path / "log.csv", "user,item,date\n" + rows)
+    assert read(path)[2] == [1500012228500, 1500012227000]
+
+
+def test_line_ends_of_windows_take_the_fast_way_however_the_bytes_are_cut(tmp_path, monkeypatch):
+    forbid_the_careful_way(monkeypatch)
+    path = write(tmp_path / "log.csv", "user,item\r\n1,2\r\n3,4\r\n")
+    for n_bytes in (1, 2, 3, 4):
+        monkeypatch.setattr(engine, "BYTES_AT_ONCE", n_bytes)
+        assert read(path)[:2] == ([1, 3], [2, 4])
+
+
+def test_without_polars_large_tables_are_read_carefully(tmp_path, monkeypatch):
+    choose_way(monkeypatch, "fast")
+    monkeypatch.setitem(sys.modules, "polars", None)  # an import of it fails
+    assert read(write(tmp_path / "log.csv", "user,item\n1,2\n"))[:2] == ([1], [2])
+
+
+def test_sequences_and_the_planted_set_need_no_polars():
+    code = (
+        "import sys; sys.modules['polars'] = None; import minirec; "
+        "print(minirec.load_dataset('planted').n_users)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "3000\n"
