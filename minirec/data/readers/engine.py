@@ -1,4 +1,4 @@
-"""The fast way through large tables: Polars reads them, on all cores and in little memory.
+r"""The fast way through large tables: Polars reads them, on all cores and in little memory.
 
 Polars parses, unpacks Parquet and keeps each distinct text once; a log of any size goes through in
 pieces, so that only 16 bytes of an interaction stay in memory. A log of more than
@@ -12,7 +12,8 @@ What it read counts only if it is proven that there was nothing to forgive:
 2. No row has too few: either no row's last field is empty (a missing field would be read as empty),
    or nothing is quoted, and the separators in the file are as many as its rows need.
 3. Lines end in newlines: a return alone ends a line for the careful way, too, not for Polars.
-4. No id is empty or missing, and every time is one.
+4. Where fields may stand in quotes, none stands inside a field: Polars takes "a \"b\"" for one.
+5. No id is empty or missing, and every time is one.
 
 Where that cannot be shown, or Polars refuses the file, `read_tables` returns None; then the careful
 way reads it, or says what is wrong and in which line.
@@ -62,6 +63,13 @@ TEXTS_AT_ONCE = 1 << 20  # times in words are turned into moments in pieces of s
 
 BYTES_AT_ONCE = 1 << 24
 
+QUOTE = ord('"')
+
+LARGEST_WHOLE = 2.0**63  # int64 holds whole floats below it
+
+# Beside a quote that begins or ends a field, or is doubled inside one, stands one of these.
+BESIDE_QUOTES = np.frombuffer(b',;|\t\r\n"', dtype=np.uint8)
+
 INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
@@ -78,6 +86,7 @@ class Marks(NamedTuple):
 
     separators: int  # how many there are
     has_quotes: bool
+    has_stray_quotes: bool  # with neither a separator nor another quote beside them
     has_lonely_returns: bool  # not followed by a newline
 
 
@@ -245,12 +254,14 @@ def _filtered(frame: "pl.LazyFrame", wanted: Wanted) -> "pl.LazyFrame":
 
 
 def _is_plain(table: Table, rows: "pl.DataFrame") -> bool:
-    """Whether nothing was forgiven: points 1 to 3 at the head of this file."""
+    """Whether nothing was forgiven: points 1 to 4 at the head of this file."""
     layout = table.layout
     marks = _find_marks(table.path, layout)
     if marks.has_lonely_returns or not rows["between is empty"].all():
         return False
-    if marks.has_quotes and layout.quoted:
+    if layout.quoted and marks.has_stray_quotes:
+        return False
+    if layout.quoted and marks.has_quotes:
         return not rows["last is empty"].any()
     return marks.separators == len(rows) * len(layout.separator) * (layout.n_fields - 1)
 
@@ -260,6 +271,8 @@ def _find_marks(path: Path, layout: Layout) -> Marks:
     separator = ord(layout.separator[0])
     separators = 0
     has_quotes = False
+    has_stray_quotes = False
+    end_of_last = b""
     has_lonely_returns = False
     with path.open("rb") as file:
         for _ in range(layout.first_row - 1):
@@ -271,9 +284,27 @@ def _find_marks(path: Path, layout: Layout) -> Marks:
             characters = np.frombuffer(piece, dtype=np.uint8)
             separators += int(np.count_nonzero(characters == separator))
             has_quotes = has_quotes or b'"' in piece
+            # A quote may stand at the very end of the last piece, or begin this one.
+            around = end_of_last + piece
+            has_stray_quotes = has_stray_quotes or _has_stray_quote(around)
+            end_of_last = around[-2:]
             if b"\r" in piece:
                 has_lonely_returns |= piece.count(b"\r") > piece.count(b"\r\n")
-    return Marks(separators, has_quotes, has_lonely_returns)
+    return Marks(separators, has_quotes, has_stray_quotes, has_lonely_returns)
+
+
+def _has_stray_quote(piece: bytes) -> bool:
+    """Whether a quote stands between two characters that are neither separators nor quotes.
+
+    The careful way refuses such quotes in a field that begins with one, and takes them for
+    characters like any other elsewhere.
+    """
+    if b'"' not in piece:
+        return False
+    characters = np.frombuffer(piece, dtype=np.uint8)
+    quotes = np.flatnonzero(characters[1:-1] == QUOTE) + 1
+    beside = [np.isin(characters[quotes + step], BESIDE_QUOTES) for step in (-1, 1)]
+    return not (beside[0] | beside[1]).all()
 
 
 def _time_is_integer(table: Table) -> bool:
@@ -370,8 +401,19 @@ def _scan_parquet(
             )
         field = engine.col(column)
         # Missing ids become empty texts, which are refused with their row.
-        fields.append(field if is_time else field.cast(engine.String).fill_null(""))
+        fields.append(field if is_time else _texts(field, kind).fill_null(""))
     return _filtered(frame.select(_wanted_columns(fields, wanted, types)), wanted)
+
+
+def _texts(field: "pl.Expr", kind: "pl.DataType") -> "pl.Expr":
+    """Return a column as texts; whole floats as CSV has them, 1000.0, and not as 1e3."""
+    engine = polars()
+    texts = field.cast(engine.String)
+    if not kind.is_float():
+        return texts
+    is_whole = (field == field.floor()) & (field.abs() < LARGEST_WHOLE)
+    whole = field.cast(engine.Int64, strict=False).cast(engine.String) + ".0"
+    return engine.when(is_whole).then(whole).otherwise(texts)
 
 
 def _log(name: str, parts: list["pl.DataFrame"], wanted: Wanted, name_row: NameRow) -> Log:

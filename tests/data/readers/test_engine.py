@@ -270,3 +270,16 @@ def test_sequences_and_the_planted_set_need_no_polars():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "3000\n"
+
+
+@pytest.mark.parametrize(
+    "field", [r'"a \"b\" c"', '"a" b', '5" disk', '"say ""b"" so"', '""', '"a"']
+)
+@pytest.mark.parametrize("at_once", [1, 2, 3, 1 << 24])
+def test_quotes_inside_a_field_make_no_difference_between_the_ways(
+    tmp_path, monkeypatch, field, at_once
+):
+    monkeypatch.setattr(engine, "BYTES_AT_ONCE", at_once)
+    text = "user,item,note\n" + f"1,2,x\n3,4,{field}\n" * 3
+    fast, careful = outcomes(monkeypatch, write(tmp_path / "log.csv", text))
+    assert fast == careful

@@ -27,6 +27,7 @@ def parquet(path, **columns):
         [2**62, -5, 0],
         ["b", "a", "007"],
         [3.0, 1.0, 2.0],
+        [3e16, -1.5e17, 2.0],  # which is how Polars would write them
         pl.Series([3, 1, 2], dtype=pl.UInt8),
         pl.Series(["b", "a", "b"], dtype=pl.Categorical),
     ],
