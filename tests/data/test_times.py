@@ -64,6 +64,7 @@ def written_numbers(draw) -> str:
     return blanks + sign + whole + decimals + exponent + blanks
 
 
+@pytest.mark.slow
 @given(texts=st.lists(written_numbers(), min_size=1, max_size=12))
 def test_numbers_are_exact_to_the_18th_decimal(texts):
     texts = [text for text in texts if abs(Fraction(text)) < 2**63 - 1] or ["0"]
@@ -190,6 +191,7 @@ def written_dates(draw) -> tuple[str, Fraction]:
     return text + zone, seconds
 
 
+@pytest.mark.slow
 @given(dates=st.lists(written_dates(), min_size=1, max_size=12))
 def test_dates_are_exact_seconds_since_1970_in_any_form(dates):
     texts = [text for text, _ in dates]
@@ -198,6 +200,7 @@ def test_dates_are_exact_seconds_since_1970_in_any_form(dates):
     assert moments.are_dates
 
 
+@pytest.mark.slow
 @given(moments=st.lists(st.datetimes(timezones=st.timezones()), min_size=1, max_size=12))
 def test_dates_are_what_python_reads(moments):
     """Local times of former centuries, with seconds in their offsets, among them."""
@@ -330,6 +333,7 @@ def test_numbers_and_dates_in_one_column_are_refused(texts, index, message):
     assert caught.value.index == index
 
 
+@pytest.mark.slow
 @given(
     wrong=st.dictionaries(
         st.integers(0, 19), st.sampled_from(["x", "2017-13-01", "", "5", "+++"]), min_size=1
@@ -584,6 +588,7 @@ def test_ticks_count_the_coarsest_unit_that_loses_nothing(texts, expected, unit)
     assert name == unit
 
 
+@pytest.mark.slow
 @given(texts=st.lists(written_numbers(), min_size=1, max_size=12), cut=st.integers(0, 20))
 def test_parts_of_a_column_put_together_are_the_column(texts, cut):
     texts = [text for text in texts if abs(Fraction(text)) < 2**63 - 1]

@@ -8,6 +8,7 @@ from reader_files import WAYS, WRITERS, choose_way, logs, numbers, read, words, 
 from minirec.errors import DataError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["", ".gz"])
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("way", WAYS)
@@ -27,6 +28,7 @@ def sequences_of(ids):
     return st.lists(st.tuples(ids, st.lists(ids, min_size=1)), min_size=1, max_size=10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["", ".gz"])
 @pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
