@@ -108,6 +108,15 @@ HTML = Format(
 XML = Format("XML", f"Convert it to CSV or JSON lines; or read it by pandas.read_xml {FROM_FRAME}.")
 PDF = Format("a PDF document", "Get its table as CSV and pass that.")
 
+SQL_DUMP = Format(
+    "a dump of a SQL database",
+    "Load it into the database and save the table as CSV.",
+)
+GIT_LFS = Format(
+    "a pointer of Git LFS, which stands for a file that was not fetched",
+    "Fetch the file itself, as with: git lfs pull.",
+)
+
 # By a regular expression for the first bytes.
 FOREIGN = (
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", OLD_OFFICE),
@@ -130,6 +139,8 @@ FOREIGN = (
     (rb"\x28\xb5\x2f\xfd", Format("packed by zstd", "Unpack it (unzstd) and pass what it holds.")),
     (rb"\x04\x22\x4d\x18", Format("packed by lz4", "Unpack it (unlz4) and pass what it holds.")),
     (rb"\x1f\x9d", Format("packed by compress (.Z)", "Unpack it (gunzip) and pass what it holds.")),
+    (rb"(?:--\s+)*(?:MySQL|MariaDB|PostgreSQL|phpMyAdmin SQL) (?:database )?[Dd]ump\b", SQL_DUMP),
+    (rb"version https://git-lfs\.", GIT_LFS),
     (rb"%PDF-", PDF),
     (rb"\x89PNG\r\n\x1a\n", Format("a PNG image", NOT_A_LOG)),
     (rb"\xff\xd8\xff", Format("a JPEG image", NOT_A_LOG)),

@@ -217,6 +217,8 @@ def choose_fields(
     filters = [_position(names, len(values), asked) for asked in request.where]
     if _missing_roles(positions, request) or None in filters:
         return None
+    if _names_there_twice(names, positions, request):
+        return None
 
     of_roles = [position for position in positions.values() if position is not None]
     all_positions = [*of_roles, *(position for position in filters if position is not None)]
@@ -259,7 +261,16 @@ def missing_fields_error(
         To be raised by the caller.
     """
     names = fields if has_names else None
-    missing = _missing_roles(_position_of_each_role(names, len(fields), request), request)
+    positions = _position_of_each_role(names, len(fields), request)
+    twice = _names_there_twice(names, positions, request)
+    if twice and not _missing_roles(positions, request):
+        listed = " and ".join(shown(name) for name in twice)
+        return DataError(
+            f"{where}: several fields are called {listed}. Rename all but one, or give the "
+            "positions of the fields, counted from 0, as in columns={'user': 0, 'item': 1, "
+            "'timestamp': 3} (--columns user=0,item=1,timestamp=3)."
+        )
+    missing = _missing_roles(positions, request)
     columns = request.columns
     wanted = [
         f"the {role}" if columns is None else f"the {role}, {columns[role]!r}," for role in missing
@@ -332,6 +343,22 @@ def _position(names: Sequence[str] | None, n_fields: int, asked: str | int) -> i
     if position is None:
         position = _first_found([asked], [name.split(":")[0] for name in stripped])
     return position
+
+
+def _names_there_twice(
+    names: Sequence[str] | None, positions: Mapping[str, int | None], request: Request
+) -> list[str]:
+    """Return the names of chosen fields that other fields have, too; not of those by position."""
+    if names is None:
+        return []
+    twice = []
+    for role, position in positions.items():
+        by_position = request.columns is not None and isinstance(request.columns[role], int)
+        if position is None or by_position:
+            continue
+        if list(names).count(names[position]) > 1:
+            twice.append(names[position])
+    return twice
 
 
 def _first_found(sought: Sequence[str], names: Sequence[str]) -> int | None:

@@ -57,6 +57,7 @@ class JsonReader:
         values = [value if isinstance(value, str) else "" for value in record.values()]
         wanted = choose_fields(list(record), values, request, kind="key")
         if wanted is None:
+            _refuse_wrapped(self._first, record)
             raise missing_fields_error(self._first, list(record), request)
         self.wanted: Wanted = wanted
         names = list(record)
@@ -90,6 +91,16 @@ class JsonReader:
                     f"{self._first}: the key {shown(better)} is missing, which {where} has. Mend "
                     "the record or drop it, or say by columns= which keys to read."
                 )
+
+
+def _refuse_wrapped(where: str, record: dict[str, Any]) -> None:
+    """Raise DataError where the records stand in a list inside one object."""
+    for key, value in record.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            raise DataError(
+                f"{where}: the records seem to stand in the list {shown(key)} inside one object. "
+                f"Write each on a line of its own, as with: jq -c '.[{json.dumps(key)}][]'."
+            )
 
 
 def _comes_first(role: str, one: str, other: str | None) -> bool:
@@ -154,7 +165,21 @@ def _not_json(where: str, text: str, error: Exception) -> DataError:
             f"{where}: not JSON but a Python dict, in single quotes. Convert the file first, each "
             "line by json.dumps(ast.literal_eval(line))."
         )
+    if text.strip() == "{":
+        return DataError(
+            f"{where}: a JSON object on several lines. Write each object on a line of its own, as "
+            "with: jq -c . (or jq -c '.data[]', if they stand in a list called data)."
+        )
     return DataError(f"{where}: not a JSON object ({error}). Each line must hold one whole object.")
+
+
+def _kind(value: Any) -> str:
+    """Name the kind of a value that is neither a string nor a number."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    return "a list" if isinstance(value, list) else "an object"
 
 
 def _values(where: str, record: dict[str, Any], keys: list[str]) -> tuple[str, ...]:
@@ -165,7 +190,7 @@ def _values(where: str, record: dict[str, Any], keys: list[str]) -> tuple[str, .
         if not isinstance(value, str):
             what = f"the key {shown(key)} is missing"
             if key in record:
-                what = f"{shown(key)} must be a string or a number"
+                what = f"{shown(key)} must be a string or a number, and is {_kind(value)}"
             raise DataError(f"{where}: {what}. Mend the record or drop it.")
         values.append(value)
     return tuple(values)

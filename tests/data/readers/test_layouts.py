@@ -129,3 +129,31 @@ def test_one_field_for_two_roles_is_refused(tmp_path, columns):
     path = write(tmp_path / "log.csv", table("{},{},{}", "a,b,c\n"))
     with pytest.raises(DataError, match="the same one twice"):
         read(path, columns)
+
+
+@pytest.mark.parametrize("name", ["user_id", "item_id", "time"])
+def test_of_two_fields_with_one_name_none_is_chosen(tmp_path, name):
+    path = write(tmp_path / "log.csv", table("{},{},{},9", f"user_id,item_id,time,{name}\n"))
+    with pytest.raises(DataError, match=rf"line 1: several fields are called '{name}'"):
+        read(path)
+    assert read(path, {"user": 0, "item": 1, "timestamp": 2}) == (USERS, ITEMS, TIMES)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            '{"data": [{"user": 1, "item": 2}]}',
+            r"""in the list 'data' .*jq -c '\.\["data"\]\[\]'""",
+        ),
+        ('{\n "user": 1,\n "item": 2\n}\n', r"line 1: a JSON object on several lines.*jq -c"),
+        ('{"user": null, "item": 2}', "'user' must be a string or a number, and is null"),
+        ('{"user": 1, "item": [2]}', "'item' must be a string or a number, and is a list"),
+        ("-- MySQL dump 10.13\nINSERT INTO t VALUES (1, 2);\n", "dump of a SQL database"),
+        ("--\n-- PostgreSQL database dump\n--\n", "dump of a SQL database"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "pointer of Git LFS"),
+    ],
+)
+def test_records_that_are_not_one_per_line_are_told_how_to_become_so(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "log.json", text))
