@@ -9,7 +9,7 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
-from minirec.data.raw_ids import is_missing
+from minirec.data.raw_ids import missing_codes
 from minirec.data.readers.coded import Log
 from minirec.data.readers.header import Wanted, find_roles, looks_like_time
 from minirec.data.times import NotATime, moments_of_column, ticks
@@ -116,11 +116,8 @@ def _strings(column: pd.Series, role: str) -> np.ndarray | pd.Categorical:
     """Return ids that are strings, each distinct one kept once; other objects as they are."""
     values = column.to_numpy(dtype=object)
     codes, distinct = pd.factorize(values)  # None and NaN have the code -1
-    missing = [-1]
-    for code, value in enumerate(distinct):
-        if isinstance(value, str) and is_missing(value):
-            missing.append(code)
-    _refuse_missing(np.isin(codes, missing), column, role)
+    texts = [value if isinstance(value, str) else "no text" for value in distinct]
+    _refuse_missing(np.isin(codes, [-1, *missing_codes(texts)]), column, role)
 
     if not all(isinstance(value, str) for value in distinct):
         return values  # whether ids may be of their kind is decided where they become dense

@@ -32,6 +32,9 @@ MISSING_WORDS = frozenset(
     }
 )
 
+# Words that may be names among names, but stand for a missing value among integers.
+WORDS_AMONG_INTEGERS = frozenset({"null", "none", "nan", "na", "n/a", "nil", "undefined"})
+
 # An integer that int() and str() give back as it was written, without leading zero or plus sign;
 # decimals that are all zero may follow, as pandas writes them in columns with missing values.
 ORDINARY_INTEGER = re.compile(r"(-?[1-9]\d{0,18}|0)(?:\.0+)?", re.ASCII)
@@ -42,6 +45,35 @@ INT64_LIMIT = 2**63  # int64 holds -INT64_LIMIT and what lies between, but not I
 def is_missing(text: str) -> bool:
     """Whether a text stands for a missing value: one of MISSING_WORDS, blanks around it aside."""
     return text.strip(" \t") in MISSING_WORDS
+
+
+def missing_codes(texts: Sequence[str]) -> list[int]:
+    """Say which of a column's distinct texts stand for a missing value.
+
+    Parameters
+    ----------
+    texts : sequence of n strings
+        The distinct texts of a column of ids.
+
+    Returns
+    -------
+    list of int
+        Their places in `texts`: those of MISSING_WORDS; if there is none, those of
+        WORDS_AMONG_INTEGERS in any case, provided that all others are integers.
+    """
+    missing = [code for code, text in enumerate(texts) if is_missing(text)]
+    if missing:
+        return missing
+    words = []
+    others = []
+    for code, text in enumerate(texts):
+        if text.strip(" \t").lower() in WORDS_AMONG_INTEGERS:
+            words.append(code)
+        else:
+            others.append(text)
+    if not words or not others or typed_ids(others).dtype == object:
+        return []
+    return words
 
 
 def typed_ids(texts: Sequence[str]) -> np.ndarray:

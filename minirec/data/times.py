@@ -56,6 +56,15 @@ DATE = re.compile(
     re.ASCII,
 )
 
+# The same without separators, which a date must have a time of day for: 20170714 is a number.
+COMPACT_DATE = re.compile(
+    r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)T(?P<hour>\d\d)(?P<minute>\d\d)"
+    r"(?:(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,18}))?)?"
+    r"(?:Z|(?P<offset_sign>[+-])(?P<offset_hour>\d\d)"
+    r"(?::?(?P<offset_minute>\d\d)(?P<offset_second>\d\d)?)?)?",
+    re.ASCII,
+)
+
 LONGEST = 64  # characters of a text that is read together with others of its shape
 DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 ZERO = ord("0")
@@ -65,6 +74,7 @@ TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # NumPy's un
 
 # The name of a unit by how many decimals of a second it is.
 UNIT_NAMES = {0: "seconds", 3: "milliseconds", 6: "microseconds", 9: "nanoseconds"}
+BETWEEN_1980_AND_2100 = (315_532_800, 4_102_444_800)  # seconds since 1970
 UNKNOWN_UNIT = "the log's own clock"
 # Numbers from 10^least on, and below 10^beyond, are taken for such a unit since 1970.
 LIKELY_UNITS = ((8, 11, 0), (11, 14, 3), (14, 17, 6), (17, 19, 9))  # (least, beyond, decimals)
@@ -145,7 +155,7 @@ def moments_of_texts(texts: Sequence[str] | np.ndarray) -> Moments:
         return Moments(np.zeros(0, dtype=np.int64), None, are_dates=False)
 
     # The first text alone decides: a column of words is refused before anything is computed.
-    are_dates = DATE.fullmatch(stripped[0]) is not None
+    are_dates = _date(stripped[0]) is not None
     if not are_dates and not NUMBER.fullmatch(stripped[0]):
         raise NotATime(0, _complaint(stripped[0], stripped[0]))
 
@@ -275,7 +285,14 @@ def ticks(moments: Moments) -> tuple[np.ndarray, str]:
     unit : str
         In words, such as "milliseconds". For plain numbers it is guessed from their size, and only
         names them.
+
+    Raises
+    ------
+    NotATime
+        Where all numbers are times between 1980 and 2100, but some in one unit and some in another.
     """
+    if not moments.are_dates:
+        _refuse_two_units(moments.whole)
     decimals = 0 if moments.are_dates else _likely_decimals(moments.whole)
     if moments.fraction is None:
         return moments.whole, _unit_name(decimals, 0)
@@ -288,6 +305,32 @@ def ticks(moments: Moments) -> tuple[np.ndarray, str]:
             whole = moments.whole * 10**finer
             return whole + moments.fraction // units, _unit_name(decimals, finer)
     return _dense_ranks(moments.whole, moments.fraction), "ranks of decimals"
+
+
+def _date(text: str) -> re.Match[str] | None:
+    """Return the match of a date, None for another text."""
+    return DATE.fullmatch(text) or COMPACT_DATE.fullmatch(text)
+
+
+def _refuse_two_units(whole: np.ndarray) -> None:
+    """Raise NotATime where some numbers are seconds since 1970 and others milliseconds, say."""
+    if len(whole) == 0:
+        return
+    unit_of_row = np.full(len(whole), -1, dtype=np.int8)
+    for decimals in UNIT_NAMES:
+        earliest, latest = (moment * 10**decimals for moment in BETWEEN_1980_AND_2100)
+        unit_of_row[(earliest <= whole) & (whole < latest)] = decimals
+    is_other = unit_of_row != unit_of_row[0]
+    if (unit_of_row < 0).any() or not is_other.any():
+        return
+    row = int(np.argmax(is_other))
+    first = UNIT_NAMES[int(unit_of_row[0])]
+    this = UNIT_NAMES[int(unit_of_row[row])]
+    raise NotATime(
+        row,
+        f"the timestamp {whole[row]} seems to count {this}, but the first of the column {first}: "
+        "their order would be wrong. Bring all to one unit.",
+    )
 
 
 def _moments(whole: np.ndarray, fraction: np.ndarray, are_dates: bool) -> Moments:
@@ -369,7 +412,7 @@ def _read_numbers(shape: str, characters: np.ndarray) -> Read:
 def _read_dates(shape: str, characters: np.ndarray) -> Read:
     """Read dates of one shape as seconds since 1970; those that are on no calendar are left."""
     nothing = np.zeros(len(characters), dtype=np.int64)
-    match = DATE.fullmatch(shape)
+    match = _date(shape)
     if match is None:
         return nothing, nothing, np.ones(len(characters), dtype=bool)
 
@@ -437,7 +480,7 @@ def _complaint(text: str, first: str) -> str:
             f"the timestamp is missing{written}. Drop the row, or leave out the column: then rows "
             "keep their order."
         )
-    is_date = DATE.fullmatch(text) is not None
+    is_date = _date(text) is not None
     is_number = NUMBER.fullmatch(text) is not None
     if not is_date and not is_number:
         return (
@@ -446,7 +489,7 @@ def _complaint(text: str, first: str) -> str:
             "column, for example by pandas.to_datetime(..., format='%d.%m.%Y'), and use "
             "Interactions.from_frame; without the column, rows keep their order."
         )
-    if is_date != (DATE.fullmatch(first) is not None):
+    if is_date != (_date(first) is not None):
         return _complaint_about_mixture(what, is_date)
     if is_date:
         return f"{what} is a day or a time of day that does not exist. Mend or drop the row."

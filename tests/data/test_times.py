@@ -263,7 +263,8 @@ REFUSED_DATES = [
     "2017-07",
     "2017-W28-5",
     "2017-195",
-    "20170714T060348",
+    "20170714T0603480",
+    "20170714 060348",
     "2017-07/14",
     "17-07-14",
     "2017-07-14T",
@@ -612,3 +613,21 @@ def test_parts_of_numbers_and_of_dates_are_refused_where_they_meet():
 
 def test_no_parts_are_no_times():
     assert len(concatenate([]).whole) == 0
+
+
+@pytest.mark.parametrize(
+    "text, second, nano",
+    [
+        ("20170714T060348Z", 1500012228, 0),
+        ("20170714T060348.25", 1500012228, 250_000_000),
+        ("20170714T080348+0200", 1500012228, 0),
+        ("20170714T0603Z", 1500012180, 0),
+    ],
+)
+def test_dates_without_separators_are_read_if_they_have_a_time_of_day(text, second, nano):
+    moments = moments_of_texts(["2017-07-14", text])
+    assert moments.are_dates
+    assert moments.whole[1] == second
+    fraction = 0 if moments.fraction is None else moments.fraction[1]
+    assert fraction == nano * 10**9
+    assert not moments_of_texts(["20170714"]).are_dates

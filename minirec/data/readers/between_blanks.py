@@ -11,8 +11,8 @@ from minirec.data.readers.header import looks_like_time
 from minirec.data.readers.lines import Line
 from minirec.errors import DataError, shown
 
-# How collections of networks, and programs of databases, begin the lines above their rows.
-COMMENT_MARKS = ("%", "#", "-- ")
+# How collections of networks begin the lines above their rows.
+COMMENT_MARKS = ("%", "#")
 
 # What may separate the fields of rows whose first line does not show it.
 OTHER_SEPARATORS = ("::", "\t", ",", ";", "|", "^", "\x01")

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
-from minirec.data.raw_ids import is_missing, typed_ids
+from minirec.data.raw_ids import missing_codes, typed_ids
 from minirec.data.readers.lines import bad_byte
 from minirec.errors import DataError
 
@@ -83,7 +83,7 @@ def find_row(row: int, lengths: Sequence[int]) -> tuple[int, int]:
 
 def _refuse_missing(column: Coded, role: str, name_row: NameRow) -> None:
     """Raise DataError where an id is empty, or one of the words for nothing."""
-    missing = [code for code, text in enumerate(column.texts) if is_missing(text.strip(" \t"))]
+    missing = missing_codes(column.texts)
     if not missing:
         return
     rows = np.flatnonzero(np.isin(column.codes, missing))

@@ -441,7 +441,10 @@ def _log(name: str, parts: list["pl.DataFrame"], wanted: Wanted, name_row: NameR
     unit = ""
     if wanted.has_time:
         moments = _moments(rows["time"], name_kept_row)
-        timestamps, unit = ticks(moments)
+        try:
+            timestamps, unit = ticks(moments)
+        except NotATime as error:
+            raise DataError(f"{name_kept_row(error.index)}: {error.complaint}") from None
     del rows
     if len(users) >= ROWS_SORTED_OUTSIDE:
         users, items, timestamps = _sorted_outside(users, items, timestamps)

@@ -71,7 +71,7 @@ from minirec.data.readers.layout import N_LINES_JUDGED, find_layout
 from minirec.data.readers.lines import first_lines, numbered_lines
 from minirec.data.readers.sequences import Sequences, integer_sequences
 from minirec.data.readers.tables import table_rows
-from minirec.data.times import ticks
+from minirec.data.times import NotATime, ticks
 from minirec.errors import DataError, shown
 
 FAST_BYTES = 1 << 20  # below this size, the careful way is fast enough
@@ -202,7 +202,10 @@ def _read_carefully(sources: Sequence[Source]) -> Log:
     timestamps = None
     unit = ""
     if moments is not None:
-        timestamps, unit = ticks(moments)
+        try:
+            timestamps, unit = ticks(moments)
+        except NotATime as error:
+            raise DataError(f"{collector.name_row(error.index)}: {error.complaint}") from None
     return Log(
         ids_of(users, "user", collector.name_row),
         ids_of(items, "item", collector.name_row),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from minirec.data.times import BETWEEN_1980_AND_2100
 from minirec.errors import DataError, shown
 
 ROLES = ("user", "item", "timestamp")
@@ -28,6 +29,7 @@ USUAL_NAMES = {
         "profileid",
         "username",
         "uid",
+        "userpseudoid",
         "sessionid",
         "session",
     ),
@@ -45,6 +47,7 @@ USUAL_NAMES = {
         "trackid",
         "songid",
         "newsid",
+        "articleid",
         "venueid",
         "isbn",
     ),
@@ -56,6 +59,7 @@ USUAL_NAMES = {
         "datetime",
         "eventtimestamp",
         "eventtime",
+        "eventts",
         "timestampms",
         "timems",
         "ts",
@@ -70,9 +74,8 @@ SHOWN_FIELDS = 12  # an error message lists this many fields of a record at most
 
 # A value that is hardly anything but a point in time: a date, or seconds, milliseconds,
 # microseconds or nanoseconds since 1970 that lie between the years 1980 and 2100.
-DATE = re.compile(r"\s*\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:.*)?\s*", re.ASCII)
+DATE = re.compile(r"\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ]\d{1,2}:.*)?|\d{8}T\d{4}.*)\s*", re.ASCII)
 EPOCH = re.compile(r"\s*\d{9,19}(\.\d+)?\s*", re.ASCII)
-BETWEEN_1980_AND_2100 = (315_532_800, 4_102_444_800)
 
 WORDS_FOR_TIME = {"time", "timestamp", "date", "datetime", "ts"}
 

@@ -119,3 +119,25 @@ def test_numbers_and_dates_in_one_column_are_an_error_with_a_line(tmp_path, monk
     rows = "1,2,5\n1,3,6\n1,4,7\n1,5,2020-01-01\n"
     with pytest.raises(DataError, match="line 5: "):
         read(write(tmp_path / "log.csv", "user,item,time\n" + rows))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("word", ["null", "Undefined", "none", "n/a"])
+def test_a_word_that_may_be_a_name_is_no_id_among_integers(tmp_path, monkeypatch, way, word):
+    choose_way(monkeypatch, way)
+    path = file_of_users(tmp_path / "log.csv", ["7", word, "12.0"])
+    with pytest.raises(DataError, match=rf"line 3: the user is missing \({word}\)"):
+        read(path)
+    users, _, _ = read(file_of_users(tmp_path / "log.csv", ["7", word, "x"]))
+    assert users == ["7", word, "x"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_seconds_and_milliseconds_in_one_column_are_refused(tmp_path, monkeypatch, way):
+    choose_way(monkeypatch, way)
+    rows = "1,2,1500012228\n1,3,1500012229000\n"
+    path = write(tmp_path / "log.csv", "user,item,time\n" + rows)
+    with pytest.raises(DataError, match="line 3: the timestamp 1500012229000 seems to count milli"):
+        read(path)
+    small = write(tmp_path / "log.csv", "user,item,time\n" + rows + "1,4,5\n")
+    assert read(small)[2] == [1500012228, 1500012229000, 5]
