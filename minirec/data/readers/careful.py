@@ -80,8 +80,13 @@ class Collector:
         return f"{self._names[part]} {self._lines[part][place]:,}"
 
     def columns(self) -> tuple[Coded, Coded, Moments | None]:
-        """Return users, items and times."""
-        moments = concatenate(self._moments) if self.has_time else None
+        """Return users, items and times; DataError where some are numbers and others dates."""
+        moments = None
+        if self.has_time:
+            try:
+                moments = concatenate(self._moments)
+            except NotATime as error:
+                raise DataError(f"{self.name_row(error.index)}: {error.complaint}") from None
         return self.users.coded(), self.items.coded(), moments
 
     @property
@@ -109,11 +114,6 @@ class Collector:
                 moments = moments_of_texts(columns[2])
             except NotATime as error:
                 raise DataError(f"{name} {lines[error.index]:,}: {error.complaint}") from None
-            if self._moments and self._moments[0].are_dates != moments.are_dates:
-                raise DataError(
-                    f"{name} {lines[0]:,}: times are numbers in one place and dates in another. "
-                    "Write all in one way."
-                )
             self._moments.append(moments)
         self.users.add(columns[0])
         self.items.add(columns[1])

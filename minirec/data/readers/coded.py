@@ -8,6 +8,7 @@ import pandas as pd
 
 from minirec.data.raw_ids import missing_codes, typed_ids
 from minirec.data.readers.lines import bad_byte
+from minirec.data.times import Moments, NotATime, ticks
 from minirec.errors import DataError
 
 # Names the line of a row, for error messages: "log.csv, line 4,218".
@@ -62,6 +63,36 @@ def ids_of(column: Coded, role: str, name_row: NameRow) -> pd.Categorical:
     codes = place_of.astype(np.int32)[column.codes]
     kind = None if ids.dtype.kind == "i" else object
     return pd.Categorical.from_codes(codes, pd.Index(ids, dtype=kind), validate=False)
+
+
+def timestamps_of(moments: Moments | None, name_row: NameRow) -> tuple[np.ndarray | None, str]:
+    """Turn the times of a log into integers, if it has any.
+
+    Parameters
+    ----------
+    moments : Moments or None
+        The times; None where none are read.
+    name_row : callable
+        Names the line of a row.
+
+    Returns
+    -------
+    timestamps : int64 array [rows] or None
+        As `minirec.data.times.ticks` returns them.
+    unit : str
+        In words; empty without times.
+
+    Raises
+    ------
+    DataError
+        With the line of the first time that is of another unit than the first one.
+    """
+    if moments is None:
+        return None, ""
+    try:
+        return ticks(moments)
+    except NotATime as error:
+        raise DataError(f"{name_row(error.index)}: {error.complaint}") from None
 
 
 def find_row(row: int, lengths: Sequence[int]) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from minirec.data.readers.coded import Coded, Log, NameRow, find_row, ids_of
+from minirec.data.readers.coded import Coded, Log, NameRow, find_row, ids_of, timestamps_of
 from minirec.data.readers.header import (
     Request,
     Wanted,
@@ -46,7 +46,6 @@ from minirec.data.times import (
     concatenate,
     moments_of_column,
     moments_of_texts,
-    ticks,
 )
 from minirec.errors import DataError, shown
 
@@ -437,15 +436,10 @@ def _log(name: str, parts: list["pl.DataFrame"], wanted: Wanted, name_row: NameR
 
     users = ids_of(_coded(rows["user"]), "user", name_kept_row)
     items = ids_of(_coded(rows["item"]), "item", name_kept_row)
-    timestamps = None
-    unit = ""
-    if wanted.has_time:
-        moments = _moments(rows["time"], name_kept_row)
-        try:
-            timestamps, unit = ticks(moments)
-        except NotATime as error:
-            raise DataError(f"{name_kept_row(error.index)}: {error.complaint}") from None
+    moments = _moments(rows["time"], name_kept_row) if wanted.has_time else None
+    timestamps, unit = timestamps_of(moments, name_kept_row)
     del rows
+    del moments
     if len(users) >= ROWS_SORTED_OUTSIDE:
         users, items, timestamps = _sorted_outside(users, items, timestamps)
     read_as = wanted.sentence(unit) + filtered_sentence(wanted, len(users), n_rows)
@@ -460,12 +454,13 @@ def _coded(column: "pl.Series") -> Coded:
     texts_by_number = dict(
         zip(distinct.to_physical().to_list(), distinct.cast(engine.String).to_list(), strict=True)
     )
-    # Numbers that no row has any more (filtered out) leave gaps, which an empty list entry fills.
-    order = sorted(texts_by_number)
-    if order and order[-1] == len(order) - 1:
-        return Coded(numbers, [texts_by_number[number] for number in order])
-    codes = np.searchsorted(np.array(order, dtype=numbers.dtype), numbers).astype(np.int32)
-    return Coded(codes, [texts_by_number[number] for number in order])
+    used = sorted(texts_by_number)
+    texts = [texts_by_number[number] for number in used]
+    if used[-1] == len(used) - 1:
+        return Coded(numbers, texts)
+    # Numbers whose rows were all filtered out have left gaps: the others are counted anew.
+    codes = np.searchsorted(np.array(used, dtype=numbers.dtype), numbers).astype(np.int32)
+    return Coded(codes, texts)
 
 
 def _moments(column: "pl.Series", name_row: NameRow) -> Moments:

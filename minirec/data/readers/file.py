@@ -52,7 +52,7 @@ from pathlib import Path
 
 from minirec.data.readers import engine
 from minirec.data.readers.careful import Collector, Rows
-from minirec.data.readers.coded import Log, ids_of
+from minirec.data.readers.coded import Log, ids_of, timestamps_of
 from minirec.data.readers.content import Content, opened
 from minirec.data.readers.header import (
     Request,
@@ -71,7 +71,6 @@ from minirec.data.readers.layout import N_LINES_JUDGED, find_layout
 from minirec.data.readers.lines import first_lines, numbered_lines
 from minirec.data.readers.sequences import Sequences, integer_sequences
 from minirec.data.readers.tables import table_rows
-from minirec.data.times import NotATime, ticks
 from minirec.errors import DataError, shown
 
 FAST_BYTES = 1 << 20  # below this size, the careful way is fast enough
@@ -199,13 +198,7 @@ def _read_carefully(sources: Sequence[Source]) -> Log:
     users, items, moments = collector.columns()
     n_left = len(users.codes)
     n_rows = n_left + collector.n_filtered_out
-    timestamps = None
-    unit = ""
-    if moments is not None:
-        try:
-            timestamps, unit = ticks(moments)
-        except NotATime as error:
-            raise DataError(f"{collector.name_row(error.index)}: {error.complaint}") from None
+    timestamps, unit = timestamps_of(moments, collector.name_row)
     return Log(
         ids_of(users, "user", collector.name_row),
         ids_of(items, "item", collector.name_row),
