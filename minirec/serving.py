@@ -7,6 +7,7 @@ learner's own log, dense ids are 1..V.
 """
 
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,10 +19,16 @@ from torch import Tensor
 from minirec.data.batching import scores_per_batch
 from minirec.data.interactions import Interactions
 from minirec.data.raw_ids import encode_items
+from minirec.errors import printable_path, shown
 from minirec.evaluation.evaluate import check_k
 from minirec.models import build_model, model_options
 from minirec.models.base import Recommender, Vocabulary, judging
-from minirec.storage import read, save
+from minirec.storage import StorageError, read, save
+
+# What a saved model has to hold; see `save_model`.
+PARTS = frozenset(
+    {"name", "n_items", "options", "weights", "item_ids", "counts", "fingerprint", "split"}
+)
 
 
 def save_model(
@@ -74,7 +81,7 @@ def save_model(
         "fingerprint": interactions.fingerprint,
         "split": "" if vocabulary is None else vocabulary.split,
     }
-    save(path, state)
+    save(path, "model", state)
 
 
 def load_model(path: str | os.PathLike[str]) -> Recommender:
@@ -93,26 +100,78 @@ def load_model(path: str | os.PathLike[str]) -> Recommender:
     Raises
     ------
     ValueError
-        For a file that is not a saved model.
+        For a file that is not a saved model, of a later version, cut off, damaged, or without a
+        part; and for one whose parts do not go together.
     OSError
         For a file that cannot be opened.
     """
-    try:
-        state = read(path)
-        model = build_model(state["name"], state["n_items"], **state["options"])
-        model.load_state_dict(state["weights"])
-    except (ValueError, TypeError, KeyError, RuntimeError):
-        raise ValueError(
-            f"{path} is not a model saved by save_model of this version of minirec."
-        ) from None
-
-    model.vocabulary = Vocabulary(
-        item_ids=_ids_from_plain(state["item_ids"]),
-        counts=state["counts"].numpy(),
-        fingerprint=state["fingerprint"],
-        split=state["split"],
-    )
+    state = read(path, "model", PARTS)
+    name = printable_path(path)
+    if state["format"] == 1:
+        warnings.warn(
+            f"{name} was written by minirec 0.1 and has no checksum, so damage to it could go "
+            "unseen; load it and save it again to give it one.",
+            stacklevel=2,
+        )
+    vocabulary = _vocabulary_of(state, name)
+    model = _model_of(state, name)
+    model.vocabulary = vocabulary
     return model.eval()
+
+
+def _vocabulary_of(state: dict[str, Any], name: str) -> Vocabulary:
+    """Return the vocabulary in a file's values; raise where it cannot be one."""
+    n_items = state["n_items"]
+    try:
+        item_ids = _ids_from_plain(state["item_ids"])
+        counts = state["counts"].numpy()
+        complaint = _complaint(n_items, item_ids, counts)
+    except (TypeError, AttributeError):
+        complaint = "its parts are of other types"
+    if complaint:
+        raise StorageError(
+            f"{name} is not a saved model as minirec writes them: {complaint}. Take a copy of the "
+            "file as it was saved, or train the model again."
+        )
+    return Vocabulary(item_ids, counts, fingerprint=state["fingerprint"], split=state["split"])
+
+
+def _complaint(n_items: int, item_ids: np.ndarray, counts: np.ndarray) -> str:
+    """Say what is wrong with a vocabulary; empty where nothing is."""
+    if item_ids.ndim != 1 or len(item_ids) != n_items:
+        return f"for {n_items} items it has {item_ids.size} raw ids"
+    repeated = pd.Index(item_ids).duplicated()
+    if repeated.any():
+        return f"the raw id {shown(item_ids[repeated][0])} is there twice"
+    if counts.shape != (n_items + 1,):
+        return f"for {n_items} items and padding it has {counts.size} counts"
+    if counts[0] != 0 or (counts < 0).any():
+        return "a count is below 0, or padding has one"
+    return ""
+
+
+def _model_of(state: dict[str, Any], name: str) -> Recommender:
+    """Build the model that a file's values describe, and give it its weights."""
+    options = state["options"]
+    weights = state["weights"]
+    try:
+        if options.get("n_layers", 1) > len(weights):
+            raise ValueError(f"it has {len(weights)} weights for {options['n_layers']} layers")
+        # A "meta" tensor has a size and no memory: whatever sizes a file asks for, only those that
+        # its own weights have come to be. And no random number is drawn.
+        with torch.device("meta"):
+            model = build_model(state["name"], state["n_items"], **options)
+        expected = {key: value.dtype for key, value in model.state_dict().items()}
+        model.load_state_dict(weights, assign=True)
+        if expected != {key: value.dtype for key, value in weights.items()}:
+            raise ValueError("its weights are of other types than the model's")
+    except RuntimeError:  # PyTorch lists every name and size
+        raise StorageError(f"{name}: its weights do not fit its model and options.") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StorageError(
+            f"{name} holds a model that this version of minirec cannot build: {error}"
+        ) from None
+    return model
 
 
 def _ids_to_plain(item_ids: np.ndarray) -> Tensor | list[str]:

@@ -1,15 +1,54 @@
-"""A file whole or not at all; and files of plain tensors, numbers and strings."""
+"""Files that are whole or not there: plain values on disk, checked when they are read.
 
+A file is what `torch.save` writes, so `torch.load(path, weights_only=True)` reads it too, and one
+line more:
+
+    minirec format 2, SHA-256 <64 digits>
+
+The digits are those of all bytes before them. So a file in which anything has changed is found out
+before anything in it is used.
+"""
+
+import contextlib
+import errno
+import glob
+import hashlib
+import io
 import os
+import re
 import secrets
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from filelock import FileLock, Timeout
 
-FORMAT = 1  # of the files that `save` writes and `read` accepts
+from minirec.errors import printable_path
+
+FORMAT = (
+    2  # of the files that `save` writes; `read` accepts it and format 1, which has no last line
+)
+
+LAST_LINE_PATTERN = re.compile(rb"minirec format (\d+), SHA-256 ([0-9a-f]{64})\n\Z")
+LONGEST_LAST_LINE = 200  # bytes, whatever the number of the format will be
+
+BEGINS_A_ZIP = b"PK\x03\x04"  # torch.save writes a zip archive
+CHUNK = 1 << 20  # bytes that are digested at a time
+
+# What a disk answers that is full, that allows no more to this user, that is broken.
+OF_THE_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
+
+# What a file may hold, in words, and a key by which one of format 1 is known.
+KINDS = {"model": "a saved model", "checkpoint": "a training checkpoint"}
+KEYS_OF_FORMAT_1 = {"model": "weights", "checkpoint": "identity"}
+
+
+class StorageError(ValueError):
+    """A file that is not what it has to be; the message names the file and says what it is."""
 
 
 @contextmanager
@@ -18,7 +57,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
     What is written goes to a temporary file in the same folder. If the block raises, or the process
     dies, whatever had the name before is still there, unchanged; after an exception the temporary
-    file is gone too.
+    file is gone too, and after a sudden death the next writer of `path` removes it.
 
     Parameters
     ----------
@@ -29,23 +68,72 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     ------
     binary file
         Open for writing.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written, such as on a full disk; it names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with _errors_that_name(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        with _held(FileLock(temporary.with_suffix(".lock"))):
+            try:
+                with open(temporary, "xb") as file:
+                    yield file
+                    # The content must be on the disk before the name is: after a power cut the
+                    # other order could leave the name with nothing behind it.
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+                if os.name == "posix":  # Windows makes a new name durable without being asked
+                    _write_names_to_disk(path.parent)
+            finally:
+                temporary.unlink(missing_ok=True)
 
+
+@contextmanager
+def _errors_that_name(path: Path) -> Iterator[None]:
+    """Let the system's errors in this block name the file that could not be written.
+
+    A full disk names no file by itself, and a vanished folder names a temporary one beside `path`.
+    """
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            # The content must be on the disk before the name is: after a power cut the other order
-            # could leave the name with nothing behind it.
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        if os.name == "posix":  # Windows makes a new name durable without being asked
-            _write_names_to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        of_the_disk = error.filename is None and error.errno in OF_THE_DISK
+        beside = str(path.with_name(f".{path.name}."))
+        if of_the_disk or str(error.filename).startswith(beside):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
+def _held(lock: FileLock) -> Iterator[None]:
+    """Hold a lock for this block, and remove its file; a process that dies lets go of it, too."""
+    with lock:
+        try:
+            yield
+        finally:
+            # Others who wait for the lock find that its file is gone, and make a new one. Windows
+            # lets nobody remove an open file: there it stays, empty.
+            with contextlib.suppress(PermissionError):
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of those who were killed while they wrote `path`.
+
+    Whoever is still writing holds the lock beside the temporary file.
+    """
+    beside = f".{glob.escape(path.name)}.*"
+    for leftover in [*path.parent.glob(f"{beside}.part"), *path.parent.glob(f"{beside}.lock")]:
+        lock = FileLock(leftover.with_suffix(".lock"), timeout=0)
+        # Somebody is writing, or it is another user's: then it stays.
+        with contextlib.suppress(OSError), _held(lock):
+            leftover.with_suffix(".part").unlink(missing_ok=True)
 
 
 def _write_names_to_disk(folder: Path) -> None:
@@ -57,45 +145,212 @@ def _write_names_to_disk(folder: Path) -> None:
         os.close(descriptor)
 
 
-def save(path: str | os.PathLike, state: dict[str, Any]) -> None:
+def check_writable(path: str | os.PathLike) -> None:
+    """Try whether a file could be written, and write nothing.
+
+    Before hours of work: the permissions alone say little, about a disk that is read-only for
+    example.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to be; its folder is made if it is missing.
+
+    Raises
+    ------
+    OSError
+        Where no file can be made in the folder, naming `path`, and where `path` is a folder.
+    """
+    path = Path(path)
+    with _errors_that_name(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        with tempfile.TemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
+            pass
+
+
+@contextmanager
+def in_use(path: str | os.PathLike) -> Iterator[None]:
+    """Keep a file for this block alone, as long as it runs, whoever else wants it.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, which need not exist.
+
+    Raises
+    ------
+    StorageError
+        Where another process, or another thread, has it in use.
+    OSError
+        Where the folder cannot be written.
+    """
+    path = Path(path)
+    lock = FileLock(path.with_name(f".{path.name}.in-use"), timeout=0)
+    with contextlib.ExitStack() as stack:
+        with _errors_that_name(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(_held(lock))
+            except Timeout:
+                raise StorageError(
+                    f"{printable_path(path)} is in use by another run, in this process or in "
+                    "another."
+                ) from None
+        yield
+
+
+def save(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> None:
     """Write plain values to a file, whole or not at all: `path` always holds one whole file.
 
     Parameters
     ----------
     path : str or path
         The file; one that is there already is replaced.
+    kind : str
+        What the values are, one of KINDS.
     state : dict
         Tensors, numbers, strings, and lists and dicts of them.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written, naming `path`.
     """
+    # First in memory: where a write fails, PyTorch's writer reports its own confusion and not why.
+    memory = io.BytesIO()
+    torch.save({**state, "format": FORMAT, "kind": kind}, memory)
+    memory.write(f"minirec format {FORMAT}, SHA-256 ".encode())
+    content = memory.getbuffer()
+    digits = hashlib.sha256(content).hexdigest()
     with atomic_write(path) as file:
-        torch.save({"format": FORMAT, **state}, file)
+        file.write(content)
+        file.write(f"{digits}\n".encode())
 
 
-def read(path: str | os.PathLike) -> dict[str, Any]:
+def read(path: str | os.PathLike, kind: str, parts: frozenset[str]) -> dict[str, Any]:
     """Return what `save` has written to a file; nothing in the file is executed.
 
     Parameters
     ----------
     path : str or path
         The file.
+    kind : str
+        What it has to hold, one of KINDS.
+    parts : frozenset of str
+        The keys that it has to have.
 
     Returns
     -------
     dict
-        The values, tensors on the CPU, and the number of the format under "format".
+        The values, tensors on the CPU, and the number of the format under "format": 1 for a file
+        without a checksum, of minirec 0.1.
 
     Raises
     ------
-    ValueError
-        For a file of another kind or format.
+    StorageError
+        For a file of a later version or of another kind, for one that is cut off or damaged, and
+        for one that lacks a part.
     OSError
         For a file that cannot be opened.
     """
+    name = printable_path(path)
     with open(path, "rb") as file:
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception:  # a damaged or foreign file can make the unpickler raise anything at all
-            state = None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a file of format {FORMAT}.")
+        checked = _check_last_line(file, name)
+        if not checked:
+            _check_archive(file, name)
+        state = _load(file, name)
+
+    number = state.get("format")
+    if number not in (1, FORMAT):
+        raise StorageError(f"{name} is not a file of minirec.")
+    if number == FORMAT and not checked:
+        raise StorageError(f"{name} is cut off or damaged at its end: its last line is missing.")
+    found = _kind_of(state)
+    if found != kind:
+        what = KINDS.get(found, "something else")
+        raise StorageError(f"{name} is {what}, not {KINDS[kind]}.")
+    missing = sorted(parts - state.keys())
+    if missing:
+        raise StorageError(
+            f"{name} lacks {', '.join(missing)}, which {KINDS[kind]} has; something other than "
+            "minirec wrote or changed it."
+        )
     return state
+
+
+def _check_last_line(file: BinaryIO, name: str) -> bool:
+    """Return whether a file ends in a line with a checksum; raise where that is not its own."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - LONGEST_LAST_LINE))
+    found = LAST_LINE_PATTERN.search(file.read())
+    if found is None:
+        return False
+
+    left = end - len(found[2]) - len(b"\n")
+    digest = hashlib.sha256()
+    file.seek(0)
+    while left > 0:
+        chunk = file.read(min(left, CHUNK))
+        digest.update(chunk)
+        left -= len(chunk)
+    if digest.hexdigest() != found[2].decode():
+        raise StorageError(
+            f"{name} is damaged: its content does not have the checksum that it was written with."
+        )
+
+    number = int(found[1])
+    if number > FORMAT:
+        raise StorageError(
+            f"{name} has format {number}, and this version of minirec reads formats 1 and "
+            f"{FORMAT}: a later version wrote it. Upgrade minirec."
+        )
+    return True
+
+
+def _check_archive(file: BinaryIO, name: str) -> None:
+    """Raise for a file without a checksum that is no archive, or whose members are damaged."""
+    file.seek(0)
+    begins_well = file.read(len(BEGINS_A_ZIP)) == BEGINS_A_ZIP
+    if not zipfile.is_zipfile(file):
+        if begins_well:
+            raise StorageError(f"{name} is cut off or damaged at its end.")
+        raise StorageError(f"{name} is not a file of minirec.")
+
+    # PyTorch does not look at the checksums that an archive keeps of its members.
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except Exception:  # in a damaged archive anything at all may go wrong
+        damaged = "its list of members"
+    if damaged is not None:
+        raise StorageError(f"{name} is damaged: its content is not what was written.")
+
+
+def _load(file: BinaryIO, name: str) -> dict[str, Any]:
+    """Return the dict in a file whose bytes are as they were written."""
+    try:
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.filelist)
+        file.seek(0)
+        # Packed members, which torch.save never makes, could unpack to any size.
+        state = None if packed else torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # a foreign file can make the reader raise anything at all
+        state = None
+    if not isinstance(state, dict):
+        raise StorageError(f"{name} is not a file of minirec.")
+    return state
+
+
+def _kind_of(state: dict[str, Any]) -> str:
+    """Return what kind of file this is; empty where it is neither of KINDS."""
+    if state["format"] != 1:
+        return str(state.get("kind"))
+    for kind, key in KEYS_OF_FORMAT_1.items():
+        if key in state:
+            return kind
+    return ""

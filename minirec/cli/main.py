@@ -7,6 +7,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from types import ModuleType
 
 import torch
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.typed = ["python", "-m", "minirec", *arguments]  # for the records
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads our output (head, less) has gone. Python writes what is left once more
@@ -59,6 +62,11 @@ def _print_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """Print a warning as a user reads it: without the line of code that it came from."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -3,12 +3,10 @@
 import argparse
 import ast
 import csv
-import glob
 import io
 import json
 import math
 import os
-import re
 import shlex
 import sys
 import time
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 
 import minirec
+from minirec.cli.output_files import FilesToWrite, files_to_write
 from minirec.cli.shared import (
     add_data_flags,
     duration_in_words,
@@ -31,7 +30,7 @@ from minirec.cli.shared import (
 )
 from minirec.devices import choose_device
 from minirec.evaluation import PROTOCOLS
-from minirec.experiments.records import record_run, refuse_existing, save_record
+from minirec.experiments.records import record_run
 from minirec.models import model_options
 from minirec.models.base import Recommender
 from minirec.training import FIT_DEFAULTS, PRECISIONS, SCHEDULES
@@ -64,14 +63,6 @@ FIT_OPTIONS = {
 }
 
 HIGHEST_SEED = 2**64 - 1  # that PyTorch takes
-
-# Endings of tables and of packings, which are no part of a data set's name.
-KNOWN_ENDINGS = re.compile(
-    r"\.(csv|tsv|txt|dat|json|jsonl|ndjson|inter|parquet|gz|bz2|xz|zip)$", re.IGNORECASE
-)
-
-# The signs of a pattern of files, such as * and [0-9], with the strokes and dots around them.
-SIGNS_OF_A_PATTERN = re.compile(r"[-_. ]*(\[[^]]*\]|[*?])+[-_. ]*")
 
 LONGEST_TYPED = 1000  # characters of an id in the command that is printed
 
@@ -147,16 +138,17 @@ def run(options: argparse.Namespace) -> None:
     data = split.interactions
     torch.manual_seed(options.seed)
     model = minirec.build_model(options.model, data.n_items, **chosen)
-    out, record_path = _files_to_write(options)
-    if options.out is None:
-        _refuse_to_replace_model_of_other_data(out, data)
-
-    quiet = options.json or not (options.log or sys.stdout.isatty())
+    files = files_to_write(options, split)
     if not options.json:
         print_read_as(data)
+    if files.finished is not None:
+        _report_what_is_finished(options, data, model, files)
+        return
+
+    quiet = options.json or not (options.log or sys.stdout.isatty())
     if not quiet:
         _print_head(options, data, split, model)
-    begin = time.perf_counter()
+    began = time.perf_counter()
     history = minirec.fit(
         model,
         split,
@@ -168,20 +160,59 @@ def run(options: argparse.Namespace) -> None:
         # Ctrl-C ended fit before its first epoch: it ends the command, which has nothing to save.
         raise KeyboardInterrupt
 
-    minirec.save_model(out, model, data)
-    if record_path is None:
+    files.save_model(model, data)
+    if files.record is None:
         test = metrics_of(minirec.evaluate(model, split))
     else:
         record = record_run(model, split, history, options.typed)
-        save_record(record_path, record)
-        figures = record["metrics"]["test"]["full"]
-        test = {"which": "test", "protocol": "full", "k": record["k"], **figures}
+        files.save_record(record)
+        test = _test_metrics(record)
 
+    seconds = time.perf_counter() - began
+    _report(options, data, model, history, test, files, seconds)
+
+
+def _report_what_is_finished(
+    options: argparse.Namespace,
+    data: minirec.Interactions,
+    model: Recommender,
+    files: FilesToWrite,
+) -> None:
+    """Report a run that the same command has finished before, from its record."""
+    record = files.finished
+    assert record is not None
+    entries = [
+        {name: math.nan if value is None else value for name, value in entry.items()}
+        for entry in record["history"]
+    ]
+    history = minirec.History(
+        entries, record["best_epoch"], record["stopped"], settings=record["settings"]
+    )
+    if not options.json:
+        print(f"finished  this command ended on {record['date']}, and its files are there")
+    _report(options, data, model, history, _test_metrics(record), files, record["seconds"])
+
+
+def _test_metrics(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the test metrics in a record, as `metrics_of` returns those of an evaluation."""
+    figures = record["metrics"]["test"]["full"]
+    return {"which": "test", "protocol": "full", "k": record["k"], **figures}
+
+
+def _report(
+    options: argparse.Namespace,
+    data: minirec.Interactions,
+    model: Recommender,
+    history: minirec.History,
+    test: dict[str, Any],
+    files: FilesToWrite,
+    seconds: float,
+) -> None:
+    """Print what came of the run, as a table or as JSON."""
     if options.json:
-        seconds = time.perf_counter() - begin
-        _print_json(options, model, data, history, test, out, seconds)
+        _print_json(options, model, data, history, test, files.model, seconds)
     else:
-        _print_report(data, history, test, out, record_path)
+        _print_report(data, history, test, files.model, files.record)
 
 
 def _options_of_model(options: argparse.Namespace) -> dict[str, Any]:
@@ -205,86 +236,6 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def _files_to_write(options: argparse.Namespace) -> tuple[Path, Path | None]:
-    """Return the paths of the model and of the record; raise where one cannot be written."""
-    out = options.out or f"runs/{name_of_data(options.data)}-{options.model}.pt"
-    taken: list[tuple[str, str | Path | None]] = [
-        ("the data file", options.data),
-        ("also the file of --test-data", options.test_data),
-        ("also the file of --valid-data", options.valid_data),
-        ("also the file of --checkpoint", options.checkpoint),
-    ]
-    taken += [("one of the data files", path) for path in glob.glob(options.data)]
-    out = _writable("--out", out, taken)
-    if options.record is None:
-        return out, None
-
-    taken.append(("also the file of --out", out))
-    record_path = _writable("--record", options.record, taken)
-    refuse_existing(record_path)
-    return out, record_path
-
-
-def name_of_data(typed: str) -> str:
-    """Return what a data set is called in the name of a model's file.
-
-    Parameters
-    ----------
-    typed : str
-        A named data set, a file, a folder, or a pattern of files.
-
-    Returns
-    -------
-    str
-        The last part of the path, without the endings of tables and of packings, and without the
-        signs of a pattern: "log.2020" of "logs/log.2020.csv.gz", "part" of "logs/part-*.csv".
-    """
-    name = Path(typed).name
-    while KNOWN_ENDINGS.search(name):
-        name = KNOWN_ENDINGS.sub("", name)
-    name = SIGNS_OF_A_PATTERN.sub("-", name).strip("-")
-    return name or "data"
-
-
-def _refuse_to_replace_model_of_other_data(out: Path, data: minirec.Interactions) -> None:
-    """Raise where the file that nobody typed holds a model of other data, or something else."""
-    if not out.exists():
-        return
-    way_out = "name another file with --out, or this one to replace it."
-    try:
-        vocabulary = minirec.load_model(out).vocabulary
-    except ValueError:
-        raise ValueError(
-            f"{out} exists, and is no model of this version of minirec; {way_out}"
-        ) from None
-    if vocabulary is not None and vocabulary.fingerprint != data.fingerprint:
-        raise ValueError(f"{out} holds a model that was trained on other data; {way_out}")
-
-
-def _writable(flag: str, path: str | Path, taken: list[tuple[str, str | Path | None]]) -> Path:
-    """Return the path of a file to be; raise ValueError where it cannot be written.
-
-    taken: in words what must not be overwritten, and its path, None where there is no such file.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{flag} {path} is a folder; name a file in it.")
-    for whose, other in taken:
-        if other is not None and _same_file(path, Path(other)):
-            raise ValueError(f"{flag} {path} is {whose}; name another.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{flag} {path}: the folder {path.parent} is not writable.")
-    return path
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, be it by a link or before there is a file at all."""
-    if one.resolve() == other.resolve():
-        return True
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _print_head(

@@ -120,7 +120,7 @@ def provenance(device: torch.device, command: Sequence[str]) -> dict[str, Any]:
     """
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(_without_folders(word) for word in command),
+        "command": as_recorded(command),
         "device": device_in_words(device),
         "versions": {
             "python": platform.python_version(),
@@ -129,6 +129,23 @@ def provenance(device: torch.device, command: Sequence[str]) -> dict[str, Any]:
             "minirec": _own_version(),
         },
     }
+
+
+def as_recorded(command: Sequence[str]) -> str:
+    """Return a command as a record keeps it.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The words typed.
+
+    Returns
+    -------
+    str
+        As for a shell. Of every absolute path, and of one through ~ or .., only the last part is
+        there.
+    """
+    return shlex.join(_without_folders(word) for word in command)
 
 
 def _own_version() -> str:
@@ -158,7 +175,7 @@ def benchmark_folder(out: str | Path, device: torch.device) -> Path:
     return folder / re.sub(r"[^a-z0-9]+", "-", device_in_words(device).lower()).strip("-")
 
 
-def save_record(path: str | Path, record: dict[str, Any]) -> None:
+def save_record(path: str | Path, record: dict[str, Any], *, replace: bool = False) -> None:
     """Write a record, whole or not at all.
 
     Parameters
@@ -167,13 +184,16 @@ def save_record(path: str | Path, record: dict[str, Any]) -> None:
         A new file.
     record : dict
         What `record_run` returned, or anything else that JSON can hold.
+    replace : bool
+        Let it replace a record: that of a run which was interrupted, and which this one continues.
 
     Raises
     ------
     FileExistsError
         Where there is a file already: a record is never replaced.
     """
-    refuse_existing(path)
+    if not replace:
+        refuse_existing(path)
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
     with atomic_write(path) as file:
         file.write(text.encode() + b"\n")
@@ -212,11 +232,43 @@ def load_records(place: str | Path) -> pd.DataFrame:
         paths = sorted(Path(name) for name in glob.glob(str(place)))
     if not paths:
         raise ValueError(f"there is no record at {place}.")
-    return pd.json_normalize([_read_record(path) for path in paths])
+    return pd.json_normalize([load_record(path) for path in paths])
 
 
-def _read_record(path: Path) -> dict[str, Any]:
-    """Return one record, with the name of its file."""
+def is_finished(record: dict[str, Any]) -> bool:
+    """Whether a record is of a run that was not cut short by somebody.
+
+    Parameters
+    ----------
+    record : dict
+        From `record_run`.
+
+    Returns
+    -------
+    bool
+        False where Ctrl-C ended the run.
+    """
+    return record["stopped"] != "interrupted"
+
+
+def load_record(path: Path) -> dict[str, Any]:
+    """Read one record.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+
+    Returns
+    -------
+    dict
+        The record, with the name of its file under "file".
+
+    Raises
+    ------
+    ValueError
+        For a file that is not a record, naming it.
+    """
     try:
         record = {"file": path.name, **json.loads(path.read_text(encoding="utf-8"))}
         schema = record["schema"]

@@ -23,6 +23,7 @@ from minirec.experiments.tables import TIMED
 from minirec.experiments.units import Unit, recorded
 from minirec.models import build_model
 from minirec.models.base import Recommender
+from minirec.storage import check_writable
 from minirec.training import History, StopTraining, fit
 
 
@@ -81,18 +82,20 @@ def run(
 
     splits: dict[str, Split] = {}  # a data set is read once, whatever the number of its runs
     for unit in todo:
+        checkpoint = Path(checkpoints) / f"{unit.name}.ckpt"
         if recorded([unit], out):
+            checkpoint.unlink(missing_ok=True)  # there if the last call died behind the record
             continue
         path = Path(out) / f"{unit.name}.json"
         refuse_existing(path)  # now, not after hours of training
         if time.monotonic() >= deadline:
             return
+        check_writable(path)
 
         if unit.data not in splits:
             splits[unit.data] = load_dataset(unit.data, data_home=data_home).split()
         split = splits[unit.data]
 
-        checkpoint = Path(checkpoints) / f"{unit.name}.ckpt"
         model, history = _train(unit, split, checkpoint, stop_in_time)
 
         # Either budget ends the training in the same way. A run that has used its own is finished;

@@ -7,9 +7,14 @@ A checkpoint is one flat dict, written by `Run.save` and read by `Run.resume`:
     model, optimizer, random, cuda_random              weights, Adam's moments, random generators
     identity, environment                              which run it is, and what it ran on
     batching                                           how an epoch is cut into batches
+
+Those of minirec 0.1 have no `batching`.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +24,18 @@ from torch import Tensor
 from minirec.data.splits import Split
 from minirec.errors import CheckpointError
 from minirec.models.base import Recommender, name_of
-from minirec.storage import read
+from minirec.storage import StorageError, in_use, read
 from minirec.training.settings import Settings
+
+# What a checkpoint has to hold; `batching` may be missing.
+PARTS = frozenset(
+    {
+        *("epoch", "step", "loss_sum", "n_targets", "seconds", "best"),
+        *("epochs", "best_epoch"),
+        *("model", "optimizer", "random", "cuda_random"),
+        *("identity", "environment"),
+    }
+)
 
 
 @dataclass
@@ -112,6 +127,32 @@ def identity_of(model: Recommender, split: Split, settings: Settings) -> dict[st
     return identity
 
 
+@contextmanager
+def checkpoint_in_use(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep a checkpoint for this block alone.
+
+    Parameters
+    ----------
+    path : str or path
+        Where the checkpoint is, or will be.
+
+    Raises
+    ------
+    CheckpointError
+        Where another run uses it, and for a folder.
+    OSError
+        Where no file can be written there.
+    """
+    if Path(path).is_dir():
+        raise CheckpointError(f"{path} is a folder; name a file in it.")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(in_use(path))
+        except StorageError as error:
+            raise CheckpointError(f"{error} Wait for it, or give another path.") from None
+        yield
+
+
 def load_checkpoint(
     path: str | os.PathLike[str], identity: dict[str, Any]
 ) -> dict[str, Any] | None:
@@ -132,23 +173,18 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        For a folder, a file that is no checkpoint, and a checkpoint of another run, naming every
-        difference.
+        For a file that is no checkpoint, of a later version, cut off, damaged, or without a part;
+        for a checkpoint of another run, naming every difference.
     """
-    if Path(path).is_dir():
-        raise CheckpointError(f"{path} is a folder; name a file in it.")
     if not Path(path).exists():
         return None
 
     try:
-        state = read(path)
-        stored = state["identity"]
-    except (ValueError, KeyError):
-        raise CheckpointError(
-            f"{path} is not a training checkpoint of this version of minirec. Delete it, or give "
-            "another path."
-        ) from None
+        state = read(path, "checkpoint", PARTS)
+    except StorageError as error:
+        raise CheckpointError(f"{error} Delete it, or give another path.") from None
 
+    stored = state["identity"]
     differences = [
         f"{name} is {stored.get(name)!r} in the checkpoint and {identity.get(name)!r} now"
         for name in sorted({*stored, *identity})

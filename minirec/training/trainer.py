@@ -24,7 +24,12 @@ from minirec.evaluation import Evaluation, evaluate
 from minirec.models.base import NeuralRecommender, Vocabulary
 from minirec.training.graphs import GraphedSteps
 from minirec.training.history import History
-from minirec.training.progress import Progress, identity_of, load_checkpoint
+from minirec.training.progress import (
+    Progress,
+    checkpoint_in_use,
+    identity_of,
+    load_checkpoint,
+)
 from minirec.training.settings import Settings
 from minirec.training.step import TrainingStep
 
@@ -110,6 +115,18 @@ class Run:
         on_epoch: Callable[[History], object] | None,
     ) -> History:
         """Train until there is a reason to stop; the model ends with its best weights."""
+        if self.checkpoint is None:
+            return self.train_alone(vocabulary, show_bar, on_epoch)
+        with checkpoint_in_use(self.checkpoint):
+            return self.train_alone(vocabulary, show_bar, on_epoch)
+
+    def train_alone(
+        self,
+        vocabulary: Vocabulary,
+        show_bar: bool | None,
+        on_epoch: Callable[[History], object] | None,
+    ) -> History:
+        """Train, while nobody else uses the checkpoint."""
         torch.manual_seed(self.settings.seed)
         self.resume()
         # Only now: a checkpoint that is refused leaves the model as it was.
@@ -266,7 +283,7 @@ class Run:
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state(self.device) if on_cuda else None,
         }
-        storage.save(self.checkpoint, state)
+        storage.save(self.checkpoint, "checkpoint", state)
         self.last_saved = time.perf_counter()
 
     def resume(self) -> None:
@@ -277,18 +294,24 @@ class Run:
         if state is None:
             return
 
+        if state["format"] == 1:
+            warnings.warn(
+                f"{self.checkpoint} was written by minirec 0.1 and has no checksum, so damage to "
+                "it could go unseen. It will have one from the next write on.",
+                stacklevel=5,
+            )
         if state["environment"] != self.environment:
             warnings.warn(
                 f"{self.checkpoint} was written with {state['environment']}, this is "
                 f"{self.environment}: training continues, but not bit for bit.",
-                stacklevel=4,  # names the line that called `fit`
+                stacklevel=5,  # names the line that called `fit`
             )
         self.progress = Progress.from_checkpoint(state)
         if self.progress.step > 0 and state.get("batching") != BATCHING:
             warnings.warn(
                 f"{self.checkpoint} was written by a version of minirec that cuts an epoch into "
                 "other batches: the epoch under way begins again from its first batch.",
-                stacklevel=4,
+                stacklevel=5,
             )
             self.progress.restart_epoch()
         self.history.epochs = state["epochs"]

@@ -161,7 +161,7 @@ def test_a_checkpointed_command_continues(cli, tmp_path, log_file):
             "gru4rec can be 'next-item' or 'prefix'; got 'cloze'",
         ),
         ("recommend nowhere.pt --history 1", [], "nowhere.pt"),
-        ("recommend --history 1", [__file__], "is not a model saved by save_model"),
+        ("recommend --history 1", [__file__], "is not a file of minirec"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(cli, command, words, message):

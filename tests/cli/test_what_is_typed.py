@@ -11,9 +11,9 @@ from logs import random_log
 
 from minirec.cli import shared
 from minirec.cli.main import _parser
+from minirec.cli.output_files import name_of_data
 from minirec.cli.recommend import items_in
 from minirec.cli.shared import key_and_value, load_split
-from minirec.cli.train import name_of_data
 
 ONE_LINE = text(characters(exclude_characters="\r\n\0"), min_size=1).filter(str.strip)
 

@@ -15,7 +15,7 @@ import notebook_rules
 # not import in a circle.
 MAY_IMPORT = {
     "errors": set(),
-    "storage": set(),
+    "storage": {"errors"},
     "devices": set(),
     "metrics": set(),
     "losses": set(),

@@ -1,0 +1,121 @@
+"""Where a run's files go: tried before the training, and rescued where a disk is full after it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_disk import can_mount, on_a_small_disk
+
+from minirec import load_model
+from minirec.cli.output_files import FilesToWrite
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+needs_a_small_disk = pytest.mark.skipif(
+    not can_mount(), reason="no disk of its own can be mounted here"
+)
+
+
+def run_on_a_small_disk(command, folder, kilobytes, cwd):
+    return subprocess.run(
+        [
+            *on_a_small_disk(folder, kilobytes),
+            *(sys.executable, "-m", "minirec", *map(str, command)),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=cwd,
+        timeout=240,
+    )
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A folder to work in, and one for the small disk."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "full").mkdir()
+    return tmp_path / "work", tmp_path / "full"
+
+
+@needs_a_small_disk
+def test_a_full_disk_does_not_lose_the_model(log_file, folders):
+    work, full = folders
+    command = f"train --model gru4rec --d-model 32 --epochs 1 --data {log_file} --out {full}/m.pt"
+    result = run_on_a_small_disk(command.split(), full, kilobytes=8, cwd=work)
+    assert result.returncode == 1
+    rescued = work / "rescued-1-m.pt"
+    assert result.stderr == (
+        f"error: {full}/m.pt could not be written: No space left on device. Nothing is lost: what "
+        f"was to lie there is {rescued}.\n"
+    )
+    assert load_model(rescued).name == "gru4rec"
+    assert os.listdir(work) == ["rescued-1-m.pt"]
+
+
+@needs_a_small_disk
+def test_nor_does_it_lose_the_record(log_file, folders):
+    work, full = folders
+    options = "--model gru4rec --d-model 4 --epochs 20 --patience 20 --out m.pt"
+    command = f"train {options} --data {log_file} --record {full}/run.json"
+    result = run_on_a_small_disk(command.split(), full, kilobytes=4, cwd=work)
+    assert result.returncode == 1
+    assert "run.json could not be written: No space left on device" in result.stderr
+    assert sorted(os.listdir(work)) == ["m.pt", "rescued-1-run.json"]
+
+
+def test_what_was_rescued_before_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "rescued-1-run.json").write_text("precious")
+    (tmp_path / "m.pt").write_bytes(b"a model")
+    files = FilesToWrite(
+        tmp_path / "m.pt", tmp_path / "file" / "run.json", finished=None, replaces_record=False
+    )
+    with pytest.raises(OSError, match=r"what was to lie there is .*rescued-2-run\.json"):
+        files.save_record({"schema": 1})
+    assert (tmp_path / "rescued-1-run.json").read_text() == "precious"
+
+
+NOT_A_FOLDER = "file/in/it"
+
+
+@pytest.mark.parametrize("flag", ["--out", "--record", "--checkpoint"])
+def test_a_place_that_cannot_be_written_is_found_before_training(
+    cli, tmp_path, log_file, never_trained, flag
+):
+    (tmp_path / "file").touch()
+    files = {"--out": tmp_path / "m.pt", flag: tmp_path / NOT_A_FOLDER}
+    words = [str(word) for pair in files.items() for word in pair]
+    printed = cli("train --model popularity", "--data", log_file, *words)
+    assert printed.status == 1
+    assert str(tmp_path / "file") in printed.err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="has no /proc")
+@pytest.mark.parametrize("flag", ["--out", "--record", "--checkpoint"])
+def test_so_is_one_where_permissions_say_yes_and_the_system_no(
+    cli, tmp_path, log_file, never_trained, flag
+):
+    files = {"--out": tmp_path / "m.pt", flag: "/proc/self/file"}
+    words = [str(word) for pair in files.items() for word in pair]
+    printed = cli("train --model popularity", "--data", log_file, *words)
+    assert printed.status == 1
+    assert "/proc/self/file" in printed.err
+
+
+PAIRS = [("--out", "--record"), ("--out", "--checkpoint"), ("--record", "--checkpoint")]
+
+
+@pytest.mark.parametrize("one, other", PAIRS)
+def test_two_files_of_one_name_are_refused_before_training(
+    cli, tmp_path, log_file, never_trained, one, other
+):
+    files = {"--out": tmp_path / "m.pt", one: tmp_path / "same", other: tmp_path / "same"}
+    words = [str(word) for pair in files.items() for word in pair]
+    printed = cli("train --model popularity", "--data", log_file, *words)
+    assert printed.status == 1
+    assert "same is also the file of --" in printed.err
