@@ -10,7 +10,7 @@ from minirec.scan import linear_recurrence
 from minirec.serving import load_model, recommend, save_model
 from minirec.training import History, fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "DataError",
     "Evaluation",

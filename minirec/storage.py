@@ -258,8 +258,7 @@ def read(path: str | os.PathLike, kind: str, parts: frozenset[str]) -> dict[str,
     name = printable_path(path)
     with open(path, "rb") as file:
         checked = _check_last_line(file, name)
-        if not checked:
-            _check_archive(file, name)
+        _check_archive(file, name, look_for_damage=not checked)
         state = _load(file, name)
 
     number = state.get("format")
@@ -309,8 +308,8 @@ def _check_last_line(file: BinaryIO, name: str) -> bool:
     return True
 
 
-def _check_archive(file: BinaryIO, name: str) -> None:
-    """Raise for a file without a checksum that is no archive, or whose members are damaged."""
+def _check_archive(file: BinaryIO, name: str, *, look_for_damage: bool) -> None:
+    """Raise for what is no archive as `torch.save` makes them, and for a damaged one."""
     file.seek(0)
     begins_well = file.read(len(BEGINS_A_ZIP)) == BEGINS_A_ZIP
     if not zipfile.is_zipfile(file):
@@ -318,32 +317,54 @@ def _check_archive(file: BinaryIO, name: str) -> None:
             raise StorageError(f"{name} is cut off or damaged at its end.")
         raise StorageError(f"{name} is not a file of minirec.")
 
-    # PyTorch does not look at the checksums that an archive keeps of its members.
     try:
         with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
+            # Packed members, which torch.save never makes, could unpack to any size.
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.filelist)
+            # PyTorch does not look at the checksums that an archive keeps of its members.
+            damaged = look_for_damage and not packed and archive.testzip() is not None
     except Exception:  # in a damaged archive anything at all may go wrong
-        damaged = "its list of members"
-    if damaged is not None:
+        packed = False
+        damaged = True
+    if packed:
+        raise StorageError(f"{name} is not a file of minirec.")
+    if damaged:
         raise StorageError(f"{name} is damaged: its content is not what was written.")
 
 
 def _load(file: BinaryIO, name: str) -> dict[str, Any]:
     """Return the dict in a file whose bytes are as they were written."""
+    file.seek(0)
     try:
-        file.seek(0)
-        with zipfile.ZipFile(file) as archive:
-            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.filelist)
-        file.seek(0)
-        # Packed members, which torch.save never makes, could unpack to any size.
-        state = None if packed else torch.load(file, map_location="cpu", weights_only=True)
+        # weights_only: tensors and plain values are read, and nothing is called that a file names.
+        state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
     except Exception:  # a foreign file can make the reader raise anything at all
         state = None
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(map(_has_memory, _tensors_in(state))):
         raise StorageError(f"{name} is not a file of minirec.")
     return state
+
+
+def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    """Find the tensors in nested dicts and lists."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _tensors_in(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors_in(part)
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    """Whether each value of a tensor has a place of its own in the file.
+
+    With strides of 0, a single number can be a tensor of any size.
+    """
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _kind_of(state: dict[str, Any]) -> str:

@@ -293,6 +293,16 @@ def test_a_file_whose_members_are_packed_is_not_unpacked(tmp_path):
         load_model(tmp_path / "packed.pt")
 
 
+def test_a_tensor_that_has_one_number_and_any_size_is_refused(files, tmp_path):
+    state = torch.load(files["model"], weights_only=True)
+    state["item_ids"] = torch.zeros(1).expand(10**12)
+    kind = state.pop("kind")
+    storage.save(tmp_path / "huge.pt", kind, state)
+    assert (tmp_path / "huge.pt").stat().st_size < 100_000
+    with pytest.raises(ValueError, match=r"huge\.pt is not a file of minirec"):
+        load_model(tmp_path / "huge.pt")
+
+
 # ----- Disks that fill, folders that vanish -------------------------------------------------------
 
 

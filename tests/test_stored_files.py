@@ -14,7 +14,11 @@ import torch
 from minirec import Interactions, available_models, build_model, fit, load_model, recommend
 from minirec.experiments.records import load_records
 
-pytestmark = pytest.mark.slow
+# Each of them is read with a warning; one test below asks for it.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*was written by minirec 0.1 and has no checksum"),
+]
 
 STORED = Path(__file__).parent / "stored"
 MODELS = json.loads((STORED / "models" / "expected.json").read_text(encoding="utf-8"))
@@ -36,6 +40,12 @@ def test_a_stored_model_gives_the_scores_it_gave(name):
         scores = model.scores(torch.tensor(MODELS[name]["histories"]))[:, 1:]
     expected = torch.tensor(MODELS[name]["scores"], dtype=scores.dtype)
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
+
+
+def test_a_stored_model_has_no_checksum_and_says_so():
+    with pytest.warns(UserWarning, match=r"gru4rec\.pt was written by minirec 0\.1") as caught:
+        load_model(STORED / "models" / "gru4rec.pt")
+    assert caught[0].filename == __file__  # it names the line that loads
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -71,6 +81,7 @@ def test_a_stored_checkpoint_is_continued_with_its_epoch_begun_again(tmp_path, o
 
     messages = [str(warning.message) for warning in caught]
     assert sum("begins again from its first batch" in message for message in messages) == 1
+    assert sum("was written by minirec 0.1" in message for message in messages) == 1
     losses = [entry["loss"] for entry in history.epochs]
     assert len(losses) == RUN["settings"]["epochs"]
     assert losses[0] == pytest.approx(RUN["losses"][0], abs=1e-6)  # of the epoch that was finished
