@@ -1,5 +1,7 @@
 """The chunked cross-entropy, against torch's own on the whole matrix of scores."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +12,7 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from minirec import losses
-from minirec.losses import full_softmax_loss
+from minirec.losses import full_softmax_loss, represent
 
 
 def random_case(seed: int, n_targets: int, n_items: int, d: int, dtype=torch.float64):
@@ -243,6 +245,15 @@ def test_bfloat16_autocast_is_close_to_rounding_the_inputs():
         assert (ours - exact).norm() < 4 * step * exact.norm()
 
 
+@pytest.mark.parametrize("n_items", [1000, 3001])
+def test_under_bfloat16_autocast_sums_over_items_keep_float32s_digits(n_items):
+    _, e, targets = random_case(3, 6, n_items, 8, torch.float32)
+    x = torch.zeros(6, 8)  # all scores are 0, exactly, so that nothing but the sum can round
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = full_softmax_loss(x, e, targets)
+    assert loss.item() == pytest.approx(math.log(n_items), abs=1e-5)
+
+
 def test_bfloat16_representations_get_bfloat16_gradients_of_a_float32_loss():
     x, e, targets = random_case(2, 20, 30, 8, torch.float32)
     half = x.detach().bfloat16().requires_grad_()
@@ -258,3 +269,28 @@ def test_second_derivatives_are_refused():
     x, e, targets = random_case(0, 4, 5, 3)
     with pytest.raises(RuntimeError, match="once only"):
         torch.autograd.grad(full_softmax_loss(x, e, targets), x, create_graph=True)
+
+
+class EveryItemItself:
+    """Represents each position by its item's id and ten times that."""
+
+    def encode(self, items):
+        return torch.stack([items, 10 * items], dim=-1).float()
+
+
+@pytest.mark.parametrize("room", [2, 3, 5])
+def test_each_target_is_represented_once_however_much_room_there_is(room):
+    items = torch.tensor([[3, 1], [2, 5]])
+    targets = torch.tensor([[1, 0], [0, 4]])  # the very last position has one, too
+    positions = torch.tensor([0, 3, 4, 4, 4])[:room]
+    representations, found = represent(EveryItemItself(), "next-item", items, targets, positions)
+    assert found.tolist() == [1, 4, 0, 0, 0][:room]
+    assert representations[:2].tolist() == [[3, 30], [5, 50]]
+
+
+def test_without_positions_the_targets_are_counted():
+    items = torch.tensor([[3, 1], [2, 5]])
+    targets = torch.tensor([[0, 7], [6, 0]])
+    representations, found = represent(EveryItemItself(), "next-item", items, targets)
+    assert found.tolist() == [7, 6]
+    assert representations.tolist() == [[1, 10], [2, 20]]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis.strategies import composite, floats, integers, just, lists, one_of, sampled_from
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
-from minirec.metrics import mrr, ndcg, recall, target_ranks
+from minirec.metrics import check_ranks, count_ranks, mrr, ndcg, recall, target_ranks
 
 inf = math.inf
 nan = math.nan
@@ -92,6 +92,23 @@ def test_a_constant_score_earns_the_middle_rank(n_items):
 def test_what_has_no_rank_is_an_error(row, target, message):
     with pytest.raises(ValueError, match=message):
         target_ranks(torch.tensor([[0.0, 1.0, 2.0], row]), torch.tensor([1, target]))
+
+
+def test_among_sampled_candidates_a_rank_counts_these_alone():
+    scores = torch.tensor([[-inf, 5.0, 1.0, 3.0, 3.0, 2.0]]).repeat(3, 1)
+    targets = torch.tensor([4, 4, 4])
+    candidates = torch.tensor([[5, 2, 0], [1, 3, 0], [1, 2, 5]])  # 0 for none
+    assert count_ranks(scores, targets, candidates).tolist() == [1, 3, 2]
+
+
+@pytest.mark.parametrize("column", [1, 2], ids=["the target's own", "a candidate's"])
+def test_a_nan_among_sampled_candidates_is_an_error(column):
+    scores = torch.tensor([[-inf, 1.0, 2.0, 3.0]])
+    scores[0, column] = nan
+    targets = torch.tensor([1])
+    ranks = count_ranks(scores, targets, torch.tensor([[2, 3]]))
+    with pytest.raises(ValueError, match="1 of 1 rows of scores contain NaN"):
+        check_ranks(ranks, targets)
 
 
 @composite

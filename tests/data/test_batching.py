@@ -139,6 +139,19 @@ def test_cloze_hides_the_share_it_says_and_at_least_one_item_a_window():
     assert visible > hidden
 
 
+@given(lengths_with_a_judged_user(), st.integers(1, 15))
+def test_a_hidden_item_is_seen_nowhere_in_its_row_and_stands_where_it_was(lengths, max_len):
+    split, batches = epoch_of(lengths, "cloze", max_len, 20)
+    mask_token = split.interactions.n_items + 1
+    for batch in batches:
+        is_target = batch.targets > 0
+        assert np.array_equal(batch.inputs == mask_token, is_target)
+        # Every item's id says where it stands: so do its neighbours'.
+        whole = np.where(is_target, batch.targets, batch.inputs)
+        inside = (whole[:, 1:] > 0) & (whole[:, :-1] > 0)
+        assert (np.diff(whole, axis=1)[inside] == 1).all()
+
+
 @given(st.integers(0, 100), st.integers(0, 3))
 def test_an_epoch_follows_from_its_seed_and_number(seed, epoch):
     _, first = epoch_of([9, 20, 4], "next-item", 6, 5, seed, epoch)
@@ -226,6 +239,18 @@ def test_rows_of_a_width_meet_other_rows_every_epoch():
         together = [set(epoch[i].inputs[:, 0].tolist()) for i in range(len(epoch))]
         meetings.append({frozenset(rows) for rows in together})
     assert meetings[0] != meetings[1]
+
+
+def test_short_and_long_rows_come_mixed_in_another_order_every_epoch():
+    split = numbered([*range(4, 24)] * 5).split()
+    batches = TrainingBatches(split, "next-item", 30, 40, 0)
+    orders = []
+    for number in range(3):
+        epoch = batches.epoch(number)
+        orders.append(tuple(epoch.fixed_shape(i).width for i in range(len(epoch))))
+    assert len(set(orders[0])) > 3  # widths
+    assert len(set(orders)) == 3
+    assert all(list(order) != sorted(order) for order in orders)
 
 
 @pytest.mark.parametrize("name", ["ml-1m", "beauty", "video-games", "sports.inter.gz"])

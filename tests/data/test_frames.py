@@ -116,7 +116,7 @@ def test_floats_that_are_all_whole_numbers_are_integers_as_ids(dtype):
     assert data.item_ids.dtype == np.int64
 
 
-@pytest.mark.parametrize("ids", [[0.5, 1.0, 2.25], [1.0, 2.0, 1e30]])
+@pytest.mark.parametrize("ids", [[0.5, 1.0, 2.25], [1.0, 2.0, 1e30], [1.0, 2.0**63]])
 def test_other_floats_stay_what_they_are(ids):
     data = Interactions.from_frame(pd.DataFrame({"user": 1, "item": ids}))
     assert data.item_ids.tolist() == ids

@@ -1,5 +1,6 @@
 """The splits: leave-one-out, by time and by separate files, against plain Python."""
 
+import dataclasses
 import math
 from collections import Counter, defaultdict
 
@@ -262,6 +263,14 @@ def test_times_are_kept_where_the_files_follow_each_other_for_every_user(test, k
 def test_times_are_left_out_where_a_file_has_none():
     test = made([("u", 3, 9)], timestamps=False)
     assert split_files(made(TRAIN), test).interactions.timestamps is None
+
+
+def test_times_are_left_out_where_the_files_have_clocks_of_their_own():
+    train = dataclasses.replace(made(TRAIN), time_unit="seconds")
+    later = made([("u", 3, 9000), ("v", 2, 9000)])
+    for unit, kept in [("seconds", True), ("milliseconds", False)]:
+        split = split_files(train, dataclasses.replace(later, time_unit=unit))
+        assert (split.interactions.timestamps is not None) == kept
 
 
 def test_a_row_that_stands_in_two_files_is_refused_and_named():

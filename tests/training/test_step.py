@@ -92,6 +92,28 @@ def test_a_step_is_one_step_of_adam(split):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
+def test_a_second_step_has_the_gradients_of_its_own_batch_alone(split):
+    model = small_model("sasrec", split)
+    epoch = TrainingBatches(split, "next-item", 12, 100, seed=0).epoch(0)
+    step = TrainingStep(model, "next-item", "float32", lr=0.01)
+    step(epoch[0])
+    before_the_second = copy.deepcopy(model)
+    step(epoch[1])
+
+    ragged_loss(before_the_second, "next-item", epoch[1]).backward()
+    for ours, theirs in zip(model.parameters(), before_the_second.parameters(), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None)
+        if theirs.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-8)
+
+
+def test_the_loss_that_a_step_returns_keeps_no_graph(split):
+    # It is looked at many steps later: till then, a graph would hold all that its step computed.
+    batch = TrainingBatches(split, "next-item", 12, 100, seed=0).epoch(0)[0]
+    loss = TrainingStep(small_model("sasrec", split), "next-item", "float32", lr=0.01)(batch)
+    assert not loss.requires_grad
+
+
 def test_the_learning_rate_of_a_checkpoint_is_taken_over(split):
     model = small_model("sasrec", split)
     first = TrainingStep(model, "next-item", "float32", lr=0.01)

@@ -63,6 +63,25 @@ def test_the_mark_of_utf8_and_windows_line_ends_are_no_part_of_the_data(tmp_path
     assert items == [2, 4]
 
 
+@pytest.mark.parametrize("first", ["ann", "7"])
+def test_the_mark_of_utf8_is_no_part_of_the_first_id(tmp_path, first):
+    path = write(tmp_path / "log.txt", f"\ufeff{first} 1 2\nbob 3 4 5\n".encode())
+    users, _, _ = read(path)
+    assert users == [first, first, "bob", "bob", "bob"]
+
+
+@pytest.mark.parametrize("text", ["1 02 3\n4 5 6\n", "1 5 6\n4 02 3 7\n"])
+def test_a_leading_zero_stays_in_an_id_of_sequences(tmp_path, text):
+    _, items, _ = read(write(tmp_path / "log.txt", text))
+    assert sorted(items)[:2] == ["02", "3"]
+
+
+@pytest.mark.parametrize("large", ["9223372036854775808", "99999999999999999999"])
+def test_an_id_of_sequences_beyond_64_bits_keeps_its_digits(tmp_path, large):
+    _, items, _ = read(write(tmp_path / "log.txt", f"1 {large} 3\n4 5 6 7\n"))
+    assert items == [large, "3", "5", "6", "7"]
+
+
 HEADER = "user,item,rating,timestamp\n"
 MANY = "1,2,3,4\n" * 4_216
 
