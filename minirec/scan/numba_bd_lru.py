@@ -27,6 +27,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from minirec.scan.compiled import compiled
 from minirec.scan.numba_scan import Strided, line, new_state, run_kernel
 
 ZERO = np.float32(0)
@@ -143,7 +144,7 @@ def bd_lru_backward(
 
 # error_model="numpy": a division by zero gives infinity, as in NumPy. Python's error would need a
 # branch, and the loop would not become vector instructions.
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _forward(
     gates: Strided,
     x: Strided,
@@ -181,7 +182,7 @@ def _forward(
                 y_n[c] = z_n[c] * s_z * state[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _backward(
     gates: Strided,
     x: Strided,
@@ -244,7 +245,7 @@ def _backward(
                 total[c] += q
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _exp_parts(x: np.float32) -> tuple[np.float32, np.float32]:
     """Compute (p, s) with exp(x) = s (1 + p).
 
@@ -268,7 +269,7 @@ def _exp_parts(x: np.float32) -> tuple[np.float32, np.float32]:
     return p, s
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _sigmoids(x: np.float32) -> tuple[np.float32, np.float32]:
     """Compute sigmoid(x) and 1 - sigmoid(x) = sigmoid(-x), both accurate where they are small."""
     p, s = _exp_parts(-x)
@@ -277,7 +278,7 @@ def _sigmoids(x: np.float32) -> tuple[np.float32, np.float32]:
     return sigmoid, inverse * sigmoid
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def exp_and_expm1(x: np.float32) -> tuple[np.float32, np.float32]:
     """Compute exp(x), and exp(x) - 1 without cancellation where x is small (float32).
 

@@ -21,6 +21,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from minirec.scan.compiled import compiled
+
 # Elements; below, waking another thread costs more than it saves.
 WORTH_SHARING = 1 << 15
 
@@ -103,7 +105,7 @@ def scan_backward(
     return grad_a.to(a.dtype), grad_b.to(a.dtype), grad_h0
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _walk(
     a: Strided,
     b: Strided,
@@ -128,7 +130,7 @@ def _walk(
                 h_t[c] = state[c]
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _walk_back(
     a: Strided,
     h: Strided,
@@ -161,7 +163,7 @@ def _walk_back(
                 g_next[c] = a_t[c] * g
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def line(tensor: Strided, row: int, t: int, first: int, last: int) -> np.ndarray:
     """View channels first to last of one row at one position: side by side in memory."""
     flat, by_row, by_step = tensor

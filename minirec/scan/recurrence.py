@@ -3,6 +3,7 @@
 Notebooks 08 to 10 derive them. B rows, N positions, D channels.
 """
 
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -20,8 +21,31 @@ KERNELS = ("numba", "triton")
 # Plain PyTorch, which autograd differentiates.
 IN_PYTORCH = {"loop": loop.loop, "tree": tree.tree}
 
+# What importing a library that does not work here raises: AttributeError an old Triton, OSError a
+# Numba whose compiler cannot be loaded.
+BROKEN = (ImportError, AttributeError, OSError)
+
 FASTEST = {"cpu": "numba", "cuda": "triton"}  # by the kind of device
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+class LibraryError(RuntimeError):
+    """The library behind an implementation is missing, or is there and does not work.
+
+    Parameters
+    ----------
+    impl : str
+        "numba" or "triton", which is also the library's name.
+    reason : Exception
+        What its import has raised.
+    """
+
+    def __init__(self, impl: str, reason: Exception) -> None:
+        super().__init__(
+            f"impl={impl!r} cannot be used here: {reason}. Use impl='auto', or 'tree'."
+        )
+        self.reason = reason
+        self.is_missing = isinstance(reason, ModuleNotFoundError) and reason.name == impl
 
 
 def linear_recurrence(
@@ -32,6 +56,12 @@ def linear_recurrence(
     Any strides are read as they are. The state is carried in float32, or in float64 for float64.
     Gradients of any order flow to a, b and h0. For `torch.compile`, `torch.export` and fake tensors
     "numba" and "triton" are one operator; under `torch.func.grad` and `jvp` they become "tree".
+
+    With |a| <= 1, as in every layer here, all agree. "loop" and "numba" take one step at a time;
+    "tree", and "triton" for a few long rows, join steps before they know the state. Where |a| > 1
+    the product of many coefficients can exceed the largest number of the dtype, about 3e38 in
+    float32. It is then infinite, and states and gradients may be infinite or NaN where those of
+    "loop" are finite: see `minirec.scan.tree.tree`.
 
     Parameters
     ----------
@@ -88,13 +118,25 @@ def best(device: torch.device) -> str:
     -------
     str
         "numba", "triton" or, where their libraries are missing and on other devices, "tree".
+
+    Warns
+    -----
+    RuntimeWarning
+        If the library is installed but cannot be used: then, too, it is "tree".
     """
     impl = FASTEST.get(device.type)
     if impl is None:
         return "tree"
     try:
         kernels(impl, device)
-    except RuntimeError:
+    except LibraryError as error:
+        if not error.is_missing:
+            warnings.warn(
+                f"{impl} is installed but cannot be used, so impl='tree' takes its place, which is "
+                f"slower: {error.reason}. Install a version of {impl} that fits, or remove it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return "tree"
     return impl
 
@@ -117,14 +159,12 @@ def kernels(impl: str, device: torch.device) -> ModuleType:
     Raises
     ------
     RuntimeError
-        If the library is missing, or its kernels do not work on this device.
+        If the library is missing or fails, or its kernels do not work on this device.
     """
     try:
         module = _import_kernels(impl)
-    except (ImportError, AttributeError) as error:  # AttributeError: an old Triton
-        raise RuntimeError(
-            f"impl={impl!r} cannot be used here: {error}. Use impl='auto', or 'tree'."
-        ) from error
+    except BROKEN as error:
+        raise LibraryError(impl, error) from error
 
     home = "cpu" if impl == "numba" else "cuda"
     interpreted = impl == "triton" and module.INTERPRETED  # then any device will do

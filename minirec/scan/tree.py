@@ -105,6 +105,14 @@ def blelloch(a: Tensor, b: Tensor) -> Tensor:
 def tree(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Compute h_t = a_t h_{t-1} + b_t from any initial state, by `blelloch`.
 
+    Steps are joined before any state is known, so their coefficients are multiplied: a_2 a_3,
+    a_4 a_5, ..., a_4 a_5 a_6 a_7, ..., counted from 0. A product beyond the largest number of its
+    dtype is infinite: times a state that is not 0 it gives infinity, times 0 NaN. A loop multiplies
+    the state by one coefficient after another and may stay finite: with all a = 1e30 in float32
+    and all b = 0 its states are 0, and here they are NaN from position 3 on. Nothing overflows if
+    |a| <= 1 and |h0| and all |b| add up to less than the largest number. A product too small for
+    its dtype is rounded to 0.
+
     Parameters
     ----------
     a, b : Tensor

@@ -255,6 +255,44 @@ def test_a_hundred_thousand_steps_do_not_drift():
     assert ((g.double() - exact).abs() <= allowed).all()
 
 
+# ----- Where numbers overflow ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first_big, first_nan", [(0, 3), (2, 3), (3, 5), (4, 5), (5, 7)])
+def test_coefficients_whose_product_overflows_give_nan_in_a_tree_only(first_big, first_nan):
+    a = torch.ones(1, 9, 1)
+    a[:, first_big:] = 1e30
+    b = torch.zeros(1, 9, 1)
+    for impl in ("loop", "numba"):
+        assert torch.equal(linear_recurrence(a, b, impl=impl), b)
+    h = linear_recurrence(a, b, impl="tree").flatten()
+    assert torch.equal(h[:first_nan], b.flatten()[:first_nan])
+    assert h[first_nan:].isnan().all()
+
+
+def test_a_product_that_overflows_times_a_state_that_is_not_0_is_infinite_in_a_tree():
+    a = torch.tensor([1, 1, 1e30, 1e30])[None, :, None]
+    b = torch.tensor([-1e-30, 0, 0, 0])[None, :, None]
+    assert linear_recurrence(a, b, impl="tree")[0, -1, 0] == -math.inf
+    assert linear_recurrence(a, b, impl="loop")[0, -1, 0] == pytest.approx(-1e30)
+
+
+@given(data=st.data(), n=st.integers(1, 20))
+def test_no_tree_overflows_with_coefficients_of_at_most_1(data, n):
+    coefficients = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, -1e-45])
+    inputs = st.sampled_from([0.0, 1e37, -1e37, 1.0, 1e-45])  # 20 of them and h0: 3e38 at most
+    a = torch.tensor(data.draw(st.lists(coefficients, min_size=n, max_size=n)))[None, :, None]
+    b = torch.tensor(data.draw(st.lists(inputs, min_size=n, max_size=n)))[None, :, None]
+    h0 = torch.tensor([[data.draw(st.sampled_from([0.0, 1e38, -1e38]))]])
+
+    exact = linear_recurrence(a.double(), b.double(), h0.double(), impl="loop")
+    largest = b.abs().sum() + h0.abs().sum()
+    for impl in AGAINST_LOOP:
+        h = linear_recurrence(a, b, h0, impl=impl)
+        assert h.isfinite().all()
+        assert ((h.double() - exact).abs() <= 1e-5 * largest + 1e-42).all()
+
+
 # ----- The Numba kernels: blocks and threads ------------------------------------------------------
 
 
@@ -456,7 +494,7 @@ class TestErrors:
         assert recurrence.best(torch.device("cpu")) == "numba"
 
         def refuse(name):
-            raise ImportError(f"nothing called {name} here")
+            raise ModuleNotFoundError(f"nothing called {name} here", name=name)
 
         monkeypatch.setattr(recurrence, "_import_kernels", refuse)
         message = (
@@ -468,3 +506,38 @@ class TestErrors:
         assert recurrence.best(torch.device("cpu")) == "tree"
         assert recurrence.best(torch.device("cuda")) == "tree"
         torch.testing.assert_close(linear_recurrence(a, b), expected, **CLOSE)
+
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            ImportError("Numba needs NumPy 2.2 or less"),
+            ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite"),
+            AttributeError("no attribute 'constexpr'"),
+            OSError("Could not find the shared object file"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_with_a_library_that_fails_auto_says_so_and_uses_the_tree(self, monkeypatch, reason):
+        a = draw(2, 5, 3)
+        b = draw(2, 5, 3, seed=1)
+        expected = linear_recurrence(a, b, impl="loop")
+
+        def refuse(name):
+            raise reason
+
+        monkeypatch.setattr(recurrence, "_import_kernels", refuse)
+        message = f"numba is installed but cannot be used.*impl='tree'.*{reason}.*Install a version"
+        with pytest.warns(RuntimeWarning, match=message):
+            found = linear_recurrence(a, b)
+        torch.testing.assert_close(found, expected, **CLOSE)
+        with pytest.raises(RuntimeError, match=f"impl='numba' cannot be used here: {reason}"):
+            linear_recurrence(a, b, impl="numba")
+
+    @pytest.mark.parametrize("error", [RuntimeError, SyntaxError, ZeroDivisionError])
+    def test_any_other_failure_of_an_implementation_is_raised(self, monkeypatch, error):
+        def fail(name):
+            raise error("in our own code")
+
+        monkeypatch.setattr(recurrence, "_import_kernels", fail)
+        with pytest.raises(error, match="in our own code"):
+            linear_recurrence(self.f32, self.f32)
