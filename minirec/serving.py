@@ -227,6 +227,8 @@ def recommend(
         NaN.
     TypeError
         For a single history that is not in a list.
+    RuntimeError
+        For a model that another thread is training.
     """
     if model.vocabulary is None:
         raise ValueError(

@@ -721,7 +721,7 @@ MODELS = [
         ["models/test_contract", "evaluation/test_evaluation"],
         [
             ("padding changes a state", "return new.where(real.view(shape), old)", "return new"),
-            ("dropout acts while judging", "        model.eval()\n", ""),
+            ("dropout acts while judging", "            model.eval()\n", "            pass\n"),
             (
                 "a judged model stays in eval mode",
                 "            model.train()\n",
@@ -1016,7 +1016,7 @@ TRAINING = [
             ),
             (
                 "a resumed run draws other random numbers",
-                'torch.set_rng_state(state["random"])',
+                'self.random.state = state["random"]',
                 "pass",
             ),
             (
@@ -1075,7 +1075,7 @@ TRAINING = [
     *faults_of(
         "training/settings.py",
         ["training/test_training"],
-        [("a negative seed is taken", " or self.seed < 0:", ":")],
+        [("a negative seed is taken", " or not 0 <= self.seed <= HIGHEST_SEED:", ":")],
     ),
 ]
 

@@ -294,3 +294,36 @@ def test_without_positions_the_targets_are_counted():
     representations, found = represent(EveryItemItself(), "next-item", items, targets)
     assert found.tolist() == [7, 6]
     assert representations.tolist() == [[1, 10], [2, 20]]
+
+
+def test_the_scores_of_bfloat16_are_added_up_in_float32():
+    """Of 301 equal scores the loss is log 301; bfloat16 has no number between 300 and 302."""
+    embeddings = torch.zeros(302, 4, dtype=torch.bfloat16)
+    representations = torch.ones(3, 4, dtype=torch.bfloat16)
+    loss = full_softmax_loss(representations, embeddings, torch.tensor([1, 7, 301]))
+    assert loss.item() == pytest.approx(math.log(301), abs=1e-5)
+
+
+def test_under_bfloat16_autocast_gradients_of_many_chunks_are_added_up_in_float32():
+    """Each of 600 chunks adds -64. Beyond 16,384 the next number of bfloat16 is 128 away.
+
+    Two items that score alike, and the first is the target every time: its gradient is the mean of
+    1/2 - 1.
+    """
+    n_targets = 600 * 128
+    representations = torch.ones(n_targets, 1)
+    embeddings = torch.zeros(3, 1, requires_grad=True)
+    targets = torch.ones(n_targets, dtype=torch.long)
+    with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(losses, "SCORES_PER_CHUNK", {"cpu": 1, "cuda": 1})
+        full_softmax_loss(representations, embeddings, targets).backward()
+    assert embeddings.grad[:, 0].tolist() == [0.0, -0.5, 0.5]
+
+
+def test_under_bfloat16_autocast_a_float32_representation_has_a_float32_gradient():
+    """Among three items that score alike, the gradient is the mean embedding less the target's."""
+    representations = torch.zeros(1, 1, requires_grad=True)
+    embeddings = torch.tensor([[0.0], [1.0], [0.0], [0.0]])
+    with torch.autocast("cpu", torch.bfloat16):
+        full_softmax_loss(representations, embeddings, torch.tensor([2])).backward()
+    assert representations.grad.item() == pytest.approx(1 / 3, rel=1e-6)

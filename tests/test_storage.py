@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from logs import random_log
+from processes import ENVIRONMENT, python
 from small_disk import can_mount, on_a_small_disk
 
 from minirec import build_model, fit, load_model, save_model, storage
@@ -25,7 +26,6 @@ from minirec.storage import StorageError, atomic_write, check_writable, in_use, 
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent
 STORED = Path(__file__).parent / "stored"
 N_FLIPS = 300
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and limits as on POSIX")
@@ -312,7 +312,7 @@ def run_python(code, *arguments, before=()):
         [*before, sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=ENVIRONMENT,
         timeout=120,
     )
 
@@ -411,18 +411,14 @@ except KeyboardInterrupt:
 """
 
 
-def start_saving(path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SAVE_FOR_EVER, str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout.readline() == "begins\n"
-    while not path.exists():
-        time.sleep(0.01)
-    return process
+@contextlib.contextmanager
+def saving(path):
+    """A process that writes a file over and over again."""
+    with python("-c", SAVE_FOR_EVER, path) as process:
+        assert process.stdout.readline() == "begins\n"
+        while not path.exists():
+            time.sleep(0.01)
+        yield process
 
 
 def assert_whole(path):
@@ -433,10 +429,10 @@ def assert_whole(path):
 @posix_only
 @pytest.mark.parametrize("delay", [0.05, 0.13])
 def test_ctrl_c_inside_a_write_is_ctrl_c_and_leaves_a_whole_file(tmp_path, delay):
-    process = start_saving(tmp_path / "model.pt")
-    time.sleep(delay)
-    process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=60)
+    with saving(tmp_path / "model.pt") as process:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
     assert (printed, errors) == ("interrupted\n", "")
     assert os.listdir(tmp_path) == ["model.pt"]
     assert_whole(tmp_path / "model.pt")
@@ -450,11 +446,10 @@ def hidden_files(folder):
 def test_what_a_killed_writer_leaves_is_swept_by_the_next(tmp_path):
     path = tmp_path / "model.pt"
     for _ in range(10):  # most often the first is enough
-        process = start_saving(path)
-        while process.poll() is None and not hidden_files(tmp_path):
-            pass
-        process.kill()
-        process.communicate()
+        with saving(path) as process:
+            while process.poll() is None and not hidden_files(tmp_path):
+                pass
+            process.kill()
         assert_whole(path)
         if any(hidden_files(tmp_path)):
             break
@@ -528,18 +523,10 @@ with in_use(sys.argv[1]):
 
 @contextlib.contextmanager
 def holder(path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    try:
+    """A process that uses a file until it is killed."""
+    with python("-c", HOLD, path) as process:
         assert process.stdout.readline() == "holds\n"
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_a_checkpoint_that_another_process_uses_is_refused_until_that_dies(tmp_path):

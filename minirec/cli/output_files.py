@@ -156,9 +156,7 @@ def _refuse_to_replace_model_of_other_data(out: Path, data: minirec.Interactions
     try:
         vocabulary = minirec.load_model(out).vocabulary
     except ValueError as error:
-        raise ValueError(
-            f"{out} exists, and is no model to replace: {error} So {way_out}"
-        ) from None
+        raise ValueError(f"{error} It is left alone; {way_out}") from None
     if vocabulary is not None and vocabulary.fingerprint != data.fingerprint:
         raise ValueError(f"{out} holds a model that was trained on other data; {way_out}")
 

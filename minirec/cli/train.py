@@ -34,6 +34,7 @@ from minirec.experiments.records import record_run
 from minirec.models import model_options
 from minirec.models.base import Recommender
 from minirec.training import FIT_DEFAULTS, PRECISIONS, SCHEDULES
+from minirec.training.settings import HIGHEST_SEED
 
 # Options of models that have a flag of their own; the others are given by --option.
 COMMON_OPTIONS = {
@@ -61,8 +62,6 @@ FIT_OPTIONS = {
     "objective": "prefix: train a next-item model on sampled prefixes "
     "(default: the model's own objective)",
 }
-
-HIGHEST_SEED = 2**64 - 1  # that PyTorch takes
 
 LONGEST_TYPED = 1000  # characters of an id in the command that is printed
 

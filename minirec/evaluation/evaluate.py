@@ -20,6 +20,10 @@ from minirec.models.base import Scorer, judging, name_of
 PROTOCOLS = ("full", "uniform-100", "popular-100")
 
 
+class NaNScores(ValueError):
+    """A model's scores contain NaN, so that nothing can be ranked; the message names the model."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The rank of every judged user's target, and the metrics that follow from the ranks."""
@@ -109,6 +113,8 @@ def evaluate(
     ValueError
         For an unknown protocol or phase, and a k that is no integer from 1 up; for a model of other
         data or of another split; where a score is NaN or a target is scored -inf, naming the model.
+    RuntimeError
+        For a model that another thread is training.
     """
     check_k(k)
     if protocol not in PROTOCOLS:
@@ -138,7 +144,9 @@ def evaluate(
     try:
         metrics.check_ranks(all_ranks, torch.cat(answered).cpu()[order])
     except ValueError as error:
-        raise ValueError(f"{name_of(model)}: {error}") from None
+        has_nan = bool((all_ranks == metrics.NAN_AMONG_SCORES).any())
+        kind = NaNScores if has_nan else ValueError
+        raise kind(f"{name_of(model)}: {error}") from None
 
     return Evaluation(
         name=name_of(model),

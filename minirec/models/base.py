@@ -15,6 +15,7 @@ Glossary: B batch, N positions, d model width, V items, L layers.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -273,11 +274,28 @@ def _first_true(flags: Tensor) -> int:
     return int(flags.nonzero()[0, 0])
 
 
+@dataclass
+class _Judged:
+    """A module of a model that is being judged: the mode to return to, and by how many."""
+
+    was_training: bool
+    n_judges: int
+
+
+# Which modules are judged or trained at this moment; read and written under the lock. Modules and
+# not models, because two models may share a part. The lock is reentrant: whatever a garbage
+# collection ends within it may want it, too.
+_lock = threading.RLock()
+_judged: dict[nn.Module, _Judged] = {}
+_trained_by: dict[nn.Module, int] = {}  # the number of the thread
+
+
 @contextlib.contextmanager
 def judging(model: Scorer) -> Iterator[torch.device]:
     """Hold a model in eval mode and compute no gradients, for as long as the `with` block runs.
 
-    Afterwards a model that was in training mode is in training mode again.
+    Any number of threads may judge a model at once: the first puts it into eval mode, and after the
+    last each of its modules is in its own mode again.
 
     Parameters
     ----------
@@ -288,21 +306,91 @@ def judging(model: Scorer) -> Iterator[torch.device]:
     ------
     torch.device
         Where the model's weights are, and where its items must be: "cpu" for what has none.
+
+    Raises
+    ------
+    RuntimeError
+        For a model that another thread is training.
     """
-    device = torch.device("cpu")
-    was_training = False
-    if isinstance(model, nn.Module):
-        tensors = list(model.state_dict().values())
-        if tensors:
-            device = tensors[0].device
-        was_training = model.training
-        model.eval()
+    if not isinstance(model, nn.Module):
+        with torch.inference_mode():
+            yield torch.device("cpu")
+        return
+
+    tensors = list(model.state_dict().values())
+    device = tensors[0].device if tensors else torch.device("cpu")
+    modules = list(model.modules())
+    _begin_judging(model, modules)
     try:
         with torch.inference_mode():
             yield device
     finally:
-        if isinstance(model, nn.Module) and was_training:
+        _end_judging(model, modules)
+
+
+def _begin_judging(model: nn.Module, modules: list[nn.Module]) -> None:
+    """Put a model into eval mode, and note the modes that its modules had."""
+    this_thread = threading.get_ident()
+    with _lock:
+        if any(_trained_by.get(module, this_thread) != this_thread for module in modules):
+            raise RuntimeError(
+                f"{name_of(model)} is being trained in another thread, which changes its weights "
+                "and mode from step to step. Wait until that has ended, or use a copy that was "
+                "made before, by copy.deepcopy."
+            )
+        for module in modules:
+            judged = _judged.setdefault(module, _Judged(module.training, 0))
+            judged.n_judges += 1
+        if any(module.training for module in modules):
+            model.eval()
+
+
+def _end_judging(model: nn.Module, modules: list[nn.Module]) -> None:
+    """Return to the noted modes wherever nobody judges any more."""
+    with _lock:
+        done = {}
+        for module in modules:
+            _judged[module].n_judges -= 1
+            if _judged[module].n_judges == 0:
+                done[module] = _judged.pop(module).was_training
+
+        # A model may do more than note a mode, if all of it is free to be changed.
+        if done.get(model) and len(done) == len(modules):
             model.train()
+        for module, was_training in done.items():
+            module.training = was_training
+
+
+@contextlib.contextmanager
+def training(model: nn.Module) -> Iterator[None]:
+    """Keep other threads from judging or training a model while this one trains it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model, all of its parts included.
+
+    Raises
+    ------
+    RuntimeError
+        If it is being trained or judged already.
+    """
+    modules = list(model.modules())
+    with _lock:
+        for doing, by_module in (("trained", _trained_by), ("scored", _judged)):
+            if any(module in by_module for module in modules):
+                raise RuntimeError(
+                    f"{name_of(model)} is being {doing} already; wait until that has ended, or "
+                    "train a copy, by copy.deepcopy."
+                )
+        for module in modules:
+            _trained_by[module] = threading.get_ident()
+    try:
+        yield
+    finally:
+        with _lock:
+            for module in modules:
+                del _trained_by[module]
 
 
 def name_of(model: object) -> str:

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from minirec.data.batching import PREFIXES_PER_USER, TrainingBatches
 from minirec.data.splits import Split
 from minirec.devices import choose_device
+from minirec.errors import shown
 from minirec.evaluation import evaluate
-from minirec.models.base import NeuralRecommender, Recommender, Vocabulary, name_of
+from minirec.models.base import NeuralRecommender, Recommender, Vocabulary, name_of, training
 from minirec.training.history import History
+from minirec.training.random_numbers import alone_on
 from minirec.training.settings import Settings
 from minirec.training.trainer import Run, epoch_entry
 
@@ -44,6 +47,16 @@ def fit(
     """Train a model with Adam; it ends with the weights that were best on valid NDCG@10.
 
     A model that only counts (objective "count") is fitted by counting, whatever the settings.
+
+    A model that has been trained may be trained on, with data that have the same items in the same
+    order: on a log that has grown, for example, by users or by interactions.
+
+    Several models may be trained at once, in as many threads. On a CPU they take turns, step by
+    step, and each comes out as it does alone; a GPU trains one at a time. The caller's random
+    generators go on as if there had been no training.
+
+    If training diverges, the model has its best weights so far, or those that it began with, and a
+    checkpoint is of before.
 
     Parameters
     ----------
@@ -99,11 +112,14 @@ def fit(
     ------
     ValueError
         For a setting that is impossible, or that this model cannot have, and for a model of another
-        catalogue.
+        catalogue, or that was trained on other items than the data's.
     TypeError
         For data that are not split.
     FloatingPointError
-        At a loss that is not finite.
+        If training diverged: at a loss or a weight that is not finite, a weight beyond 1e12, or NaN
+        among the scores of the valid phase.
+    RuntimeError
+        If this model is being scored or trained already, or another thread trains on the GPU.
     CheckpointError
         For the checkpoint of another run.
     """
@@ -128,13 +144,12 @@ def fit(
     vocabulary = Vocabulary(data.item_ids, data.item_counts(), data.fingerprint, split.fingerprint)
 
     if counting:
-        return _count(model, split, settings, vocabulary)
+        with training(model):
+            return _count(model, split, settings, vocabulary)
 
     neural = cast(NeuralRecommender, model)  # every model that does not count is one
 
-    # Training draws random numbers of its own; the caller's generators go on as if it had not.
-    gpus = [chosen_device] if chosen_device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
+    with training(neural), alone_on(chosen_device):
         batches = TrainingBatches(
             split, objective, neural.max_len, batch_size, seed, prefixes_per_user, chosen_device
         )
@@ -161,6 +176,35 @@ def _refuse_what_does_not_fit(model: Recommender, split: Split) -> None:
             f"the model knows {model.n_items:,} items, the data has {n_items:,}; "
             "build it with n_items of this data."
         )
+    if model.vocabulary is not None:
+        _refuse_other_items(model.vocabulary.item_ids, split.interactions.item_ids)
+
+
+def _refuse_other_items(known: np.ndarray, given: np.ndarray) -> None:
+    """Raise where the items that a model has learned are not, one by one, those of the data.
+
+    A weight belongs to an item by its number, so that it would come to mean another item.
+    """
+    way_out = (
+        "To go on training needs the same items in the same order; for these data, build a new "
+        "model."
+    )
+    if len(known) != len(given):
+        raise ValueError(
+            f"the model was trained on {len(known):,} items, the data has {len(given):,}. {way_out}"
+        )
+    for i, (old, new) in enumerate(zip(known.tolist(), given.tolist(), strict=True), start=1):
+        if old != new or isinstance(old, float) != isinstance(new, float):
+            raise ValueError(
+                f"the model was trained on other items: item {i} was {_id_in_words(old)}, and in "
+                f"the data it is {_id_in_words(new)}. {way_out}"
+            )
+
+
+def _id_in_words(raw: Any) -> str:
+    """Return a raw id with its kind, because '1' may be a number or a text."""
+    kind = "the text" if isinstance(raw, str) else "the number"
+    return f"{kind} {shown(raw)}"
 
 
 def _chosen_objective(model: Recommender, asked: str | None) -> str:

@@ -1,5 +1,6 @@
 """What a training run may be asked for."""
 
+import math
 from dataclasses import dataclass
 
 from minirec.evaluation import PROTOCOLS
@@ -7,6 +8,8 @@ from minirec.evaluation import PROTOCOLS
 PRECISIONS = ("float32", "bfloat16")
 
 SCHEDULES = ("constant", "cosine")
+
+HIGHEST_SEED = 2**64 - 1  # that PyTorch takes
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,14 @@ class Settings:
         _check_choice("lr_schedule", self.lr_schedule, SCHEDULES)
 
         no_patience = self.patience is not None and self.patience < 1
-        if self.epochs < 1 or self.lr <= 0 or no_patience:
+        is_a_rate = math.isfinite(self.lr) and self.lr > 0
+        if self.epochs < 1 or not is_a_rate or no_patience:
             raise ValueError(
-                "epochs and patience must be at least 1 and lr positive; "
+                "epochs and patience must be at least 1, and lr positive and finite; "
                 f"got {self.epochs}, {self.patience}, {self.lr}."
             )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be an integer from 0 up; got {self.seed!r}.")
+        if not isinstance(self.seed, int) or not 0 <= self.seed <= HIGHEST_SEED:
+            raise ValueError(f"seed must be an integer from 0 to 2^64 - 1; got {self.seed!r}.")
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +21,11 @@ from tqdm import tqdm
 from minirec import storage
 from minirec.data.batching import Epoch, TrainingBatches
 from minirec.data.splits import Split
+from minirec.errors import printable_path
 from minirec.evaluation import Evaluation, evaluate
+from minirec.evaluation.evaluate import NaNScores
 from minirec.models.base import NeuralRecommender, Vocabulary
+from minirec.training.divergence import advice, unusable_weight
 from minirec.training.graphs import GraphedSteps
 from minirec.training.history import History
 from minirec.training.progress import (
@@ -30,6 +34,7 @@ from minirec.training.progress import (
     identity_of,
     load_checkpoint,
 )
+from minirec.training.random_numbers import RandomNumbers
 from minirec.training.settings import Settings
 from minirec.training.step import TrainingStep
 
@@ -93,6 +98,7 @@ class Run:
         self.graphs: GraphedSteps | None = None
         if device.type == "cuda" and cuda_graphs:
             self.graphs = GraphedSteps(self.step, batches)
+        self.random = RandomNumbers(settings.seed, device)
 
         # How far it is, and how it went so far.
         self.progress = Progress()
@@ -100,6 +106,10 @@ class Run:
         self.epoch_began = time.perf_counter()
         # Of the steps whose loss has not been looked at yet: (mean loss, number of targets).
         self.pending_losses: list[tuple[Tensor, int]] = []
+        # Until there is a best epoch: what to go back to after a divergence.
+        self.first_weights: dict[str, Tensor] | None = None
+        self.first_vocabulary = model.vocabulary
+        self.has_diverged = False
 
         # Where it is kept, and what has to agree before it is continued.
         self.checkpoint = checkpoint
@@ -127,27 +137,52 @@ class Run:
         on_epoch: Callable[[History], object] | None,
     ) -> History:
         """Train, while nobody else uses the checkpoint."""
-        torch.manual_seed(self.settings.seed)
-        self.resume()
-        # Only now: a checkpoint that is refused leaves the model as it was.
-        self.model.vocabulary = vocabulary
+        with self.random.for_the_run():
+            self.resume()
+            self.refuse_unusable_weights()
+            if self.progress.best is None:
+                self.first_weights = weights_of(self.model)
+            # Only now: a checkpoint that is refused leaves the model as it was.
+            self.model.vocabulary = vocabulary
 
-        with self.progress_bar(show_bar) as bar:
-            try:
-                while not self.reason_to_stop():
-                    self.one_epoch(bar)
-                    if on_epoch is not None:
-                        on_epoch(self.history)
-                self.history.stopped = self.reason_to_stop()
-            except StopTraining:
-                self.history.stopped = "budget"
-            except KeyboardInterrupt:
-                self.history.stopped = "interrupted"
-            finally:
-                if self.progress.best is not None:
-                    self.model.load_state_dict(self.progress.best)
-                self.model.eval()
+            with self.progress_bar(show_bar) as bar:
+                try:
+                    while not self.reason_to_stop():
+                        self.one_epoch(bar)
+                        if on_epoch is not None:
+                            on_epoch(self.history)
+                    self.history.stopped = self.reason_to_stop()
+                except StopTraining:
+                    self.history.stopped = "budget"
+                except KeyboardInterrupt:
+                    self.history.stopped = "interrupted"
+                finally:
+                    self.leave_the_best_weights()
         return self.history
+
+    def refuse_unusable_weights(self) -> None:
+        """Raise before the first step where no learning rate could help."""
+        found = unusable_weight(self.model)
+        if not found:
+            return
+        if self.progress.epoch == 0 and self.progress.step == 0:
+            raise FloatingPointError(
+                f"the model has diverged before this run: {found}. Build a new model."
+            )
+        raise FloatingPointError(
+            f"the checkpoint {printable_path(self.checkpoint)} is of a run that has diverged: "
+            f"{found}. Delete it, build a new model, and lower the learning rate."
+        )
+
+    def leave_the_best_weights(self) -> None:
+        """Give the model its best weights, or those it began with if it diverged without any."""
+        kept = self.progress.best
+        if kept is None and (self.has_diverged or unusable_weight(self.model)):
+            kept = self.first_weights
+            self.model.vocabulary = self.first_vocabulary
+        if kept is not None:
+            self.model.load_state_dict(kept)
+        self.model.eval()
 
     def reason_to_stop(self) -> str:
         """Return "epochs" or "patience", whichever has run out, or "" to go on."""
@@ -182,11 +217,14 @@ class Run:
         while progress.step < len(epoch):
             if self.settings.lr_schedule == "cosine":
                 self.set_cosine_learning_rate(len(epoch))
-            self.one_step(epoch)
+            with self.random.for_a_step():
+                self.one_step(epoch)
             bar.update(1)
             self.after_step(epoch, bar)
 
-        self.judge_epoch()
+        # No model of ours draws while it is judged; somebody's own may.
+        with self.random.for_a_step():
+            self.judge_epoch()
         self.save()
 
     def set_cosine_learning_rate(self, steps_per_epoch: int) -> None:
@@ -219,6 +257,10 @@ class Run:
             self.look_at_the_losses(epoch)
             bar.set_postfix_str(self.in_words())
 
+        # A loss is that of the weights before its step: what is saved or judged is looked at, too.
+        if save_is_due or epoch_is_over:
+            self.look_at_the_weights(epoch)
+
         if save_is_due and not epoch_is_over:  # at its end the epoch is saved in any case
             self.progress.seconds = time.perf_counter() - self.epoch_began
             self.save()
@@ -233,15 +275,38 @@ class Run:
             if not math.isfinite(loss):
                 step = first_step + i
                 shape = epoch.real[step]
-                raise FloatingPointError(
-                    f"the loss is not finite at epoch {self.progress.epoch + 1}, step {step + 1} "
+                raise self.divergence(
+                    f"the loss is {loss} at epoch {self.progress.epoch + 1}, step {step + 1} "
                     f"of {len(epoch)} (batch of shape {(shape.n_rows, shape.width)}, learning "
-                    f"rate {self.settings.lr:g}). Lower the learning rate, or use "
-                    "precision='float32'."
+                    f"rate {self.settings.lr:g})"
                 )
             self.progress.loss_sum += loss * n_targets[i]
             self.progress.n_targets += n_targets[i]
         self.pending_losses = []
+
+    def look_at_the_weights(self, epoch: Epoch) -> None:
+        """Raise if the last step left a weight that no further step can repair."""
+        found = unusable_weight(self.model)
+        if found:
+            raise self.divergence(
+                f"{found} after epoch {self.progress.epoch + 1}, step {self.progress.step} "
+                f"of {len(epoch)} (learning rate {self.settings.lr:g})"
+            )
+
+    def divergence(self, found: str) -> FloatingPointError:
+        """Return the error that ends a run: what was found, what to do, and what is left."""
+        self.has_diverged = True
+        message = f"training diverged: {found}. {advice(self.settings.precision)}"
+        if self.progress.best is None:
+            message += " The model has the weights that it began with."
+        else:
+            message += f" The model has its best weights, of epoch {self.history.best_epoch}."
+        if self.checkpoint is not None and Path(self.checkpoint).exists():
+            message += (
+                f" The checkpoint {printable_path(self.checkpoint)} is from before. With another "
+                "setting it is another run: give that a new path."
+            )
+        return FloatingPointError(message)
 
     def in_words(self) -> str:
         """Return the loss of this epoch and the best metric so far, for the bar."""
@@ -252,7 +317,14 @@ class Run:
 
     def judge_epoch(self) -> None:
         """Note the epoch's loss and valid metrics; keep its weights if it is the best so far."""
-        valid = evaluate(self.model, self.split, which="valid", protocol=self.settings.select)
+        try:
+            valid = evaluate(self.model, self.split, which="valid", protocol=self.settings.select)
+        except NaNScores as error:
+            found = str(error).rstrip(".")
+            raise self.divergence(
+                f"after epoch {self.progress.epoch + 1} (learning rate {self.settings.lr:g}), on "
+                f"the valid phase, {found}"
+            ) from error
         seconds = time.perf_counter() - self.epoch_began
         mean_loss = self.progress.mean_loss
         self.progress.start_next_epoch()
@@ -261,10 +333,8 @@ class Run:
         self.history.epochs.append(epoch_entry(epoch, mean_loss, valid, seconds))
         if self.progress.best is None or valid.ndcg > self.history.best_ndcg:
             self.history.best_epoch = epoch
-            self.progress.best = {
-                name: value.detach().cpu().clone()
-                for name, value in self.model.state_dict().items()
-            }
+            self.progress.best = weights_of(self.model)
+            self.first_weights = None  # no longer needed
 
     def save(self) -> None:
         """Write everything that the rest of the run depends on, if a checkpoint is asked for."""
@@ -280,7 +350,7 @@ class Run:
             "batching": BATCHING,
             "model": self.model.state_dict(),
             "optimizer": self.step.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": self.random.state,
             "cuda_random": torch.cuda.get_rng_state(self.device) if on_cuda else None,
         }
         storage.save(self.checkpoint, "checkpoint", state)
@@ -318,9 +388,25 @@ class Run:
         self.history.best_epoch = state["best_epoch"]
         self.model.load_state_dict(state["model"])
         self.step.load_optimizer(state["optimizer"])
-        torch.set_rng_state(state["random"])
+        self.random.state = state["random"]
         if state["cuda_random"] is not None:
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
+
+
+def weights_of(model: NeuralRecommender) -> dict[str, Tensor]:
+    """Return a copy of a model's weights and buffers, on the CPU.
+
+    Parameters
+    ----------
+    model : NeuralRecommender
+        On any device.
+
+    Returns
+    -------
+    dict
+        For `load_state_dict`.
+    """
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
 def epoch_entry(epoch: int, loss: float, valid: Evaluation, seconds: float) -> dict[str, Any]:

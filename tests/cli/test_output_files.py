@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import ENVIRONMENT
 from small_disk import can_mount, on_a_small_disk
 
 from minirec import load_model
@@ -13,7 +14,6 @@ from minirec.cli.output_files import FilesToWrite
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 needs_a_small_disk = pytest.mark.skipif(
     not can_mount(), reason="no disk of its own can be mounted here"
 )
@@ -27,7 +27,7 @@ def run_on_a_small_disk(command, folder, kilobytes, cwd):
         ],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=ENVIRONMENT,
         cwd=cwd,
         timeout=240,
     )

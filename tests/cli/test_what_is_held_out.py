@@ -165,7 +165,7 @@ def test_a_default_name_never_replaces_what_is_no_model(cli, logs_of_two_years, 
     saved.write_text("precious")
     refused = cli("train --model last-item --data log.2021.csv")
     assert refused.status == 1
-    assert "is no model of this version of minirec" in refused.err
+    assert "is not a file of minirec. It is left alone" in refused.err
     assert saved.read_text() == "precious"
 
 

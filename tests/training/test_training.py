@@ -232,6 +232,8 @@ def test_a_model_that_counts_is_fitted_by_counting(split):
         ({"select": "all"}, "select"),
         ({"epochs": 0}, "epochs"),
         ({"lr": 0.0}, "lr"),
+        ({"lr": math.inf}, "lr positive and finite"),
+        ({"lr": math.nan}, "lr positive and finite"),
         ({"patience": 0}, "patience"),
         ({"batch_size": 0}, "batch_size"),
         ({"seed": -1}, "seed"),
@@ -243,6 +245,15 @@ def test_a_model_that_counts_is_fitted_by_counting(split):
 def test_impossible_settings_are_refused_by_name(split, wrong, message):
     with pytest.raises(ValueError, match=message):
         trained(split, **wrong)
+
+
+def test_a_seed_that_pytorch_does_not_take_is_refused_by_its_bounds(split):
+    model = RunningMean(split.interactions.n_items)
+    with pytest.raises(
+        ValueError, match=r"an integer from 0 to 2\^64 - 1; got 18446744073709551616"
+    ):
+        fit(model, split, seed=2**64)
+    fit(model, split, seed=2**64 - 1, epochs=1, device="cpu")
 
 
 def popularity(n_items):
