@@ -3,6 +3,7 @@
 The file is enough; raw ids go in and come out; nothing is half-written or silently wrong.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -169,6 +170,18 @@ def test_an_empty_history_falls_back_to_popularity_and_says_so(tmp_path, nothing
     assert scores == sorted(counts.tolist(), reverse=True)
     # Here an item's raw id is its dense id less one.
     assert [counts[item] for item in fallback["item"]] == scores
+
+
+def test_an_item_that_nobody_chose_is_listed_last_and_padding_never(tmp_path):
+    """Popularity counts of 0, which padding has as well."""
+    _, loaded, _ = saved(tmp_path / "model.pt")
+    counts = loaded.vocabulary.counts.copy()
+    counts[5] = 0
+    loaded.vocabulary = dataclasses.replace(loaded.vocabulary, counts=counts)
+    item_ids = loaded.vocabulary.item_ids
+    frame = recommend(loaded, [[]], k=len(item_ids))
+    assert sorted(frame["item"]) == sorted(item_ids)
+    assert frame["item"].iloc[-1] == item_ids[4]
 
 
 def test_exclude_seen_leaves_out_the_whole_history(tmp_path):
