@@ -166,7 +166,7 @@ def test_a_run_killed_while_it_writes_leaves_no_record(tmp_path):
         f"save_record({str(tmp_path / 'run.json')!r}, {{'schema': 1}})"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
-    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]  # it had begun
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".lock", ".part"]  # it had begun
     with pytest.raises(ValueError, match="there is no record at"):
         load_records(tmp_path)
 
