@@ -722,12 +722,28 @@ MODELS = [
         [
             ("padding changes a state", "return new.where(real.view(shape), old)", "return new"),
             ("dropout acts while judging", "            model.eval()\n", "            pass\n"),
+            ("a 0 inside a row is taken", "if has_gap.any():", "if False:"),
+        ],
+    ),
+    *faults_of(
+        "models/base.py",
+        ["models/test_judging"],
+        [
             (
-                "a judged model stays in eval mode",
+                "a judged model's parts do not return to their own modes",
+                "            module.training = was_training\n",
+                "            pass\n",
+            ),
+            (
+                "a model is not told that it trains again",
                 "            model.train()\n",
                 "            pass\n",
             ),
-            ("a 0 inside a row is taken", "if has_gap.any():", "if False:"),
+            (
+                "whoever judges is forgotten while others do",
+                "            judged.n_judges += 1\n",
+                "            judged.n_judges = 1\n",
+            ),
         ],
     ),
     *faults_of(
