@@ -19,7 +19,7 @@ from torch import Tensor
 from minirec.data.batching import scores_per_batch
 from minirec.data.interactions import Interactions
 from minirec.data.raw_ids import encode_items
-from minirec.errors import printable_path, shown
+from minirec.errors import LONGEST_SHOWN, printable_path, shown
 from minirec.evaluation.evaluate import check_k
 from minirec.models import build_model, model_options
 from minirec.models.base import Recommender, Vocabulary, judging
@@ -123,10 +123,12 @@ def _vocabulary_of(state: dict[str, Any], name: str) -> Vocabulary:
     """Return the vocabulary in a file's values; raise where it cannot be one."""
     n_items = state["n_items"]
     try:
+        if type(n_items) is not int or not _all_texts([state["fingerprint"], state["split"]]):
+            raise TypeError
         item_ids = _ids_from_plain(state["item_ids"])
         counts = state["counts"].numpy()
         complaint = _complaint(n_items, item_ids, counts)
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, RuntimeError):
         complaint = "its parts are of other types"
     if complaint:
         raise StorageError(
@@ -145,6 +147,8 @@ def _complaint(n_items: int, item_ids: np.ndarray, counts: np.ndarray) -> str:
         return f"the raw id {shown(item_ids[repeated][0])} is there twice"
     if counts.shape != (n_items + 1,):
         return f"for {n_items} items and padding it has {counts.size} counts"
+    if counts.dtype.kind not in "iu":  # signed or unsigned
+        return "its counts are no integers"
     if counts[0] != 0 or (counts < 0).any():
         return "a count is below 0, or padding has one"
     return ""
@@ -155,6 +159,8 @@ def _model_of(state: dict[str, Any], name: str) -> Recommender:
     options = state["options"]
     weights = state["weights"]
     try:
+        if not _all_plain([state["name"], *options.keys(), *options.values()]):
+            raise ValueError("its name or options are no short texts and numbers")
         if options.get("n_layers", 1) > len(weights):
             raise ValueError(f"it has {len(weights)} weights for {options['n_layers']} layers")
         # A "meta" tensor has a size and no memory: whatever sizes a file asks for, only those that
@@ -174,6 +180,20 @@ def _model_of(state: dict[str, Any], name: str) -> Recommender:
     return model
 
 
+def _all_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _all_plain(values: list[Any]) -> bool:
+    """Whether values may stand in a message as they are: None, numbers, short printable texts."""
+    for value in values:
+        is_text = isinstance(value, str) and len(value) <= LONGEST_SHOWN and value.isprintable()
+        is_number = isinstance(value, int | float)
+        if not (value is None or is_text or is_number):
+            return False
+    return True
+
+
 def _ids_to_plain(item_ids: np.ndarray) -> Tensor | list[str]:
     """Return raw ids as a file of plain values can hold them: numbers as a tensor, else strings."""
     if item_ids.dtype.kind in "iuf":  # signed, unsigned or floating numbers
@@ -184,7 +204,12 @@ def _ids_to_plain(item_ids: np.ndarray) -> Tensor | list[str]:
 def _ids_from_plain(stored: Tensor | list[str]) -> np.ndarray:
     """Return what `_ids_to_plain` was given."""
     if isinstance(stored, Tensor):
-        return stored.numpy()
+        item_ids = stored.numpy()
+        if item_ids.dtype.kind not in "iuf":
+            raise TypeError
+        return item_ids
+    if not isinstance(stored, list) or not _all_texts(stored):
+        raise TypeError
     return np.array(stored, dtype=object)
 
 

@@ -17,7 +17,6 @@ import io
 import os
 import re
 import secrets
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +38,11 @@ LONGEST_LAST_LINE = 200  # bytes, whatever the number of the format will be
 BEGINS_A_ZIP = b"PK\x03\x04"  # torch.save writes a zip archive
 CHUNK = 1 << 20  # bytes that are digested at a time
 
-# What a disk answers that is full, that allows no more to this user, that is broken.
-OF_THE_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
+LOCK_SECONDS = 10.0  # that a lock which nobody else holds for long is waited for
+
+# What the system answers without naming a file: the disk is full, allows no more to this user, or
+# is broken; the folder that a relative path begins in is gone.
+OF_THE_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.ENOENT}
 
 # What a file may hold, in words, and a key by which one of format 1 is known.
 KINDS = {"model": "a saved model", "checkpoint": "a training checkpoint"}
@@ -62,7 +64,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Parameters
     ----------
     path : str or path
-        The name the file takes in the end; its folder is made if it is missing.
+        The name the file takes in the end; its folder is made if it is missing. Where it is a
+        symbolic link, the file that the link leads to is written.
 
     Yields
     ------
@@ -72,14 +75,16 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        Where it cannot be written, such as on a full disk; it names `path`.
+        Where it cannot be written, such as on a full disk, and for a folder, a device or a pipe;
+        it names `path`.
     """
-    path = Path(path)
+    path = _behind_link(path)
     with _errors_that_name(path):
+        _refuse_no_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        with _held(FileLock(temporary.with_suffix(".lock"))):
+        temporary = _temporary_beside(path)
+        with _held(_lock_of(temporary)):
             try:
                 with open(temporary, "xb") as file:
                     yield file
@@ -94,6 +99,31 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
                 temporary.unlink(missing_ok=True)
 
 
+def _behind_link(path: str | os.PathLike) -> Path:
+    """Return where a symbolic link leads to; any other path as it is."""
+    path = Path(path)
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Raise OSError for what is there and would vanish if a file took its name: /dev/null, say."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        what = "It is a device or a pipe; name a file"
+        raise OSError(errno.EINVAL, what, str(path))
+
+
+def _temporary_beside(path: Path) -> Path:
+    """Return a name that nobody else has, for the content of `path` until it is whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def _lock_of(temporary: Path) -> FileLock:
+    """Return the lock of whoever writes a temporary file; only `_sweep` may want it, too."""
+    return FileLock(temporary.with_suffix(".lock"), timeout=LOCK_SECONDS)
+
+
 @contextmanager
 def _errors_that_name(path: Path) -> Iterator[None]:
     """Let the system's errors in this block name the file that could not be written.
@@ -104,8 +134,8 @@ def _errors_that_name(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         of_the_disk = error.filename is None and error.errno in OF_THE_DISK
-        beside = str(path.with_name(f".{path.name}."))
-        if of_the_disk or str(error.filename).startswith(beside):
+        of_temporary = Path(str(error.filename)).name.startswith(f".{path.name}.")
+        if of_the_disk or of_temporary:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
@@ -159,15 +189,22 @@ def check_writable(path: str | os.PathLike) -> None:
     Raises
     ------
     OSError
-        Where no file can be made in the folder, naming `path`, and where `path` is a folder.
+        Where no file can be made in the folder, where its name is too long to be written safely,
+        and where `path` is a folder, a device or a pipe; it names `path`.
     """
-    path = Path(path)
+    path = _behind_link(path)
     with _errors_that_name(path):
+        _refuse_no_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        with tempfile.TemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
-            pass
+        # The names of `atomic_write`: one that is too long, or a disk without locks, shows now. The
+        # lock comes second, because in a folder such as /proc it would be waited for.
+        temporary = _temporary_beside(path)
+        try:
+            temporary.touch(exist_ok=False)
+            with _held(_lock_of(temporary)):
+                pass
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -186,7 +223,7 @@ def in_use(path: str | os.PathLike) -> Iterator[None]:
     OSError
         Where the folder cannot be written.
     """
-    path = Path(path)
+    path = _behind_link(path)
     lock = FileLock(path.with_name(f".{path.name}.in-use"), timeout=0)
     with contextlib.ExitStack() as stack:
         with _errors_that_name(path):
@@ -262,7 +299,7 @@ def read(path: str | os.PathLike, kind: str, parts: frozenset[str]) -> dict[str,
         state = _load(file, name)
 
     number = state.get("format")
-    if number not in (1, FORMAT):
+    if type(number) is not int or number not in (1, FORMAT):
         raise StorageError(f"{name} is not a file of minirec.")
     if number == FORMAT and not checked:
         raise StorageError(f"{name} is cut off or damaged at its end: its last line is missing.")
@@ -338,11 +375,12 @@ def _load(file: BinaryIO, name: str) -> dict[str, Any]:
     try:
         # weights_only: tensors and plain values are read, and nothing is called that a file names.
         state = torch.load(file, map_location="cpu", weights_only=True)
+        usable = isinstance(state, dict) and all(map(_has_memory, _tensors_in(state)))
     except (OSError, MemoryError):
         raise
-    except Exception:  # a foreign file can make the reader raise anything at all
-        state = None
-    if not isinstance(state, dict) or not all(map(_has_memory, _tensors_in(state))):
+    except Exception:  # a foreign file, or a list that holds itself, can raise anything at all
+        usable = False
+    if not usable:
         raise StorageError(f"{name} is not a file of minirec.")
     return state
 
@@ -362,8 +400,11 @@ def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
 def _has_memory(tensor: torch.Tensor) -> bool:
     """Whether each value of a tensor has a place of its own in the file.
 
-    With strides of 0, a single number can be a tensor of any size.
+    With strides of 0, a single number can be a tensor of any size; one of the device "meta" has a
+    size alone.
     """
+    if tensor.device.type != "cpu":
+        return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 

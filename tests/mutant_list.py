@@ -741,8 +741,8 @@ MODELS = [
             ),
             (
                 "whoever judges is forgotten while others do",
-                "            judged.n_judges += 1\n",
-                "            judged.n_judges = 1\n",
+                " for module, mode in modes.items() if not self.have(module)}",
+                " for module, mode in modes.items()}",
             ),
         ],
     ),

@@ -349,7 +349,7 @@ WRONG_CONTENTS = [
     (a_repeated_id, "the raw id '[0-9]+' is there twice"),
     (too_many_counts, "for 12 items and padding it has 26 counts"),
     (a_count_of_padding, "padding has one"),
-    (a_number_for_ids, "for 12 items it has 1 raw ids"),
+    (a_number_for_ids, "its parts are of other types"),
     (a_number_for_counts, "of other types"),
     (an_unknown_model, "there is no model 'gru5rec'"),
     (an_unknown_option, "has no option 'd_modle'"),

@@ -567,3 +567,92 @@ def test_every_message_of_five_is_another(files, tmp_path):
         read(tmp_path / "file", "model", frozenset({"split"}))
     messages.add(re.sub(r".*/file", "", str(raised.value)))
     assert len(messages) == 5
+
+
+# ----- Names and places that are odd --------------------------------------------------------------
+
+
+@posix_only
+@pytest.mark.parametrize("write", [check_writable, lambda path: storage.save(path, "model", {})])
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(write, tmp_path):
+    """As root, a file could take the place of /dev/null for the whole machine."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"device or a pipe; name a file: '.*pipe'"):
+        write(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@posix_only
+def test_behind_a_symbolic_link_the_file_is_written_and_the_link_stays(tmp_path):
+    (tmp_path / "large disk").mkdir()
+    link = tmp_path / "run.ckpt"
+    link.symlink_to(tmp_path / "large disk" / "run.ckpt")
+    storage.save(link, "checkpoint", {"a": 1})
+    assert link.is_symlink()
+    assert read_kind(tmp_path / "large disk" / "run.ckpt", "checkpoint")["a"] == 1
+    with in_use(link), pytest.raises(StorageError), in_use(tmp_path / "large disk" / "run.ckpt"):
+        pass
+
+
+@posix_only
+def test_a_name_that_cannot_be_written_safely_is_found_beforehand_and_named(tmp_path):
+    path = tmp_path / ("m" * 250)  # a file of this name there can be, a longer one beside it not
+    path.touch()
+    for try_it in (check_writable, lambda path: storage.save(path, "model", {})):
+        with pytest.raises(OSError, match="name too long") as raised:
+            try_it(path)
+        assert raised.value.filename == str(path)
+
+
+def in_itself(kind):
+    """A list or a dict that holds itself."""
+    values = kind()
+    if isinstance(values, list):
+        values.append(values)
+    else:
+        values["again"] = values
+    return values
+
+
+STRANGE = {
+    "sparse": torch.eye(3).to_sparse(),
+    "without memory": torch.zeros(21, device="meta", dtype=torch.int64),
+    "many": torch.arange(20),
+    "trained": torch.nn.Parameter(torch.ones(21)),
+    "a list of itself": in_itself(list),
+    "a dict of itself": in_itself(dict),
+    "long": "x" * 1_000_000,
+    "escape": "\x1b[2J\n",
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize("part", ["name", "n_items", "item_ids", "counts", "weights", "options"])
+def test_a_part_of_any_other_type_is_refused_in_a_short_line(files, part, strange, tmp_path):
+    if (part, strange) == ("item_ids", "many"):
+        return  # twenty numbers are the ids of twenty items
+    state = torch.load(files["model"], weights_only=True)
+    kind = state.pop("kind")
+    state[part] = STRANGE[strange]
+    storage.save(tmp_path / "strange.pt", kind, state)
+    with pytest.raises(StorageError, match=r"strange\.pt") as raised:
+        load_model(tmp_path / "strange.pt")
+    assert len(str(raised.value)) < 500
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("count", [float("nan"), float("inf"), 0.5])
+def test_counts_that_are_no_integers_are_refused(files, count, tmp_path):
+    state = torch.load(files["model"], weights_only=True)
+    kind = state.pop("kind")
+    state["counts"] = torch.tensor([0.0] + [count] * 20)
+    storage.save(tmp_path / "strange.pt", kind, state)
+    with pytest.raises(StorageError, match="its counts are no integers"):
+        load_model(tmp_path / "strange.pt")
+
+
+def test_a_format_that_is_a_tensor_is_no_format(tmp_path):
+    torch.save({"format": torch.zeros(3)}, tmp_path / "strange.pt")
+    with pytest.raises(StorageError, match="is not a file of minirec"):
+        load_model(tmp_path / "strange.pt")

@@ -7,6 +7,7 @@ import hashlib
 import re
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import minirec
+from minirec.errors import printable_path
 from minirec.experiments.records import (
     as_recorded,
     is_finished,
@@ -33,6 +35,7 @@ KNOWN_ENDINGS = re.compile(
 SIGNS_OF_A_PATTERN = re.compile(r"[-_. ]*(\[[^]]*\]|[*?])+[-_. ]*")
 
 MOST_RESCUED = 1000  # files of one name that may lie beside each other
+LONGEST_RESCUED = 50  # characters of a name: a long one can be why a file could not be written
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,10 @@ def _refuse_folders_and_names_of_others(
         if path is None:
             continue
         if Path(path).is_dir():
-            raise ValueError(f"{flag} {path} is a folder; name a file in it.")
+            raise ValueError(f"{flag} {printable_path(path)} is a folder; name a file in it.")
         for whose, other in taken:
             if other is not None and _same_file(Path(path), Path(other)):
-                raise ValueError(f"{flag} {path} is {whose}; name another.")
+                raise ValueError(f"{flag} {printable_path(path)} is {whose}; name another.")
         taken.append((f"also the file of {flag}", path))
 
 
@@ -158,7 +161,9 @@ def _refuse_to_replace_model_of_other_data(out: Path, data: minirec.Interactions
     except ValueError as error:
         raise ValueError(f"{error} It is left alone; {way_out}") from None
     if vocabulary is not None and vocabulary.fingerprint != data.fingerprint:
-        raise ValueError(f"{out} holds a model that was trained on other data; {way_out}")
+        raise ValueError(
+            f"{printable_path(out)} holds a model that was trained on other data; {way_out}"
+        )
 
 
 def _record_of_same_command(
@@ -189,8 +194,8 @@ def _refuse_without_its_model(out: Path, record: dict[str, Any]) -> None:
     else:
         return
     raise ValueError(
-        f"{record['file']} says that this command has ended, but {out} {what}; delete the record "
-        "to train it again."
+        f"{printable_path(record['file'])} says that this command has ended, but "
+        f"{printable_path(out)} {what}; delete the record to train it again."
     )
 
 
@@ -201,24 +206,26 @@ def _sha256_of(path: Path) -> str:
 
 def _save_or_rescue(path: Path, save: Callable[[Path], None]) -> None:
     """Write a file by `save(path)`; where that fails, write it elsewhere and raise OSError."""
-    with _ctrl_c_waits():
+    with _answering_ctrl_c_by(signal.SIG_IGN):  # by nothing, for this short time
         try:
             save(path)
         except OSError as error:
             rescued = _rescue(path, save)
             if rescued is None:
                 raise
+            why = error.strerror or printable_path(error).rstrip(".")
             raise OSError(
-                f"{path} could not be written: {error.strerror}. Nothing is lost: what was to lie "
-                f"there is {rescued}."
+                f"{printable_path(path)} could not be written: {why}. Nothing is lost: what was to "
+                f"lie there is {printable_path(rescued)}."
             ) from error
 
 
 def _rescue(path: Path, save: Callable[[Path], None]) -> Path | None:
     """Write a file to some other folder under a new name; None where that fails everywhere."""
-    for folder in (Path.cwd(), Path.home(), Path(tempfile.gettempdir())):
-        with contextlib.suppress(OSError):
-            elsewhere = _new_name(folder, path.name)
+    for find_folder in (Path.cwd, Path.home, tempfile.gettempdir):
+        # The folder that we work in may be gone; a user may have no home, a RuntimeError.
+        with contextlib.suppress(OSError, RuntimeError):
+            elsewhere = _new_name(Path(find_folder()), path.name[-LONGEST_RESCUED:])
             save(elsewhere)
             return elsewhere
     return None
@@ -234,9 +241,30 @@ def _new_name(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Let no Ctrl-C end this block, which is short; whoever pressed it once may press it again."""
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def one_ctrl_c() -> Iterator[None]:
+    """Let the first Ctrl-C interrupt this block, and no further one.
+
+    Training ends at the first with something to save; whoever pressed it once may press it again.
+    """
+
+    def interrupt(*signal_and_frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    # Who started us deaf to Ctrl-C, in the background for example, wants us to stay so.
+    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with _answering_ctrl_c_by(interrupt) if listens else contextlib.nullcontext():
+        yield
+
+
+@contextmanager
+def _answering_ctrl_c_by(answer: signal.Handlers | Callable) -> Iterator[None]:
+    """Answer Ctrl-C in another way during this block, if this thread may change that."""
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if not is_main_thread or signal.getsignal(signal.SIGINT) is None:  # None: not Python answers
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, answer)
     try:
         yield
     finally:

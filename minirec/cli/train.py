@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import minirec
-from minirec.cli.output_files import FilesToWrite, files_to_write
+from minirec.cli.output_files import FilesToWrite, files_to_write, one_ctrl_c
 from minirec.cli.shared import (
     add_data_flags,
     duration_in_words,
@@ -148,18 +148,20 @@ def run(options: argparse.Namespace) -> None:
     if not quiet:
         _print_head(options, data, split, model)
     began = time.perf_counter()
-    history = minirec.fit(
-        model,
-        split,
-        **{name: getattr(options, name) for name in FIT_OPTIONS},
-        progress=False if quiet else None,
-        on_epoch=None if quiet else _epoch_line(options.epochs),
-    )
-    if not history.epochs:
-        # Ctrl-C ended fit before its first epoch: it ends the command, which has nothing to save.
-        raise KeyboardInterrupt
+    with one_ctrl_c():
+        history = minirec.fit(
+            model,
+            split,
+            **{name: getattr(options, name) for name in FIT_OPTIONS},
+            progress=False if quiet else None,
+            on_epoch=None if quiet else _epoch_line(options.epochs),
+        )
+        if not history.epochs:
+            # Ctrl-C ended fit before its first epoch: it ends the command, which has nothing to
+            # save.
+            raise KeyboardInterrupt
+        files.save_model(model, data)
 
-    files.save_model(model, data)
     if files.record is None:
         test = metrics_of(minirec.evaluate(model, split))
     else:

@@ -22,6 +22,7 @@ import torch
 
 from minirec.data.planted import PlantedOracle
 from minirec.data.splits import Split
+from minirec.errors import printable, printable_path
 from minirec.evaluation import PROTOCOLS, evaluate, expected_metrics
 from minirec.models.base import Recommender
 from minirec.storage import atomic_write
@@ -196,14 +197,16 @@ def save_record(path: str | Path, record: dict[str, Any], *, replace: bool = Fal
         refuse_existing(path)
     text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
     with atomic_write(path) as file:
-        file.write(text.encode() + b"\n")
+        # A name of a file that is no UTF-8 has lone surrogates: they are escaped, as in JSON.
+        file.write(text.encode(errors="backslashreplace") + b"\n")
 
 
 def refuse_existing(path: str | Path) -> None:
     """Raise FileExistsError where a record would replace something."""
     if Path(path).exists():
         raise FileExistsError(
-            f"{path} exists, and a record is never replaced; name another file, or delete it."
+            f"{printable_path(path)} exists, and a record is never replaced; "
+            "name another file, or delete it."
         )
 
 
@@ -273,10 +276,12 @@ def load_record(path: Path) -> dict[str, Any]:
         record = {"file": path.name, **json.loads(path.read_text(encoding="utf-8"))}
         schema = record["schema"]
     except (ValueError, TypeError, KeyError):
-        raise ValueError(f"{path} is not a run record: it is damaged, or something else.") from None
+        raise ValueError(
+            f"{printable_path(path)} is not a run record: it is damaged, or something else."
+        ) from None
     if schema != SCHEMA:
         raise ValueError(
-            f"{path} is a record of schema {schema!r}; "
+            f"{printable_path(path)} is a record of schema {printable(schema)}; "
             f"this version of minirec reads schema {SCHEMA}."
         )
     return record

@@ -274,20 +274,42 @@ def _first_true(flags: Tensor) -> int:
     return int(flags.nonzero()[0, 0])
 
 
-@dataclass
-class _Judged:
-    """A module of a model that is being judged: the mode to return to, and by how many."""
+class _Judges:
+    """Which modules are judged at this moment, and the modes to return to.
 
-    was_training: bool
-    n_judges: int
+    Modules and not models, because two models may share a part. Each judge is there from one
+    assignment to one deletion, so that Ctrl-C at any other moment leaves nothing half noted.
+    """
+
+    def __init__(self) -> None:
+        self.modes: dict[object, dict[nn.Module, bool]] = {}  # of each judge's modules: training?
+
+    def add(self, judge: object, modules: list[nn.Module]) -> None:
+        """Note a judge; of a module that another one judges, the mode is the one it had before."""
+        modes = {module: module.training for module in modules}
+        for others in self.modes.values():
+            modes.update({module: others[module] for module in modules if module in others})
+        self.modes[judge] = modes
+
+    def remove(self, judge: object) -> dict[nn.Module, bool]:
+        """Forget a judge; return the modes of the modules that nobody judges any more."""
+        modes = self.modes.pop(judge, {})
+        return {module: mode for module, mode in modes.items() if not self.have(module)}
+
+    def have(self, module: nn.Module) -> bool:
+        """Whether somebody judges a module."""
+        return any(module in modes for modes in self.modes.values())
 
 
-# Which modules are judged or trained at this moment; read and written under the lock. Modules and
-# not models, because two models may share a part. The lock is reentrant: whatever a garbage
-# collection ends within it may want it, too.
+# Read and written under the lock. It is reentrant: whatever a garbage collection ends within it may
+# want it, too.
 _lock = threading.RLock()
-_judged: dict[nn.Module, _Judged] = {}
-_trained_by: dict[nn.Module, int] = {}  # the number of the thread
+_judges = _Judges()
+_trained: dict[object, tuple[int, set[nn.Module]]] = {}  # of each run: its thread, what it trains
+
+
+def _threads_that_train(module: nn.Module) -> set[int]:
+    return {thread for thread, modules in _trained.values() if module in modules}
 
 
 @contextlib.contextmanager
@@ -320,40 +342,34 @@ def judging(model: Scorer) -> Iterator[torch.device]:
     tensors = list(model.state_dict().values())
     device = tensors[0].device if tensors else torch.device("cpu")
     modules = list(model.modules())
-    _begin_judging(model, modules)
+    judge = object()
     try:
+        _begin_judging(judge, model, modules)
         with torch.inference_mode():
             yield device
     finally:
-        _end_judging(model, modules)
+        _end_judging(judge, model, modules)
 
 
-def _begin_judging(model: nn.Module, modules: list[nn.Module]) -> None:
+def _begin_judging(judge: object, model: nn.Module, modules: list[nn.Module]) -> None:
     """Put a model into eval mode, and note the modes that its modules had."""
     this_thread = threading.get_ident()
     with _lock:
-        if any(_trained_by.get(module, this_thread) != this_thread for module in modules):
+        if any(_threads_that_train(module) - {this_thread} for module in modules):
             raise RuntimeError(
                 f"{name_of(model)} is being trained in another thread, which changes its weights "
                 "and mode from step to step. Wait until that has ended, or use a copy that was "
                 "made before, by copy.deepcopy."
             )
-        for module in modules:
-            judged = _judged.setdefault(module, _Judged(module.training, 0))
-            judged.n_judges += 1
+        _judges.add(judge, modules)
         if any(module.training for module in modules):
             model.eval()
 
 
-def _end_judging(model: nn.Module, modules: list[nn.Module]) -> None:
+def _end_judging(judge: object, model: nn.Module, modules: list[nn.Module]) -> None:
     """Return to the noted modes wherever nobody judges any more."""
     with _lock:
-        done = {}
-        for module in modules:
-            _judged[module].n_judges -= 1
-            if _judged[module].n_judges == 0:
-                done[module] = _judged.pop(module).was_training
-
+        done = _judges.remove(judge)
         # A model may do more than note a mode, if all of it is free to be changed.
         if done.get(model) and len(done) == len(modules):
             model.train()
@@ -375,22 +391,21 @@ def training(model: nn.Module) -> Iterator[None]:
     RuntimeError
         If it is being trained or judged already.
     """
-    modules = list(model.modules())
-    with _lock:
-        for doing, by_module in (("trained", _trained_by), ("scored", _judged)):
-            if any(module in by_module for module in modules):
-                raise RuntimeError(
-                    f"{name_of(model)} is being {doing} already; wait until that has ended, or "
-                    "train a copy, by copy.deepcopy."
-                )
-        for module in modules:
-            _trained_by[module] = threading.get_ident()
+    modules = set(model.modules())
+    run = object()
     try:
+        with _lock:
+            for doing, is_done in (("trained", _threads_that_train), ("scored", _judges.have)):
+                if any(is_done(module) for module in modules):
+                    raise RuntimeError(
+                        f"{name_of(model)} is being {doing} already; wait until that has ended, or "
+                        "train a copy, by copy.deepcopy."
+                    )
+            _trained[run] = (threading.get_ident(), modules)
         yield
     finally:
         with _lock:
-            for module in modules:
-                del _trained_by[module]
+            _trained.pop(run, None)
 
 
 def name_of(model: object) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from minirec.data.splits import Split
-from minirec.errors import CheckpointError
+from minirec.errors import CheckpointError, printable_path
 from minirec.models.base import Recommender, name_of
 from minirec.storage import StorageError, in_use, read
 from minirec.training.settings import Settings
@@ -144,7 +144,7 @@ def checkpoint_in_use(path: str | os.PathLike[str]) -> Iterator[None]:
         Where no file can be written there.
     """
     if Path(path).is_dir():
-        raise CheckpointError(f"{path} is a folder; name a file in it.")
+        raise CheckpointError(f"{printable_path(path)} is a folder; name a file in it.")
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(in_use(path))
@@ -192,7 +192,7 @@ def load_checkpoint(
     ]
     if differences:
         raise CheckpointError(
-            f"{path} belongs to another run: {'; '.join(differences)}. Continue with the same "
-            "settings, or give another path."
+            f"{printable_path(path)} belongs to another run: {'; '.join(differences)}. "
+            "Continue with the same settings, or give another path."
         )
     return state

@@ -112,7 +112,8 @@ class Run:
         self.has_diverged = False
 
         # Where it is kept, and what has to agree before it is continued.
-        self.checkpoint = checkpoint
+        # Whole, because a callback may change into another folder.
+        self.checkpoint = None if checkpoint is None else Path(checkpoint).absolute()
         self.checkpoint_seconds = checkpoint_seconds
         self.last_saved = time.perf_counter()
         self.identity = identity_of(model, split, settings)
@@ -326,15 +327,18 @@ class Run:
                 f"the valid phase, {found}"
             ) from error
         seconds = time.perf_counter() - self.epoch_began
-        mean_loss = self.progress.mean_loss
-        self.progress.start_next_epoch()
+        epoch = self.progress.epoch + 1  # as the history counts them
+        entry = epoch_entry(epoch, self.progress.mean_loss, valid, seconds)
+        is_best = self.progress.best is None or valid.ndcg > self.history.best_ndcg
+        # What takes long comes first, so that Ctrl-C within it leaves history and weights in step.
+        best = weights_of(self.model) if is_best else self.progress.best
 
-        epoch = self.progress.epoch  # as the history counts them, from 1
-        self.history.epochs.append(epoch_entry(epoch, mean_loss, valid, seconds))
-        if self.progress.best is None or valid.ndcg > self.history.best_ndcg:
+        self.progress.best = best
+        self.history.epochs.append(entry)
+        if is_best:
             self.history.best_epoch = epoch
-            self.progress.best = weights_of(self.model)
             self.first_weights = None  # no longer needed
+        self.progress.start_next_epoch()
 
     def save(self) -> None:
         """Write everything that the rest of the run depends on, if a checkpoint is asked for."""
@@ -364,22 +368,23 @@ class Run:
         if state is None:
             return
 
+        name = printable_path(self.checkpoint)
         if state["format"] == 1:
             warnings.warn(
-                f"{self.checkpoint} was written by minirec 0.1 and has no checksum, so damage to "
+                f"{name} was written by minirec 0.1 and has no checksum, so damage to "
                 "it could go unseen. It will have one from the next write on.",
                 stacklevel=5,
             )
         if state["environment"] != self.environment:
             warnings.warn(
-                f"{self.checkpoint} was written with {state['environment']}, this is "
+                f"{name} was written with {state['environment']}, this is "
                 f"{self.environment}: training continues, but not bit for bit.",
                 stacklevel=5,  # names the line that called `fit`
             )
         self.progress = Progress.from_checkpoint(state)
         if self.progress.step > 0 and state.get("batching") != BATCHING:
             warnings.warn(
-                f"{self.checkpoint} was written by a version of minirec that cuts an epoch into "
+                f"{name} was written by a version of minirec that cuts an epoch into "
                 "other batches: the epoch under way begins again from its first batch.",
                 stacklevel=5,
             )

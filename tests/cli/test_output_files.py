@@ -1,15 +1,19 @@
 """Where a run's files go: tried before the training, and rescued where a disk is full after it."""
 
+import errno
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from processes import ENVIRONMENT
 from small_disk import can_mount, on_a_small_disk
 
-from minirec import load_model
+from minirec import load_model, storage
+from minirec.cli import output_files
 from minirec.cli.output_files import FilesToWrite
 
 pytestmark = pytest.mark.slow
@@ -119,3 +123,98 @@ def test_two_files_of_one_name_are_refused_before_training(
     printed = cli("train --model popularity", "--data", log_file, *words)
     assert printed.status == 1
     assert "same is also the file of --" in printed.err
+
+
+@pytest.fixture
+def lost_folder(tmp_path, monkeypatch):
+    """The folder that we work in is gone; another is our home."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "work").rmdir()
+    yield tmp_path / "home"
+    os.chdir(tmp_path)  # a folder that is gone cannot be returned to by those who come next
+
+
+def write_nothing(path):
+    storage.save(path, "model", {})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps a folder that is worked in")
+def test_a_model_is_rescued_where_the_folder_that_we_work_in_is_gone(lost_folder):
+    with pytest.raises(
+        OSError, match=r"^m\.pt could not be written: No such file .* is .*rescued-1"
+    ):
+        output_files._save_or_rescue(Path("m.pt"), write_nothing)
+    assert os.listdir(lost_folder) == ["rescued-1-m.pt"]
+
+
+def test_a_model_is_rescued_where_nobody_has_a_home(tmp_path, monkeypatch):
+    def has_no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    def save(path):
+        if tmp_path not in Path(path).parents:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_nothing(path)
+
+    monkeypatch.setattr(Path, "home", has_no_home)
+    monkeypatch.setattr(output_files.tempfile, "gettempdir", lambda: str(tmp_path))
+    with pytest.raises(OSError, match="Nothing is lost"):
+        output_files._save_or_rescue(Path("m.pt"), save)
+    assert os.listdir(tmp_path) == ["rescued-1-m.pt"]
+
+
+def test_a_record_that_has_come_to_be_meanwhile_is_told_as_the_reason(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.pt").write_bytes(b"a model")
+    (tmp_path / "run.json").write_text("another's")
+    files = FilesToWrite(Path("m.pt"), Path("run.json"), finished=None, replaces_record=False)
+    with pytest.raises(OSError, match=r"not be written: run\.json exists, and a record is never"):
+        files.save_record({"schema": 1})
+    assert (tmp_path / "run.json").read_text() == "another's"
+
+
+def test_a_command_can_be_run_in_a_thread(cli, tmp_path, log_file):
+    """Only the main thread may say what Ctrl-C does."""
+    words = f"train --model popularity --data {log_file} --out {tmp_path}/m.pt"
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(cli(words).status))
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+    assert load_model(tmp_path / "m.pt").name == "popularity"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_a_second_ctrl_c_does_not_lose_what_the_first_one_ended(monkeypatch):
+    reached = []
+    with output_files.one_ctrl_c():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        reached.append("the model is saved")
+    assert reached
+    with pytest.raises(KeyboardInterrupt):  # and afterwards Ctrl-C is itself again
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_a_record_can_hold_a_name_that_is_no_text(cli, tmp_path, log_file):
+    out = os.fsdecode(b"m\xff.pt")
+    words = ["--data", log_file, "--out", tmp_path / out, "--record", tmp_path / "run.json"]
+    first = cli("train --model popularity", *words)
+    assert first.status == 0, first.err
+    again = cli("train --model popularity", *words)
+    assert again.status == 0, again.err
+    assert "finished" in again.out
+
+
+def test_a_path_of_two_lines_is_told_in_one(cli, tmp_path, log_file):
+    record = tmp_path / "two\nlines.json"
+    record.write_text('{"schema": 1}')
+    words = ["--data", log_file, "--out", tmp_path / "m.pt", "--record", record]
+    printed = cli("train --model popularity", *words)
+    assert printed.status == 1
+    assert "two\\nlines.json exists, and a record is never replaced" in printed.err

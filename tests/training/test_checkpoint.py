@@ -1,5 +1,6 @@
 """A run that is killed and continued ends as the run that was not: bit for bit, on the CPU."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from logs import random_log
 from small_models import RunningMean, WholeMean
 
-from minirec import fit
+from minirec import History, build_model, fit
 from minirec.data.planted import generate_planted
 from minirec.errors import CheckpointError
+from minirec.training import trainer
+from minirec.training.trainer import weights_of
 
 pytestmark = pytest.mark.slow
 
@@ -248,3 +252,48 @@ def test_another_number_of_threads_is_a_warning_not_a_silence(split, tmp_path):
             run(split, tmp_path / "run.ckpt", epochs=2)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_callback_may_change_into_another_folder(tmp_path, monkeypatch):
+    """A relative path means the folder that training began in, from beginning to end."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    data = random_log(0, n_users=30, n_items=20)
+    model = build_model("gru4rec", data.n_items, d_model=8)
+
+    def leave(history):
+        os.chdir(tmp_path / "elsewhere")
+
+    fit(model, data.split(), epochs=2, device="cpu", checkpoint="run.ckpt", on_epoch=leave)
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "run.ckpt"]
+    assert os.listdir(tmp_path / "elsewhere") == []
+    state = torch.load(tmp_path / "run.ckpt", weights_only=True)
+    assert state["epoch"] == 2
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_ctrl_c_while_the_best_weights_are_copied_leaves_history_and_weights_in_step(
+    monkeypatch, when
+):
+    data = random_log(0, n_users=30, n_items=20)
+    copied = []
+
+    def interrupted(model):
+        weights = weights_of(model)
+        copied.append(weights)
+        if len(copied) == when + 1:  # the first copy is of the weights at the beginning
+            raise KeyboardInterrupt
+        return weights
+
+    monkeypatch.setattr(trainer, "weights_of", interrupted)
+    monkeypatch.setattr(trainer.Run, "reason_to_stop", lambda run: "")
+    # Every epoch is the best so far, so that its weights are copied.
+    monkeypatch.setattr(History, "best_ndcg", property(lambda history: -1.0))
+    torch.manual_seed(0)
+    model = build_model("gru4rec", data.n_items, d_model=8)
+    history = fit(model, data.split(), device="cpu")
+    assert history.stopped == "interrupted"
+    assert len(history.epochs) == history.best_epoch == when - 1
+    if when > 1:
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, copied[when - 1][name])
