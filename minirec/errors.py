@@ -37,24 +37,26 @@ def shown(text: object) -> str:
     return f"{written[: LONGEST_SHOWN + 1]}...{written[0]}"
 
 
-def printable(text: object) -> str:
+def printable(text: object, longest: int = LONGEST_SHOWN) -> str:
     r"""Return a text as a table for people may show it: harmless, and not too long.
 
     Parameters
     ----------
     text : object
         A raw id, for example.
+    longest : int
+        In characters.
 
     Returns
     -------
     str
-        Without quotes; what is not printable is escaped, as in \x1b[2J; cut to 80 characters
+        Without quotes; what is not printable is escaped, as in \x1b[2J; cut to the longest length
         and '...'.
     """
-    harmless = _escaped(str(text)[: LONGEST_SHOWN + 1])
-    if len(harmless) <= LONGEST_SHOWN:
+    harmless = _escaped(str(text)[: longest + 1])
+    if len(harmless) <= longest:
         return harmless
-    return f"{harmless[:LONGEST_SHOWN]}..."
+    return f"{harmless[:longest]}..."
 
 
 def printable_path(path: object) -> str:

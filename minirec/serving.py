@@ -19,7 +19,7 @@ from torch import Tensor
 from minirec.data.batching import scores_per_batch
 from minirec.data.interactions import Interactions
 from minirec.data.raw_ids import encode_items
-from minirec.errors import LONGEST_SHOWN, printable_path, shown
+from minirec.errors import printable, printable_path, shown
 from minirec.evaluation.evaluate import check_k
 from minirec.models import build_model, model_options
 from minirec.models.base import Recommender, Vocabulary, judging
@@ -29,6 +29,8 @@ from minirec.storage import StorageError, read, save
 PARTS = frozenset(
     {"name", "n_items", "options", "weights", "item_ids", "counts", "fingerprint", "split"}
 )
+
+LONGEST_REASON = 400  # characters of why a model cannot be built, which may quote its file
 
 
 def save_model(
@@ -123,11 +125,13 @@ def _vocabulary_of(state: dict[str, Any], name: str) -> Vocabulary:
     """Return the vocabulary in a file's values; raise where it cannot be one."""
     n_items = state["n_items"]
     try:
-        if type(n_items) is not int or not _all_texts([state["fingerprint"], state["split"]]):
+        if type(n_items) is not int:
             raise TypeError
         item_ids = _ids_from_plain(state["item_ids"])
         counts = state["counts"].numpy()
         complaint = _complaint(n_items, item_ids, counts)
+        if not _all_texts([state["fingerprint"], state["split"]]):
+            complaint = "its fingerprints are not texts"
     except (TypeError, AttributeError, RuntimeError):
         complaint = "its parts are of other types"
     if complaint:
@@ -139,8 +143,10 @@ def _vocabulary_of(state: dict[str, Any], name: str) -> Vocabulary:
 
 
 def _complaint(n_items: int, item_ids: np.ndarray, counts: np.ndarray) -> str:
-    """Say what is wrong with a vocabulary; empty where nothing is."""
-    if item_ids.ndim != 1 or len(item_ids) != n_items:
+    """Say what is wrong with a vocabulary; empty if nothing is."""
+    if type(n_items) is not int or item_ids.ndim > 1:
+        return "its parts are of other types"
+    if item_ids.size != n_items:
         return f"for {n_items} items it has {item_ids.size} raw ids"
     repeated = pd.Index(item_ids).duplicated()
     if repeated.any():
@@ -159,12 +165,14 @@ def _model_of(state: dict[str, Any], name: str) -> Recommender:
     options = state["options"]
     weights = state["weights"]
     try:
+        if not isinstance(options, dict):
+            raise TypeError("its options are no dict")
         if not _all_plain([state["name"], *options.keys(), *options.values()]):
-            raise ValueError("its name or options are no short texts and numbers")
+            raise ValueError("its name or options are no texts and numbers")
         if options.get("n_layers", 1) > len(weights):
             raise ValueError(f"it has {len(weights)} weights for {options['n_layers']} layers")
-        # A "meta" tensor has a size and no memory: whatever sizes a file asks for, only those that
-        # its own weights have come to be. And no random number is drawn.
+        # A "meta" tensor has a size and takes no memory, so the sizes that a file names cost
+        # nothing: only the weights in the file are ever held. Nor is a random number drawn.
         with torch.device("meta"):
             model = build_model(state["name"], state["n_items"], **options)
         expected = {key: value.dtype for key, value in model.state_dict().items()}
@@ -172,10 +180,14 @@ def _model_of(state: dict[str, Any], name: str) -> Recommender:
         if expected != {key: value.dtype for key, value in weights.items()}:
             raise ValueError("its weights are of other types than the model's")
     except RuntimeError:  # PyTorch lists every name and size
-        raise StorageError(f"{name}: its weights do not fit its model and options.") from None
+        raise StorageError(
+            f"{name} is not a saved model as minirec writes them: its weights do not fit its model "
+            "and options. Take a copy of the file as it was saved, or train the model again."
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StorageError(
-            f"{name} holds a model that this version of minirec cannot build: {error}"
+            f"{name} holds a model that this version of minirec cannot build: "
+            f"{printable(error, LONGEST_REASON)}"
         ) from None
     return model
 
@@ -185,11 +197,9 @@ def _all_texts(values: list[Any]) -> bool:
 
 
 def _all_plain(values: list[Any]) -> bool:
-    """Whether values may stand in a message as they are: None, numbers, short printable texts."""
+    """Whether values are what options can be: None, numbers, texts."""
     for value in values:
-        is_text = isinstance(value, str) and len(value) <= LONGEST_SHOWN and value.isprintable()
-        is_number = isinstance(value, int | float)
-        if not (value is None or is_text or is_number):
+        if not (value is None or isinstance(value, str | int | float)):
             return False
     return True
 

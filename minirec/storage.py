@@ -1,12 +1,12 @@
 """Files that are whole or not there: plain values on disk, checked when they are read.
 
-A file is what `torch.save` writes, so `torch.load(path, weights_only=True)` reads it too, and one
-line more:
+A file is what `torch.save` writes, so that `torch.load(path, weights_only=True)` can read it too,
+and one more line at its end:
 
     minirec format 2, SHA-256 <64 digits>
 
-The digits are those of all bytes before them. So a file in which anything has changed is found out
-before anything in it is used.
+The digits are the checksum of all bytes before them. So a change to the file is noticed before
+anything in it is used.
 """
 
 import contextlib
@@ -28,25 +28,27 @@ from filelock import FileLock, Timeout
 
 from minirec.errors import printable_path
 
-FORMAT = (
-    2  # of the files that `save` writes; `read` accepts it and format 1, which has no last line
-)
+# Of the files that `save` writes; `read` accepts format 1, too, which lacks the last line.
+FORMAT = 2
 
 LAST_LINE_PATTERN = re.compile(rb"minirec format (\d+), SHA-256 ([0-9a-f]{64})\n\Z")
 LONGEST_LAST_LINE = 200  # bytes, whatever the number of the format will be
 
 BEGINS_A_ZIP = b"PK\x03\x04"  # torch.save writes a zip archive
-CHUNK = 1 << 20  # bytes that are digested at a time
+CHUNK = 1 << 20  # bytes that are read at a time to compute a checksum
 
 LOCK_SECONDS = 10.0  # that a lock which nobody else holds for long is waited for
 
-# What the system answers without naming a file: the disk is full, allows no more to this user, or
-# is broken; the folder that a relative path begins in is gone.
+# The errors that name no file: of a disk that is full, on which this user may write no more, or
+# that is broken; and where the folder that a relative path begins in is gone.
 OF_THE_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.ENOENT}
 
 # What a file may hold, in words, and a key by which one of format 1 is known.
 KINDS = {"model": "a saved model", "checkpoint": "a training checkpoint"}
 KEYS_OF_FORMAT_1 = {"model": "weights", "checkpoint": "identity"}
+
+
+WAY_OUT = "Take a sound copy of it, or make it again."  # of a damaged file
 
 
 class StorageError(ValueError):
@@ -126,9 +128,9 @@ def _lock_of(temporary: Path) -> FileLock:
 
 @contextmanager
 def _errors_that_name(path: Path) -> Iterator[None]:
-    """Let the system's errors in this block name the file that could not be written.
+    """Make the system's errors in this block name `path` as what could not be written.
 
-    A full disk names no file by itself, and a vanished folder names a temporary one beside `path`.
+    The error of a full disk names no file, that of a vanished folder the temporary file.
     """
     try:
         yield
@@ -142,7 +144,7 @@ def _errors_that_name(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _held(lock: FileLock) -> Iterator[None]:
-    """Hold a lock for this block, and remove its file; a process that dies lets go of it, too."""
+    """Hold a lock for this block, then remove its file; a process that dies lets go of it, too."""
     with lock:
         try:
             yield
@@ -176,10 +178,10 @@ def _write_names_to_disk(folder: Path) -> None:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Try whether a file could be written, and write nothing.
+    """Find out whether a file could be written, and write nothing.
 
-    Before hours of work: the permissions alone say little, about a disk that is read-only for
-    example.
+    To be called before hours of work. The permissions alone do not tell: the disk may be read-only,
+    for example.
 
     Parameters
     ----------
@@ -209,7 +211,7 @@ def check_writable(path: str | os.PathLike) -> None:
 
 @contextmanager
 def in_use(path: str | os.PathLike) -> Iterator[None]:
-    """Keep a file for this block alone, as long as it runs, whoever else wants it.
+    """Keep a file to this block: as long as it runs, nobody else can have the file in use.
 
     Parameters
     ----------
@@ -255,7 +257,7 @@ def save(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> None:
     OSError
         Where it cannot be written, naming `path`.
     """
-    # First in memory: where a write fails, PyTorch's writer reports its own confusion and not why.
+    # To memory first: where a write to disk fails, the error of PyTorch's writer does not say why.
     memory = io.BytesIO()
     torch.save({**state, "format": FORMAT, "kind": kind}, memory)
     memory.write(f"minirec format {FORMAT}, SHA-256 ".encode())
@@ -302,7 +304,9 @@ def read(path: str | os.PathLike, kind: str, parts: frozenset[str]) -> dict[str,
     if type(number) is not int or number not in (1, FORMAT):
         raise StorageError(f"{name} is not a file of minirec.")
     if number == FORMAT and not checked:
-        raise StorageError(f"{name} is cut off or damaged at its end: its last line is missing.")
+        raise StorageError(
+            f"{name} is cut off or damaged at its end: its last line is missing. {WAY_OUT}"
+        )
     found = _kind_of(state)
     if found != kind:
         what = KINDS.get(found, "something else")
@@ -317,7 +321,7 @@ def read(path: str | os.PathLike, kind: str, parts: frozenset[str]) -> dict[str,
 
 
 def _check_last_line(file: BinaryIO, name: str) -> bool:
-    """Return whether a file ends in a line with a checksum; raise where that is not its own."""
+    """Return whether a file ends in a line with a checksum; raise if that does not match."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - LONGEST_LAST_LINE))
     found = LAST_LINE_PATTERN.search(file.read())
@@ -333,7 +337,8 @@ def _check_last_line(file: BinaryIO, name: str) -> bool:
         left -= len(chunk)
     if digest.hexdigest() != found[2].decode():
         raise StorageError(
-            f"{name} is damaged: its content does not have the checksum that it was written with."
+            f"{name} is damaged: its content does not have the checksum that it was written with. "
+            f"{WAY_OUT}"
         )
 
     number = int(found[1])
@@ -346,12 +351,12 @@ def _check_last_line(file: BinaryIO, name: str) -> bool:
 
 
 def _check_archive(file: BinaryIO, name: str, *, look_for_damage: bool) -> None:
-    """Raise for what is no archive as `torch.save` makes them, and for a damaged one."""
+    """Raise for a file that is not an archive as `torch.save` makes them, and for a damaged one."""
     file.seek(0)
     begins_well = file.read(len(BEGINS_A_ZIP)) == BEGINS_A_ZIP
     if not zipfile.is_zipfile(file):
         if begins_well:
-            raise StorageError(f"{name} is cut off or damaged at its end.")
+            raise StorageError(f"{name} is cut off or damaged at its end. {WAY_OUT}")
         raise StorageError(f"{name} is not a file of minirec.")
 
     try:
@@ -366,7 +371,7 @@ def _check_archive(file: BinaryIO, name: str, *, look_for_damage: bool) -> None:
     if packed:
         raise StorageError(f"{name} is not a file of minirec.")
     if damaged:
-        raise StorageError(f"{name} is damaged: its content is not what was written.")
+        raise StorageError(f"{name} is damaged: its content is not what was written. {WAY_OUT}")
 
 
 def _load(file: BinaryIO, name: str) -> dict[str, Any]:

@@ -148,8 +148,8 @@ STORAGE = faults_of(
         ("a checkpoint passes for a model", "    if found != kind:\n", "    if False:\n"),
         (
             "whoever is writing is swept",
-            '_held(FileLock(temporary.with_suffix(".lock")))',
-            "contextlib.nullcontext()",
+            "with _held(_lock_of(temporary)):\n            try:",
+            "with contextlib.nullcontext():\n            try:",
         ),
         ("nothing is swept", "        _sweep(path)\n", "        pass\n"),
         ("a file in use is anybody's", "stack.enter_context(_held(lock))", "pass"),
@@ -1054,8 +1054,8 @@ TRAINING = [
         [
             (
                 "only what the file knows is compared",
-                "sorted({*stored, *identity})",
-                "sorted({*stored})",
+                "sorted({*stored, *wanted}, key=str)",
+                "sorted({*stored}, key=str)",
             ),
             ("a run may go on with another seed", '{"patience"}', '{"patience", "seed"}'),
         ],
@@ -1242,8 +1242,13 @@ COMMAND_LINE += faults_of(
         ),
         (
             "a finished run's model may be another",
-            'elif _sha256_of(out) != record.get("saved_sha256"):',
-            "elif False:",
+            'if _sha256_of(out) != record.get("saved_sha256"):',
+            "if False:",
+        ),
+        (
+            "fewer epochs replace more, after a second Ctrl-C",
+            "len(history.epochs) < self.epochs_there",
+            "False",
         ),
     ],
 )

@@ -8,7 +8,7 @@ with the test files that should fail. A mutant that no test kills shows that a t
 
 Nothing is changed in the checkout: each job works on a copy in a temporary folder, which is gone
 afterwards, by Ctrl-C too. First all test files that are named run on the copy as it is, because a
-test that fails in any case would kill everything. Takes about ten minutes with one job.
+test that fails in any case would kill everything. All of it takes half an hour or so with one job.
 
 The exit status is 1 where a mutant survives, or its text no longer stands in its file once; 2
 where the tests fail without a mutant.
@@ -78,17 +78,17 @@ class Copy:
         self.moment = int(time.time())
 
     def new_cache(self) -> Path:
-        """Return an empty folder for what Numba compiles."""
+        """Return an empty folder for compiled kernels."""
         self.caches += 1
         cache = self.folder / f"numba-{self.caches}"
         cache.mkdir()
         return cache
 
     def cache_for(self, mutant: Mutant) -> Path:
-        """Return where Numba may keep what it compiles of a mutant.
+        """Return where kernels that are compiled for a mutant may be kept.
 
-        Numba sees a change of the file that holds a function, but not of a function from another
-        file that was compiled into it. So a fault among the kernels begins with nothing compiled.
+        A fault among the kernels begins with nothing compiled: what decides whether old machine
+        code still fits (minirec/scan/compiled.py) stands there, too, and may be what is broken.
         """
         if mutant.file.startswith("minirec/scan/"):
             return self.new_cache()
@@ -117,8 +117,8 @@ class Copy:
     def write(self, path: Path, text: str) -> None:
         """Write a file that is younger than all before it, by whole seconds.
 
-        So Python and Numba tell a file's age, and what they compiled of one mutant would pass for
-        that of the next.
+        That is how finely Python tells a file's age: else what it compiled of one mutant could pass
+        for the next one.
         """
         self.moment += 1
         path.write_text(text, encoding="utf-8")

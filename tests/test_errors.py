@@ -54,6 +54,10 @@ def test_whatever_is_shown_without_quotes_is_printable_and_short(foreign):
     assert len(printable(foreign)) <= 83
 
 
+def test_how_much_is_shown_can_be_said():
+    assert printable("\x1b" + "x" * 1000, longest=200) == "\\x1b" + "x" * 196 + "..."
+
+
 def test_a_long_path_keeps_its_end():
     path = "/data/" + "long/" * 100 + "log.csv"
     assert len(printable_path(path)) == 200

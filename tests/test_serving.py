@@ -344,7 +344,27 @@ def weights_of_another_type(path):
     change(path, weights={name: weight.double() for name, weight in weights.items()})
 
 
+def a_text_for_the_number_of_items(path):
+    change(path, n_items="12")
+
+
+def ids_in_ids(path):
+    change(path, item_ids=[["a"]] * 12)
+
+
+def a_number_for_the_split(path):
+    change(path, split=5)
+
+
+def a_list_for_options(path):
+    change(path, options=[1])
+
+
 WRONG_CONTENTS = [
+    (a_text_for_the_number_of_items, "its parts are of other types"),
+    (ids_in_ids, "its parts are of other types"),
+    (a_number_for_the_split, "its fingerprints are not texts"),
+    (a_list_for_options, "its options are no dict"),
     (too_few_ids, "for 12 items it has 11 raw ids"),
     (a_repeated_id, "the raw id '[0-9]+' is there twice"),
     (too_many_counts, "for 12 items and padding it has 26 counts"),

@@ -19,7 +19,7 @@ from logs import random_log
 from processes import ENVIRONMENT, python
 from small_disk import can_mount, on_a_small_disk
 
-from minirec import build_model, fit, load_model, save_model, storage
+from minirec import build_model, evaluate, fit, load_model, save_model, storage
 from minirec.errors import CheckpointError
 from minirec.experiments.records import save_record
 from minirec.storage import StorageError, atomic_write, check_writable, in_use, read
@@ -130,7 +130,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(files, kind, tmp_path):
             read_kind(path, kind)
 
 
-# ----- Five different files that cannot be used, and five messages --------------------------------
+# ----- Files that cannot be used, each with a message of its own ----------------------------------
 
 
 def of_a_later_version(content, path):
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_cannot_be_used_says_why_and_is_left_alone(files, spoi
     path = tmp_path / "spoiled.ckpt"
     message = spoil(files["checkpoint"].read_bytes(), path)
     before = path.read_bytes()
-    with pytest.raises(CheckpointError, match=rf"spoiled\.ckpt {message}.* Delete it, or give"):
+    with pytest.raises(CheckpointError, match=rf"spoiled\.ckpt {message}.* Give another path, or"):
         continue_from(path)
     assert path.read_bytes() == before
 
@@ -230,11 +230,83 @@ def test_so_is_one_of_format_1(part, tmp_path):
         load_model(tmp_path / "less.pt")
 
 
+def test_each_of_five_reasons_has_a_message_of_its_own(files, tmp_path):
+    """A later version, another kind, cut off, damaged, without a part."""
+    content = files["model"].read_bytes()
+    messages = set()
+    for spoil in (of_a_later_version, of_another_kind, cut_off, damaged):
+        spoil(content, tmp_path / "file")
+        with pytest.raises(StorageError) as raised:
+            read_kind(tmp_path / "file", "model")
+        messages.add(re.sub(r".*/file", "", str(raised.value)))
+    without_part(files["model"], "model", "split", tmp_path / "file")
+    with pytest.raises(StorageError) as raised:
+        read(tmp_path / "file", "model", frozenset({"split"}))
+    messages.add(re.sub(r".*/file", "", str(raised.value)))
+    assert len(messages) == 5
+
+
 @pytest.mark.parametrize("part", ["identity", "random", "optimizer", "best"])
 def test_a_checkpoint_without_a_part_is_refused_with_the_part_named(files, part, tmp_path):
     without_part(files["checkpoint"], "checkpoint", part, tmp_path / "less.ckpt")
     with pytest.raises(CheckpointError, match=rf"less\.ckpt lacks {part}, which a training"):
         continue_from(tmp_path / "less.ckpt")
+
+
+def changed(path, new, **parts):
+    """A copy of a checkpoint, whole by its checksum, in which some parts are others."""
+    state = {**torch.load(path, weights_only=True), **parts}
+    storage.save(new, state.pop("kind"), state)
+
+
+OTHER_PARTS = {
+    "no weights": {"model": {}},
+    "no optimizer": {"optimizer": {}},
+    "fewer entries than epochs": {"epochs": []},
+    "a text for a number": {"epoch": "one"},
+    "numbers of another kind": {"random": torch.zeros(3)},
+    "another model's best weights": {"best": {"x": torch.zeros(1)}},
+    "no best weights": {"best": None},
+}
+
+
+@pytest.mark.parametrize("parts", OTHER_PARTS.values(), ids=OTHER_PARTS)
+def test_a_checkpoint_whose_parts_do_not_go_together_is_refused_and_the_model_untouched(
+    files, tmp_path, parts
+):
+    changed(files["checkpoint"], tmp_path / "odd.ckpt", **parts)
+    data = random_log(0, n_users=30, n_items=20)
+    model = build_model("gru4rec", data.n_items, d_model=8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"odd\.ckpt is not a checkpoint as minirec writes"):
+        fit(model, data.split(), epochs=1, device="cpu", checkpoint=tmp_path / "odd.ckpt")
+    assert same(dict(model.state_dict()), before)
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [{"\x1b[2J": "x"}, {"lr": "\x1b[2J" + "y" * 1000}, {str(i): i for i in range(1000)}, [1]],
+    ids=["a name", "a value", "many", "a list"],
+)
+def test_what_stands_in_a_foreign_checkpoint_is_shown_harmlessly(files, tmp_path, identity):
+    changed(files["checkpoint"], tmp_path / "foreign.ckpt", identity=identity)
+    with pytest.raises(CheckpointError, match="belongs to another run") as raised:
+        continue_from(tmp_path / "foreign.ckpt")
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 3000
+
+
+def test_what_stands_in_a_foreign_model_is_shown_harmlessly(files, tmp_path):
+    changed(files["model"], tmp_path / "foreign.pt", name="\x1b[2J" + "x" * 10_000)
+    with pytest.raises(StorageError, match=r"there is no model '\\x1b") as raised:
+        load_model(tmp_path / "foreign.pt")
+    assert len(str(raised.value)) < 1000
+
+    changed(files["model"], tmp_path / "foreign.pt", fingerprint="\x1b[2J")
+    data = random_log(0, n_users=30, n_items=20)
+    with pytest.raises(ValueError, match="trained on other data") as raised:
+        evaluate(load_model(tmp_path / "foreign.pt"), data.split())
+    assert str(raised.value).isprintable()
 
 
 def test_a_checkpoint_that_does_not_say_all_of_what_it_is_belongs_to_another_run(files, tmp_path):

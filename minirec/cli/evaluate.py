@@ -21,8 +21,18 @@ from minirec.models.base import Vocabulary
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `evaluate`."""
     add_data_flags(parser)
-    parser.add_argument("--which", default="test", choices=("valid", "test"))
-    parser.add_argument("--protocol", default="full", choices=PROTOCOLS)
+    parser.add_argument(
+        "--which",
+        default="test",
+        choices=("valid", "test"),
+        help="the held-out phase (default test)",
+    )
+    parser.add_argument(
+        "--protocol",
+        default="full",
+        choices=PROTOCOLS,
+        help="rank among all items, or among 100 sampled ones (default full)",
+    )
     add_saved_model_flags(parser)
 
 

@@ -13,6 +13,7 @@ from types import ModuleType
 import torch
 
 from minirec.cli import benchmark, datasets, evaluate, recommend, reproduce, train
+from minirec.errors import printable_path
 
 ALLOCATOR = "DefaultCPUAllocator"  # stands in PyTorch's message where the CPU's memory is short
 
@@ -71,6 +72,9 @@ def _show_warning(message: Warning | str, *where: object, **more: object) -> Non
 
 def _in_one_line(error: BaseException) -> str:
     """Return an error's message as one line; in words where memory is short."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # As other commands write it; `str` would begin with "[Errno 2]".
+        return f"{printable_path(error.filename)}: {error.strerror}"
     first_line = str(error).partition("\n")[0]
     # PyTorch raises a plain RuntimeError where the CPU's memory is short.
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or ALLOCATOR in first_line:

@@ -1,4 +1,4 @@
-"""What `train` leaves: the model and the record, and what is there of them already."""
+"""The files that `train` writes, checked before it begins and rescued if a disk is full."""
 
 import argparse
 import contextlib
@@ -31,8 +31,11 @@ KNOWN_ENDINGS = re.compile(
     r"\.(csv|tsv|txt|dat|json|jsonl|ndjson|inter|parquet|gz|bz2|xz|zip)$", re.IGNORECASE
 )
 
-# The signs of a pattern of files, such as * and [0-9], with the strokes and dots around them.
+# The signs of a pattern of files, such as * and [0-9], with the hyphens and dots around them.
 SIGNS_OF_A_PATTERN = re.compile(r"[-_. ]*(\[[^]]*\]|[*?])+[-_. ]*")
+
+# What is reported of a run that has ended, from its record.
+REPORTED = {"date", "history", "best_epoch", "stopped", "settings", "seconds", "k", "metrics"}
 
 MOST_RESCUED = 1000  # files of one name that may lie beside each other
 LONGEST_RESCUED = 50  # characters of a name: a long one can be why a file could not be written
@@ -40,15 +43,20 @@ LONGEST_RESCUED = 50  # characters of a name: a long one can be why a file could
 
 @dataclass(frozen=True)
 class FilesToWrite:
-    """The files that a run leaves, tried and free."""
+    """The files that a run will write: each can be written, and replaces nobody else's."""
 
     model: Path
     record: Path | None  # None where none was asked for
-    finished: dict[str, Any] | None  # the record, where this command has ended before
-    replaces_record: bool  # whether the record there is of this command, ended by Ctrl-C
+    finished: dict[str, Any] | None  # the record, if this command has run to its end before
+    replaces_record: bool  # whether this command left a record when Ctrl-C ended it
+    epochs_there: int = 0  # epochs that this command had trained then, if its model is there still
+
+    def hold_more_than(self, history: minirec.History) -> bool:
+        """Whether an earlier Ctrl-C left more epochs than a run that Ctrl-C has ended now."""
+        return history.stopped == "interrupted" and len(history.epochs) < self.epochs_there
 
     def save_model(self, model: Recommender, data: minirec.Interactions) -> None:
-        """Write the model, or rescue it: hours of work may stand behind it."""
+        """Write the model, elsewhere if need be: it may be the result of hours."""
         _save_or_rescue(self.model, lambda path: minirec.save_model(path, model, data))
 
     def save_record(self, record: dict[str, Any]) -> None:
@@ -72,7 +80,7 @@ def files_to_write(options: argparse.Namespace, split: minirec.Split) -> FilesTo
     Returns
     -------
     FilesToWrite
-        The paths, and what is there already of the same command.
+        The paths, and what the same command has left there before.
 
     Raises
     ------
@@ -96,15 +104,23 @@ def files_to_write(options: argparse.Namespace, split: minirec.Split) -> FilesTo
 
     found = _record_of_same_command(record_path, options, split)
     if not is_finished(found):
-        return FilesToWrite(out, record_path, finished=None, replaces_record=True)
-    _refuse_without_its_model(out, found)
+        epochs_there = 0 if _fault_of_model(out, found) else len(found["history"])
+        return FilesToWrite(
+            out, record_path, finished=None, replaces_record=True, epochs_there=epochs_there
+        )
+    fault = _fault_of_model(out, found)
+    if fault:
+        raise ValueError(
+            f"{record_path} says that this command has ended, but {out} {fault}; delete the record "
+            "to train it again."
+        )
     return FilesToWrite(out, record_path, finished=found, replaces_record=False)
 
 
 def _refuse_folders_and_names_of_others(
     options: argparse.Namespace, out: Path, record_path: Path | None
 ) -> None:
-    """Raise ValueError for a folder, a file that is read, and one file to be written twice."""
+    """Raise ValueError for a folder, for an input file, and for two outputs of one name."""
     taken: list[tuple[str, str | Path | None]] = [
         ("the data file", options.data),
         ("also the file of --test-data", options.test_data),
@@ -124,7 +140,7 @@ def _refuse_folders_and_names_of_others(
 
 
 def _same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, be it by a link or before there is a file at all."""
+    """Whether two paths lead to one file, which need not exist and may be linked to."""
     if one.resolve() == other.resolve():
         return True
     return one.exists() and other.exists() and one.samefile(other)
@@ -152,7 +168,7 @@ def name_of_data(typed: str) -> str:
 
 
 def _refuse_to_replace_model_of_other_data(out: Path, data: minirec.Interactions) -> None:
-    """Raise where the file that nobody typed holds a model of other data, or something else."""
+    """Raise where the default file, which nobody typed, is not a model of these data."""
     if not out.exists():
         return
     way_out = "name another file with --out, or this one to replace it."
@@ -169,14 +185,15 @@ def _refuse_to_replace_model_of_other_data(out: Path, data: minirec.Interactions
 def _record_of_same_command(
     path: Path, options: argparse.Namespace, split: minirec.Split
 ) -> dict[str, Any]:
-    """Return the record that is there, if this command left it; raise FileExistsError if not."""
+    """Return the record that this command left; raise FileExistsError for any other."""
     try:
         record = load_record(path)
     except ValueError:
         refuse_existing(path)
         raise
     of_this_command = (
-        record.get("command") == as_recorded(options.typed)
+        record.keys() >= REPORTED
+        and record.get("command") == as_recorded(options.typed)
         and record.get("fingerprint") == split.interactions.fingerprint
         and record.get("split") == split.fingerprint
     )
@@ -185,18 +202,13 @@ def _record_of_same_command(
     return record
 
 
-def _refuse_without_its_model(out: Path, record: dict[str, Any]) -> None:
-    """Raise where a finished run's record is there and its model is not."""
+def _fault_of_model(out: Path, record: dict[str, Any]) -> str:
+    """Say why a file is not the model that a record goes with; empty if it is."""
     if not out.exists():
-        what = "is gone"
-    elif _sha256_of(out) != record.get("saved_sha256"):
-        what = "is another model"
-    else:
-        return
-    raise ValueError(
-        f"{printable_path(record['file'])} says that this command has ended, but "
-        f"{printable_path(out)} {what}; delete the record to train it again."
-    )
+        return "is gone"
+    if _sha256_of(out) != record.get("saved_sha256"):
+        return "is another model"
+    return ""
 
 
 def _sha256_of(path: Path) -> str:
@@ -205,7 +217,7 @@ def _sha256_of(path: Path) -> str:
 
 
 def _save_or_rescue(path: Path, save: Callable[[Path], None]) -> None:
-    """Write a file by `save(path)`; where that fails, write it elsewhere and raise OSError."""
+    """Write a file by `save(path)`; if that fails, write it elsewhere and raise OSError."""
     with _answering_ctrl_c_by(signal.SIG_IGN):  # by nothing, for this short time
         try:
             save(path)
@@ -214,14 +226,16 @@ def _save_or_rescue(path: Path, save: Callable[[Path], None]) -> None:
             if rescued is None:
                 raise
             why = error.strerror or printable_path(error).rstrip(".")
+            if isinstance(error, FileExistsError):  # a record that appeared meanwhile
+                why = "it is there already"
             raise OSError(
-                f"{printable_path(path)} could not be written: {why}. Nothing is lost: what was to "
-                f"lie there is {printable_path(rescued)}."
+                f"{printable_path(path)} could not be written: {why}. Nothing is lost: it was "
+                f"written to {printable_path(rescued)} instead."
             ) from error
 
 
 def _rescue(path: Path, save: Callable[[Path], None]) -> Path | None:
-    """Write a file to some other folder under a new name; None where that fails everywhere."""
+    """Write a file to another folder under a new name; None if that fails everywhere."""
     for find_folder in (Path.cwd, Path.home, tempfile.gettempdir):
         # The folder that we work in may be gone; a user may have no home, a RuntimeError.
         with contextlib.suppress(OSError, RuntimeError):
@@ -232,12 +246,12 @@ def _rescue(path: Path, save: Callable[[Path], None]) -> Path | None:
 
 
 def _new_name(folder: Path, name: str) -> Path:
-    """Return a path in a folder at which there is nothing yet."""
+    """Return a path in a folder that nothing has yet."""
     for number in range(1, MOST_RESCUED):
         path = folder / f"rescued-{number}-{name}"
         if not path.exists():
             return path
-    raise FileExistsError(f"{folder} is full of rescued files of the name {name}.")
+    raise FileExistsError(f"{folder} has too many rescued files of the name {name}.")
 
 
 @contextmanager

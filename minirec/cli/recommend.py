@@ -71,7 +71,8 @@ def _notes(rows: pd.DataFrame) -> str:
     notes = ""
     unknown = rows["unknown"].iloc[0]
     if unknown:
-        notes += f"   ({unknown} unknown items dropped)"
+        items = "item" if unknown == 1 else "items"
+        notes += f"   ({unknown} unknown {items} dropped)"
     if rows["fallback"].iloc[0]:
         notes += "   (nothing known in it: the most popular items)"
     return notes

@@ -94,7 +94,10 @@ def add_saved_model_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the commands that use a saved model."""
     parser.add_argument("model", help="a file written by train")
     parser.add_argument(
-        "--k", type=int, default=10, help="the length of the list that is judged or printed"
+        "--k",
+        type=int,
+        default=10,
+        help="the length of the list that is judged or printed (default 10)",
     )
     parser.add_argument(
         "--exclude-seen", action="store_true", help="take the history out of the candidates"

@@ -29,6 +29,7 @@ from minirec.cli.shared import (
     print_read_as,
 )
 from minirec.devices import choose_device
+from minirec.errors import printable
 from minirec.evaluation import PROTOCOLS
 from minirec.experiments.records import record_run
 from minirec.models import model_options
@@ -61,6 +62,15 @@ FIT_OPTIONS = {
     "checkpoint": "continue from this file if it exists, and keep it up to date",
     "objective": "prefix: train a next-item model on sampled prefixes "
     "(default: the model's own objective)",
+}
+
+# `History.stopped` in words.
+WHY_IT_STOPPED = {
+    "budget": "stopped by its budget",
+    "epochs": "as many as --epochs allows",
+    "patience": "then --patience ran out",
+    "interrupted": "stopped by Ctrl-C",
+    "counted": "by counting",
 }
 
 LONGEST_TYPED = 1000  # characters of an id in the command that is printed
@@ -97,7 +107,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--record",
         metavar="FILE.json",
         help="where to leave the run's record: settings, history, metrics, machine; "
-        "must be a new file",
+        "a new file, or the one that the same command left",
     )
     parser.add_argument(
         "--log", action="store_true", help="print a line per epoch even where there is no terminal"
@@ -156,10 +166,7 @@ def run(options: argparse.Namespace) -> None:
             progress=False if quiet else None,
             on_epoch=None if quiet else _epoch_line(options.epochs),
         )
-        if not history.epochs:
-            # Ctrl-C ended fit before its first epoch: it ends the command, which has nothing to
-            # save.
-            raise KeyboardInterrupt
+        _end_without_results(history, files)
         files.save_model(model, data)
 
     if files.record is None:
@@ -171,6 +178,16 @@ def run(options: argparse.Namespace) -> None:
 
     seconds = time.perf_counter() - began
     _report(options, data, model, history, test, files, seconds)
+
+
+def _end_without_results(history: minirec.History, files: FilesToWrite) -> None:
+    """End the command where Ctrl-C has left nothing that is worth saving."""
+    if not history.epochs:
+        raise KeyboardInterrupt
+    if files.hold_more_than(history):
+        kept = f"{files.model} and {files.record} are kept: they are of more epochs than this run."
+        print(kept, file=sys.stderr)
+        raise KeyboardInterrupt
 
 
 def _report_what_is_finished(
@@ -190,7 +207,8 @@ def _report_what_is_finished(
         entries, record["best_epoch"], record["stopped"], settings=record["settings"]
     )
     if not options.json:
-        print(f"finished  this command ended on {record['date']}, and its files are there")
+        date = printable(record["date"])
+        print(f"finished  this command ended on {date}; this is its record")
     _report(options, data, model, history, _test_metrics(record), files, record["seconds"])
 
 
@@ -213,7 +231,7 @@ def _report(
     if options.json:
         _print_json(options, model, data, history, test, files.model, seconds)
     else:
-        _print_report(data, history, test, files.model, files.record)
+        _print_report(data, history, test, files.model, files.record, options.checkpoint)
 
 
 def _options_of_model(options: argparse.Namespace) -> dict[str, Any]:
@@ -251,7 +269,7 @@ def _print_head(
 
     mean_history = data.n_interactions / data.n_users
     print(
-        f"{options.data:<9} {data.n_users:,} users   {data.n_items:,} items   "
+        f"data      {options.data}   {data.n_users:,} users   {data.n_items:,} items   "
         f"{data.n_interactions:,} interactions   mean history {mean_history:.1f}"
     )
 
@@ -262,10 +280,10 @@ def _print_head(
     )
 
     given = {key: value for key, value in model.options.items() if value is not None}
-    options_given = "   ".join(f"{key} {value}" for key, value in given.items())
+    options_given = "".join(f"{key} {value}   " for key, value in given.items())
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     print(
-        f"{model.name:<9} {options_given}   {n_parameters:,} parameters   "
+        f"model     {model.name}   {options_given}{n_parameters:,} parameters   "
         f"{where}, {options.precision}",
         flush=True,
     )
@@ -329,18 +347,23 @@ def _print_report(
     test: dict[str, Any],
     out: Path,
     record_path: Path | None,
+    checkpoint: str | None,
 ) -> None:
     """Print how the training went, the test metrics, the files written and what to do next."""
     seconds = sum(entry["seconds"] for entry in history.epochs)
+    n_epochs = len(history.epochs)
+    epochs = "epoch" if n_epochs == 1 else "epochs"
     print(
-        f"trained   {len(history.epochs)} epochs in {duration_in_words(seconds)}, "
-        f"stopped by {history.stopped}; "
+        f"trained   {n_epochs} {epochs} in {duration_in_words(seconds)}, "
+        f"{WHY_IT_STOPPED[history.stopped]}; "
         f"best epoch {history.best_epoch}, valid NDCG@10 {history.best_ndcg:.4f}"
     )
     print(metrics_line(test))
     if record_path is not None:
         print(f"recorded  {record_path}")
     print(f"saved     {out}")
+    if history.stopped == "interrupted" and checkpoint is not None:
+        print(f"go on     by the same command, from {checkpoint}")
     print(f"next      {_next_command(data, out)}")
 
 

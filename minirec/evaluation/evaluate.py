@@ -14,6 +14,7 @@ from torch import Tensor
 from minirec import metrics
 from minirec.data.batching import flat_ranges, history_batches
 from minirec.data.splits import Split
+from minirec.errors import printable, shown
 from minirec.evaluation.negatives import candidates_of
 from minirec.models.base import Scorer, judging, name_of
 
@@ -253,12 +254,12 @@ def _refuse_other_data(model: Scorer, split: Split) -> None:
     if trained_on.fingerprint != data.fingerprint:
         raise ValueError(
             f"{name_of(model)} was trained on other data than this: their fingerprints are "
-            f"{trained_on.fingerprint} and {data.fingerprint}. Evaluate it on the data it was "
-            "trained on."
+            f"{printable(trained_on.fingerprint)} and {data.fingerprint}. Evaluate it on the data "
+            "it was trained on."
         )
     if trained_on.split not in ("", split.fingerprint):
         raise ValueError(
-            f"{name_of(model)} was trained on the split '{trained_on.split}', and this is "
-            f"'{split.fingerprint}': it may have seen what it is asked for. Split the data as for "
-            "training."
+            f"{name_of(model)} was trained on the split {shown(trained_on.split)}, and this "
+            f"is '{split.fingerprint}': it may have seen what it is asked for. Split the data as "
+            "for training."
         )

@@ -301,8 +301,8 @@ class _Judges:
         return any(module in modes for modes in self.modes.values())
 
 
-# Read and written under the lock. It is reentrant: whatever a garbage collection ends within it may
-# want it, too.
+# Read and written under the lock. It is reentrant: a garbage collection may run while it is held,
+# and end a `with` block that takes it again.
 _lock = threading.RLock()
 _judges = _Judges()
 _trained: dict[object, tuple[int, set[nn.Module]]] = {}  # of each run: its thread, what it trains
@@ -367,7 +367,7 @@ def _begin_judging(judge: object, model: nn.Module, modules: list[nn.Module]) ->
 
 
 def _end_judging(judge: object, model: nn.Module, modules: list[nn.Module]) -> None:
-    """Return to the noted modes wherever nobody judges any more."""
+    """Put each module that nobody judges any more back into the mode that was noted."""
     with _lock:
         done = _judges.remove(judge)
         # A model may do more than note a mode, if all of it is free to be changed.

@@ -33,7 +33,7 @@ def unusable_weight(model: Recommender) -> str:
     if not largest:
         return ""
     for name, value in zip(names, torch.stack(largest).tolist(), strict=True):
-        if not value <= LARGEST_WEIGHT:  # nor is NaN
+        if not value <= LARGEST_WEIGHT:  # NaN is not, either
             return f"{name} holds {value:.3g}"
     return ""
 

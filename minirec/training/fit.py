@@ -55,8 +55,8 @@ def fit(
     step, and each comes out as it does alone; a GPU trains one at a time. The caller's random
     generators go on as if there had been no training.
 
-    If training diverges, the model has its best weights so far, or those that it began with, and a
-    checkpoint is of before.
+    If training diverges, the model keeps its best weights so far, or else those that it began with,
+    and the checkpoint keeps what it held before.
 
     Parameters
     ----------
@@ -181,9 +181,9 @@ def _refuse_what_does_not_fit(model: Recommender, split: Split) -> None:
 
 
 def _refuse_other_items(known: np.ndarray, given: np.ndarray) -> None:
-    """Raise where the items that a model has learned are not, one by one, those of the data.
+    """Raise unless the items that a model has learned are those of the data, one by one.
 
-    A weight belongs to an item by its number, so that it would come to mean another item.
+    A model knows an item by its number alone, so its weights would come to mean other items.
     """
     way_out = (
         "To go on training needs the same items in the same order; for these data, build a new "
@@ -202,7 +202,7 @@ def _refuse_other_items(known: np.ndarray, given: np.ndarray) -> None:
 
 
 def _id_in_words(raw: Any) -> str:
-    """Return a raw id with its kind, because '1' may be a number or a text."""
+    """Return a raw id with its type, because '1' may be a number or a text."""
     kind = "the text" if isinstance(raw, str) else "the number"
     return f"{kind} {shown(raw)}"
 

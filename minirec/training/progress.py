@@ -22,10 +22,15 @@ from typing import Any
 from torch import Tensor
 
 from minirec.data.splits import Split
-from minirec.errors import CheckpointError, printable_path
+from minirec.errors import CheckpointError, printable, printable_path
 from minirec.models.base import Recommender, name_of
 from minirec.storage import StorageError, in_use, read
 from minirec.training.settings import Settings
+
+MOST_DIFFERENCES = 20  # that are listed
+
+# What to do about a checkpoint that this run cannot use. It may be somebody's only copy of it.
+WAY_OUT = "Give another path, or delete this file if nobody needs it."
 
 # What a checkpoint has to hold; `batching` may be missing.
 PARTS = frozenset(
@@ -174,7 +179,7 @@ def load_checkpoint(
     ------
     CheckpointError
         For a file that is no checkpoint, of a later version, cut off, damaged, or without a part;
-        for a checkpoint of another run, naming every difference.
+        for a checkpoint of another run, naming the differences.
     """
     if not Path(path).exists():
         return None
@@ -182,17 +187,26 @@ def load_checkpoint(
     try:
         state = read(path, "checkpoint", PARTS)
     except StorageError as error:
-        raise CheckpointError(f"{error} Delete it, or give another path.") from None
+        raise CheckpointError(f"{error} {WAY_OUT}") from None
 
-    stored = state["identity"]
-    differences = [
-        f"{name} is {stored.get(name)!r} in the checkpoint and {identity.get(name)!r} now"
-        for name in sorted({*stored, *identity})
-        if stored.get(name) != identity.get(name)
-    ]
+    differences = _differences(state["identity"], identity)
     if differences:
         raise CheckpointError(
-            f"{printable_path(path)} belongs to another run: {'; '.join(differences)}. "
-            "Continue with the same settings, or give another path."
+            f"{printable_path(path)} belongs to another run: {'; '.join(differences)}. Continue "
+            "with the same settings, or give another path."
         )
     return state
+
+
+def _differences(stored: Any, wanted: dict[str, Any]) -> list[str]:
+    """Say in words where the identity in a checkpoint differs from that of this run."""
+    if not isinstance(stored, dict):
+        return ["the checkpoint does not say which"]
+    found = []
+    for name in sorted({*stored, *wanted}, key=str):
+        then = stored.get(name)
+        now = wanted.get(name)
+        if then != now:
+            then_and_now = f"{printable(repr(then))} in the checkpoint and {now!r} now"
+            found.append(f"{printable(name)} is {then_and_now}")
+    return found[:MOST_DIFFERENCES]

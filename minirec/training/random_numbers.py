@@ -49,6 +49,7 @@ class RandomNumbers:
         if self.on_gpu:
             torch.set_rng_state(state)
         else:
+            torch.Generator().set_state(state)  # raises for what is none
             self._own = state
 
     @contextlib.contextmanager

@@ -38,13 +38,12 @@ class Settings:
         _check_choice("select", self.select, PROTOCOLS)
         _check_choice("lr_schedule", self.lr_schedule, SCHEDULES)
 
-        no_patience = self.patience is not None and self.patience < 1
-        is_a_rate = math.isfinite(self.lr) and self.lr > 0
-        if self.epochs < 1 or not is_a_rate or no_patience:
-            raise ValueError(
-                "epochs and patience must be at least 1, and lr positive and finite; "
-                f"got {self.epochs}, {self.patience}, {self.lr}."
-            )
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1; got {self.epochs}.")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1, or None; got {self.patience}.")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr must be positive and finite; got {self.lr}.")
         if not isinstance(self.seed, int) or not 0 <= self.seed <= HIGHEST_SEED:
             raise ValueError(f"seed must be an integer from 0 to 2^64 - 1; got {self.seed!r}.")
 

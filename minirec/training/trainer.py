@@ -21,7 +21,7 @@ from tqdm import tqdm
 from minirec import storage
 from minirec.data.batching import Epoch, TrainingBatches
 from minirec.data.splits import Split
-from minirec.errors import printable_path
+from minirec.errors import CheckpointError, printable, printable_path
 from minirec.evaluation import Evaluation, evaluate
 from minirec.evaluation.evaluate import NaNScores
 from minirec.models.base import NeuralRecommender, Vocabulary
@@ -29,6 +29,7 @@ from minirec.training.divergence import advice, unusable_weight
 from minirec.training.graphs import GraphedSteps
 from minirec.training.history import History
 from minirec.training.progress import (
+    WAY_OUT,
     Progress,
     checkpoint_in_use,
     identity_of,
@@ -168,7 +169,7 @@ class Run:
             return
         if self.progress.epoch == 0 and self.progress.step == 0:
             raise FloatingPointError(
-                f"the model has diverged before this run: {found}. Build a new model."
+                f"the model had diverged before this run: {found}. Build a new model."
             )
         raise FloatingPointError(
             f"the checkpoint {printable_path(self.checkpoint)} is of a run that has diverged: "
@@ -304,8 +305,8 @@ class Run:
             message += f" The model has its best weights, of epoch {self.history.best_epoch}."
         if self.checkpoint is not None and Path(self.checkpoint).exists():
             message += (
-                f" The checkpoint {printable_path(self.checkpoint)} is from before. With another "
-                "setting it is another run: give that a new path."
+                f" The checkpoint {printable_path(self.checkpoint)} holds the state before. With "
+                "another setting it is another run, which needs a checkpoint of its own."
             )
         return FloatingPointError(message)
 
@@ -367,6 +368,7 @@ class Run:
         state = load_checkpoint(self.checkpoint, self.identity)
         if state is None:
             return
+        name = printable_path(self.checkpoint)
 
         name = printable_path(self.checkpoint)
         if state["format"] == 1:
@@ -377,11 +379,11 @@ class Run:
             )
         if state["environment"] != self.environment:
             warnings.warn(
-                f"{name} was written with {state['environment']}, this is "
+                f"{name} was written with {printable(state['environment'])}, this is "
                 f"{self.environment}: training continues, but not bit for bit.",
                 stacklevel=5,  # names the line that called `fit`
             )
-        self.progress = Progress.from_checkpoint(state)
+        self.take_over(state, name)
         if self.progress.step > 0 and state.get("batching") != BATCHING:
             warnings.warn(
                 f"{name} was written by a version of minirec that cuts an epoch into "
@@ -389,13 +391,31 @@ class Run:
                 stacklevel=5,
             )
             self.progress.restart_epoch()
-        self.history.epochs = state["epochs"]
-        self.history.best_epoch = state["best_epoch"]
-        self.model.load_state_dict(state["model"])
-        self.step.load_optimizer(state["optimizer"])
-        self.random.state = state["random"]
-        if state["cuda_random"] is not None:
-            torch.cuda.set_rng_state(state["cuda_random"], self.device)
+
+    def take_over(self, state: dict[str, Any], name: str) -> None:
+        """Go to where a checkpoint is; raise, with the model as it was, if that is nowhere."""
+        before = weights_of(self.model)
+        try:
+            self.progress = Progress.from_checkpoint(state)
+            self.history.epochs = state["epochs"]
+            self.history.best_epoch = state["best_epoch"]
+            if len(self.history.epochs) != self.progress.epoch:
+                raise ValueError("another number of epochs than of their entries")
+            if (self.progress.best is not None) != math.isfinite(self.history.best_ndcg):
+                raise ValueError("a best epoch without its weights, or weights without their epoch")
+            if self.progress.best is not None:
+                self.model.load_state_dict(self.progress.best)  # whether it can be done in the end
+            self.model.load_state_dict(state["model"])
+            self.step.load_optimizer(state["optimizer"])
+            self.random.state = state["random"]
+            if state["cuda_random"] is not None:
+                torch.cuda.set_rng_state(state["cuda_random"], self.device)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            self.model.load_state_dict(before)
+            raise CheckpointError(
+                f"{name} is not a checkpoint as minirec writes them: its parts do not go together. "
+                f"{WAY_OUT}"
+            ) from error
 
 
 def weights_of(model: NeuralRecommender) -> dict[str, Tensor]:

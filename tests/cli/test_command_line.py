@@ -63,6 +63,7 @@ def trained(cli, tmp_path, log_file):
 
 def test_train_prints_data_model_epochs_and_test_figures(trained):
     out = trained.out
+    assert "data      " in out
     assert "40 users   8 items   320 interactions   mean history 8.0" in out
     assert "d_model 16" in out
     assert "d_state 16" in out
@@ -153,7 +154,7 @@ def test_a_checkpointed_command_continues(cli, tmp_path, log_file):
             [],
             "--option takes KEY=VALUE",
         ),
-        ("train --data planted --model gru4rec --lr -1", [], "lr positive"),
+        ("train --data planted --model gru4rec --lr -1", [], "lr must be positive"),
         ("train --data planted --model gru4rec --device abacus", [], "abacus"),
         (
             "train --data planted --model gru4rec --objective cloze",

@@ -53,8 +53,8 @@ def test_a_full_disk_does_not_lose_the_model(log_file, folders):
     assert result.returncode == 1
     rescued = work / "rescued-1-m.pt"
     assert result.stderr == (
-        f"error: {full}/m.pt could not be written: No space left on device. Nothing is lost: what "
-        f"was to lie there is {rescued}.\n"
+        f"error: {full}/m.pt could not be written: No space left on device. Nothing is lost: it "
+        f"was written to {rescued} instead.\n"
     )
     assert load_model(rescued).name == "gru4rec"
     assert os.listdir(work) == ["rescued-1-m.pt"]
@@ -79,9 +79,22 @@ def test_what_was_rescued_before_is_not_replaced(tmp_path, monkeypatch):
     files = FilesToWrite(
         tmp_path / "m.pt", tmp_path / "file" / "run.json", finished=None, replaces_record=False
     )
-    with pytest.raises(OSError, match=r"what was to lie there is .*rescued-2-run\.json"):
+    with pytest.raises(OSError, match=r"it was written to .*rescued-2-run\.json instead"):
         files.save_record({"schema": 1})
     assert (tmp_path / "rescued-1-run.json").read_text() == "precious"
+
+
+def test_a_record_that_appears_during_training_is_kept_and_so_is_this_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.json").write_text("precious")
+    (tmp_path / "m.pt").write_bytes(b"a model")
+    files = FilesToWrite(
+        tmp_path / "m.pt", tmp_path / "run.json", finished=None, replaces_record=False
+    )
+    with pytest.raises(OSError, match=r"could not be written: it is there already\. .*rescued-1"):
+        files.save_record({"schema": 1})
+    assert (tmp_path / "run.json").read_text() == "precious"
+    assert (tmp_path / "rescued-1-run.json").exists()
 
 
 NOT_A_FOLDER = "file/in/it"
@@ -164,16 +177,6 @@ def test_a_model_is_rescued_where_nobody_has_a_home(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Nothing is lost"):
         output_files._save_or_rescue(Path("m.pt"), save)
     assert os.listdir(tmp_path) == ["rescued-1-m.pt"]
-
-
-def test_a_record_that_has_come_to_be_meanwhile_is_told_as_the_reason(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "m.pt").write_bytes(b"a model")
-    (tmp_path / "run.json").write_text("another's")
-    files = FilesToWrite(Path("m.pt"), Path("run.json"), finished=None, replaces_record=False)
-    with pytest.raises(OSError, match=r"not be written: run\.json exists, and a record is never"):
-        files.save_record({"schema": 1})
-    assert (tmp_path / "run.json").read_text() == "another's"
 
 
 def test_a_command_can_be_run_in_a_thread(cli, tmp_path, log_file):

@@ -104,6 +104,33 @@ def test_after_ctrl_c_the_same_command_ends_with_the_record_of_a_whole_run(folde
     assert what_counts(continued) == what_counts(record())
 
 
+def test_a_second_ctrl_c_after_fewer_epochs_keeps_what_the_first_left(folder):
+    with minirec(TRAIN) as process:
+        wait_for(process, "epoch   20/")
+        process.send_signal(signal.SIGINT)
+        end(process)
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+
+    with minirec(TRAIN) as process:
+        wait_for(process, "epoch    1/")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=240)
+    assert process.returncode == 130
+    assert "m.pt and run.json are kept" in errors
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+
+
+def test_a_record_without_a_part_is_not_of_this_command(folder, cli, never_trained):
+    run(TRAIN)
+    whole = record()
+    for part in ("stopped", "history", "metrics", "date"):
+        less = {key: value for key, value in whole.items() if key != part}
+        Path("run.json").write_text(json.dumps(less))
+        printed = cli(TRAIN)
+        assert printed.status == 1
+        assert "exists, and a record is never replaced" in printed.err
+
+
 @pytest.mark.parametrize("left", [["m.pt"], ["m.pt", "run.json"]], ids=["the model", "all"])
 def test_after_a_kill_behind_a_file_the_same_command_ends_with_the_right_record(folder, left):
     run(WITH_CHECKPOINT)
@@ -181,4 +208,4 @@ def test_ctrl_c_before_the_first_epoch_leaves_nothing_and_the_command_can_be_rep
     if process.returncode == 130:
         assert names(folder) == ["walks.csv"]
     run(TRAIN.replace(f"--epochs {EPOCHS}", "--epochs 3"))
-    assert record()["stopped"] in ("epochs", "interrupted")
+    assert record()["stopped"] == "epochs"

@@ -163,8 +163,8 @@ def test_a_checkpoint_is_never_written_of_what_diverged(split, tmp_path, how, pl
     assert all(value.isfinite().all() for value in state["model"].values())
     for moments in state["optimizer"]["state"].values():
         assert all(value.isfinite().all() for value in moments.values())
-    assert f"The checkpoint {path} is from before." in message
-    assert "give that a new path" in message
+    assert f"The checkpoint {path} holds the state before." in message
+    assert "needs a checkpoint of its own" in message
 
 
 def test_a_checkpoint_is_left_alone_by_scores_that_are_nan(split, tmp_path):
@@ -206,7 +206,7 @@ def test_a_model_that_has_diverged_before_is_refused(split, value):
     model, message = run(split, build)
     held = f"{abs(value):.3g}"
     assert message == (
-        f"the model has diverged before this run: map.bias holds {held}. Build a new model."
+        f"the model had diverged before this run: map.bias holds {held}. Build a new model."
     )
     assert model.vocabulary is None
 
