@@ -198,10 +198,7 @@ def _all_texts(values: list[Any]) -> bool:
 
 def _all_plain(values: list[Any]) -> bool:
     """Whether values are what options can be: None, numbers, texts."""
-    for value in values:
-        if not (value is None or isinstance(value, str | int | float)):
-            return False
-    return True
+    return all(value is None or isinstance(value, str | int | float) for value in values)
 
 
 def _ids_to_plain(item_ids: np.ndarray) -> Tensor | list[str]:
