@@ -625,22 +625,6 @@ def test_a_file_in_use_is_refused_in_the_same_process_too(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_every_message_of_five_is_another(files, tmp_path):
-    """A later version, another kind, cut off, damaged, without a part."""
-    content = files["model"].read_bytes()
-    messages = set()
-    for spoil in (of_a_later_version, of_another_kind, cut_off, damaged):
-        spoil(content, tmp_path / "file")
-        with pytest.raises(StorageError) as raised:
-            read_kind(tmp_path / "file", "model")
-        messages.add(re.sub(r".*/file", "", str(raised.value)))
-    without_part(files["model"], "model", "split", tmp_path / "file")
-    with pytest.raises(StorageError) as raised:
-        read(tmp_path / "file", "model", frozenset({"split"}))
-    messages.add(re.sub(r".*/file", "", str(raised.value)))
-    assert len(messages) == 5
-
-
 # ----- Names and places that are odd --------------------------------------------------------------
 
 

@@ -4,10 +4,12 @@ import argparse
 import contextlib
 import glob
 import hashlib
+import math
 import re
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ SIGNS_OF_A_PATTERN = re.compile(r"[-_. ]*(\[[^]]*\]|[*?])+[-_. ]*")
 REPORTED = {"date", "history", "best_epoch", "stopped", "settings", "seconds", "k", "metrics"}
 
 MOST_RESCUED = 1000  # files of one name that may lie beside each other
+SECONDS_OF_ONE_PRESS = 2.0  # the presses of Ctrl-C within them are meant as one
 LONGEST_RESCUED = 50  # characters of a name: a long one can be why a file could not be written
 
 
@@ -256,17 +259,22 @@ def _new_name(folder: Path, name: str) -> Path:
 
 @contextmanager
 def one_ctrl_c() -> Iterator[None]:
-    """Let the first Ctrl-C interrupt this block, and no further one.
+    """Let Ctrl-C interrupt this block, and count what follows within SECONDS_OF_ONE_PRESS as one.
 
     Training ends at the first with something to save; whoever pressed it once may press it again.
+    A later one interrupts again: the first may have been swallowed, in a destructor for example.
     """
+    last_time = -math.inf
 
     def interrupt(*signal_and_frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal last_time
+        now = time.monotonic()
+        if now - last_time > SECONDS_OF_ONE_PRESS:
+            last_time = now
+            raise KeyboardInterrupt
 
     # Who started us deaf to Ctrl-C, in the background for example, wants us to stay so.
-    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    listens = callable(signal.getsignal(signal.SIGINT))
     with _answering_ctrl_c_by(interrupt) if listens else contextlib.nullcontext():
         yield
 

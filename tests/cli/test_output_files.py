@@ -190,8 +190,16 @@ def test_a_command_can_be_run_in_a_thread(cli, tmp_path, log_file):
     assert load_model(tmp_path / "m.pt").name == "popularity"
 
 
+@pytest.fixture
+def listening():
+    """Ctrl-C as Python answers it; whoever is started in the background is deaf to it."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
-def test_a_second_ctrl_c_does_not_lose_what_the_first_one_ended(monkeypatch):
+def test_a_second_ctrl_c_does_not_lose_what_the_first_one_ended(listening):
     reached = []
     with output_files.one_ctrl_c():
         with pytest.raises(KeyboardInterrupt):
@@ -201,6 +209,25 @@ def test_a_second_ctrl_c_does_not_lose_what_the_first_one_ended(monkeypatch):
     assert reached
     with pytest.raises(KeyboardInterrupt):  # and afterwards Ctrl-C is itself again
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_ctrl_c_waits_for_a_write_within_training_too(listening):
+    with output_files.one_ctrl_c():
+        with output_files._answering_ctrl_c_by(signal.SIG_IGN):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_a_later_ctrl_c_interrupts_again(listening, monkeypatch):
+    """The first one may have been swallowed, in a destructor for example."""
+    monkeypatch.setattr(output_files, "SECONDS_OF_ONE_PRESS", -1.0)
+    with output_files.one_ctrl_c():
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
