@@ -927,6 +927,12 @@ SCAN = [
                 "wide = torch.promote_types(b.dtype, torch.float32)",
                 "wide = b.dtype",
             ),
+        ],
+    ),
+    *faults_of(
+        "scan/recurrence.py",
+        ["scan/test_operators"],
+        [
             (
                 "the initial state's second gradient lacks a decay",
                 "return g * before, g, a[:, 0] * g[:, 0]",

@@ -53,10 +53,20 @@ def test_chunking_holds_within_its_block_only_and_its_table_comes_first():
         with chunking(launch_seconds=1.0):  # inside, the table in force stays
             assert chunks_for(*shape, MULTIPROCESSORS) == 7
             assert chunks_for(1, 4096, 64, MULTIPROCESSORS) == 1
+        assert chunks_for(1, 4096, 64, MULTIPROCESSORS) == other
         with chunking(table={}):
             assert chunks_for(*shape, MULTIPROCESSORS) == plain
+        assert chunks_for(*shape, MULTIPROCESSORS) == 7
         raise KeyError
     assert chunks_for(*shape, MULTIPROCESSORS) == plain
+
+
+def test_a_chunk_has_sixteen_positions_or_more():
+    """Shorter ones would look better on paper: by `walk_seconds` alone, 128 would be cut in 16."""
+    for n in range(1, 600):
+        n_chunks = chunks_for(1, n, 64, MULTIPROCESSORS, launch_seconds=0)
+        assert n_chunks == 1 or n / n_chunks >= 16
+    assert chunks_for(1, 128, 64, MULTIPROCESSORS, launch_seconds=0) == 8
 
 
 def test_the_bd_lru_is_fused_at_the_shapes_of_training_and_not_over_a_few_long_rows():
