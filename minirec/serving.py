@@ -30,7 +30,7 @@ PARTS = frozenset(
     {"name", "n_items", "options", "weights", "item_ids", "counts", "fingerprint", "split"}
 )
 
-LONGEST_REASON = 400  # characters of why a model cannot be built, which may quote its file
+LONGEST_REASON = 200  # characters of why a model cannot be built, which may quote its file
 
 
 def save_model(
