@@ -47,7 +47,6 @@ OF_THE_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.ENOENT}
 KINDS = {"model": "a saved model", "checkpoint": "a training checkpoint"}
 KEYS_OF_FORMAT_1 = {"model": "weights", "checkpoint": "identity"}
 
-
 WAY_OUT = "Take a sound copy of it, or make it again."  # of a damaged file
 
 

@@ -8,6 +8,10 @@ from minirec.models.base import NeuralRecommender
 
 SYSTEMS = [name for name, model in MODELS.items() if issubclass(model, NeuralRecommender)]
 
+# Each system by its own objective, and those of every prefix by sampled ones too.
+WAYS_TO_TRAIN = [(name, MODELS[name].objective) for name in SYSTEMS]
+WAYS_TO_TRAIN += [(name, "prefix") for name in SYSTEMS if MODELS[name].objective == "next-item"]
+
 
 def small_system(name, n_items, **options):
     """A system with the same weights every time, and those of the options that it has."""

@@ -114,8 +114,8 @@ def files_to_write(options: argparse.Namespace, split: minirec.Split) -> FilesTo
     fault = _fault_of_model(out, found)
     if fault:
         raise ValueError(
-            f"{record_path} says that this command has ended, but {out} {fault}; delete the record "
-            "to train it again."
+            f"{printable_path(record_path)} says that this command has ended, but "
+            f"{printable_path(out)} {fault}; delete the record to train it again."
         )
     return FilesToWrite(out, record_path, finished=found, replaces_record=False)
 

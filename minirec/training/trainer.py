@@ -303,7 +303,7 @@ class Run:
             message += " The model has the weights that it began with."
         else:
             message += f" The model has its best weights, of epoch {self.history.best_epoch}."
-        if self.checkpoint is not None and Path(self.checkpoint).exists():
+        if self.checkpoint is not None and self.checkpoint.exists():
             message += (
                 f" The checkpoint {printable_path(self.checkpoint)} holds the state before. With "
                 "another setting it is another run, which needs a checkpoint of its own."
@@ -368,13 +368,12 @@ class Run:
         state = load_checkpoint(self.checkpoint, self.identity)
         if state is None:
             return
-        name = printable_path(self.checkpoint)
 
         name = printable_path(self.checkpoint)
         if state["format"] == 1:
             warnings.warn(
-                f"{name} was written by minirec 0.1 and has no checksum, so damage to "
-                "it could go unseen. It will have one from the next write on.",
+                f"{name} was written by minirec 0.1 and has no checksum, so damage to it could go "
+                "unseen. It will have one from the next write on.",
                 stacklevel=5,
             )
         if state["environment"] != self.environment:
@@ -386,8 +385,8 @@ class Run:
         self.take_over(state, name)
         if self.progress.step > 0 and state.get("batching") != BATCHING:
             warnings.warn(
-                f"{name} was written by a version of minirec that cuts an epoch into "
-                "other batches: the epoch under way begins again from its first batch.",
+                f"{name} was written by a version of minirec that cuts an epoch into other "
+                "batches: the epoch under way begins again from its first batch.",
                 stacklevel=5,
             )
             self.progress.restart_epoch()

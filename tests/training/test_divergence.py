@@ -4,20 +4,15 @@ import math
 
 import pytest
 import torch
-from small_models import SYSTEMS, RunningMean, small_system
+from small_models import WAYS_TO_TRAIN, RunningMean, small_system
 
 from minirec import fit, storage
 from minirec.__main__ import main
 from minirec.data.planted import generate_planted
-from minirec.models import MODELS
 from minirec.training.divergence import LARGEST_WEIGHT, unusable_weight
 from minirec.training.trainer import Run
 
 pytestmark = pytest.mark.slow
-
-# Each system by its own objective, and those of every prefix by sampled ones too.
-WAYS = [(name, MODELS[name].objective) for name in SYSTEMS]
-WAYS += [(name, "prefix") for name in SYSTEMS if MODELS[name].objective == "next-item"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +30,7 @@ def assert_holds(model, weights):
 
 
 @pytest.mark.parametrize("batch_size", [100, 10**6], ids=["some steps", "one step"])
-@pytest.mark.parametrize("name, objective", WAYS)
+@pytest.mark.parametrize("name, objective", WAYS_TO_TRAIN)
 def test_a_rate_far_too_large_diverges_by_name_and_leaves_the_model_as_it_was(
     split, name, objective, batch_size
 ):

@@ -4,17 +4,12 @@ import math
 
 import pytest
 import torch
-from small_models import SYSTEMS, small_system
+from small_models import WAYS_TO_TRAIN, small_system
 
 from minirec import fit
 from minirec.data.planted import generate_planted
-from minirec.models import MODELS
 
 pytestmark = pytest.mark.slow
-
-# Each system by its own objective, and those of every prefix by sampled ones too.
-WAYS = [(name, MODELS[name].objective) for name in SYSTEMS]
-WAYS += [(name, "prefix") for name in SYSTEMS if MODELS[name].objective == "next-item"]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +33,7 @@ def losses_and_weights(split, name, objective, precision):
     return [entry["loss"] for entry in history.epochs], list(model.parameters())
 
 
-@pytest.mark.parametrize("name, objective", WAYS)
+@pytest.mark.parametrize("name, objective", WAYS_TO_TRAIN)
 def test_every_system_learns_in_bfloat16_nearly_as_in_float32(split, name, objective):
     full, _ = losses_and_weights(split, name, objective, "float32")
     half, weights = losses_and_weights(split, name, objective, "bfloat16")
