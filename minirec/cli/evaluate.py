@@ -34,6 +34,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="rank among all items, or among 100 sampled ones (default full)",
     )
     add_saved_model_flags(parser)
+    parser.add_argument(
+        "--exclude-window",
+        dest="exclude_seen",
+        action="store_const",
+        const="window",
+        help="take only what the model reads of the history out of the candidates",
+    )
 
 
 def run(options: argparse.Namespace) -> None:

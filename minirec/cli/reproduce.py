@@ -4,13 +4,15 @@ import argparse
 import math
 import re
 import sys
+from pathlib import Path
 
 from minirec.cli.shared import add_data_home_flag, show
 from minirec.experiments import tables
 from minirec.experiments.gpu.collect import collect
+from minirec.experiments.orders import cells_of_orders, table_of_orders
 from minirec.experiments.run import run as run_units
 from minirec.experiments.run import time_systems
-from minirec.experiments.units import DATA, units
+from minirec.experiments.units import DATA, Unit, units
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}  # in each unit of a duration
 
@@ -21,6 +23,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--table", type=int, choices=(1, 2, 3, 4), help="of GLINT-RU")
     what.add_argument("--figure", type=int, choices=(2, 3), help="of GLINT-RU")
     what.add_argument("--recblr", action="store_true", help="RecBLR under full ranking")
+    what.add_argument(
+        "--orders",
+        action="store_true",
+        help="systems under several orders of ties in time, with seen items kept and left out",
+    )
     what.add_argument(
         "--readme",
         metavar="README.md",
@@ -74,24 +81,29 @@ def run(options: argparse.Namespace) -> None:
         if options.budget != 0:
             time_systems(options.out, options.typed)
         show(tables.efficiency_beside_paper(options.out, gpus=True), options)
+    elif options.orders:
+        cells = cells_of_orders()
+        out = Path(options.out) / "recblr"
+        _run([cell.unit for cell in cells], out, options)
+        show(table_of_orders(cells, out), options)
     else:
-        _run_and_show(options)
+        seeds = [int(seed) for seed in options.seeds.split(",")]
+        todo = units(options.table, options.figure, data=options.data, seeds=seeds)
+        _run(todo, options.out, options)
+        show(tables.beside_paper(todo, options.out, options.table), options)
 
 
-def _run_and_show(options: argparse.Namespace) -> None:
-    """Train the units that make a table or a figure, within the budget, and show it."""
-    seeds = [int(seed) for seed in options.seeds.split(",")]
-    todo = units(options.table, options.figure, data=options.data, seeds=seeds)
+def _run(todo: list[Unit], out: str | Path, options: argparse.Namespace) -> None:
+    """Train the units that have no record, within the budget."""
     run_units(
         todo,
-        options.out,
+        out,
         command=options.typed,
         data_home=options.data_home,
         budget=options.budget,
         unit_budget=options.unit_budget,
         say=_print_progress,
     )
-    show(tables.beside_paper(todo, options.out, options.table), options)
 
 
 def _print_progress(line: str) -> None:

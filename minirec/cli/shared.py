@@ -12,6 +12,7 @@ import pandas as pd
 import minirec
 from minirec.data.datasets import NAMED_SETS, load_file
 from minirec.data.splits import split_files
+from minirec.data.ties import ORDERS
 from minirec.errors import printable, printable_path
 
 HELD_OUT = 0.1  # the share of interactions in each held-out phase, unless --held-out says another
@@ -42,6 +43,16 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--trusted",
         action="store_true",
         help="the file is yours: unpack it however much larger than its packed size it is",
+    )
+    parser.add_argument(
+        "--ties",
+        choices=ORDERS,
+        default="file",
+        help="the order of what a user chose at one time, which decides whose item is the last: as "
+        "in the file (default), by the raw item ids, or drawn at random",
+    )
+    parser.add_argument(
+        "--ties-seed", type=int, default=0, help="of --ties random: one seed, one order"
     )
     _add_split_flags(parser)
 
@@ -177,7 +188,9 @@ def _load(name_or_path: str, options: argparse.Namespace) -> minirec.Interaction
     if options.trusted:
         how["trusted"] = True
     if name_or_path not in NAMED_SETS:
-        return load_file(name_or_path, **how)  # what was taken is printed by print_read_as
+        data = load_file(name_or_path, **how)  # what was taken is printed by print_read_as
+        return data.reorder_ties(options.ties, options.ties_seed)
+    how |= {"ties": options.ties, "seed": options.ties_seed}
     # What loading has to say, such as a licence, must not stand before the JSON.
     with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
         return minirec.load_dataset(name_or_path, data_home=options.data_home, **how)

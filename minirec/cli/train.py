@@ -268,8 +268,9 @@ def _print_head(
     where = f"cpu, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
 
     mean_history = data.n_interactions / data.n_users
+    name = options.data if data.ties == "file" else f"{options.data}, ties {data.ties}"
     print(
-        f"data      {options.data}   {data.n_users:,} users   {data.n_items:,} items   "
+        f"data      {name}   {data.n_users:,} users   {data.n_items:,} items   "
         f"{data.n_interactions:,} interactions   mean history {mean_history:.1f}"
     )
 

@@ -1,5 +1,6 @@
 """The named data sets: where they lie, where they come from, how a download is proved whole."""
 
+import dataclasses
 import difflib
 import glob
 import hashlib
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from minirec.data.interactions import Interactions
 from minirec.data.readers import SEQUENCES, Request, read_interactions_file
+from minirec.data.ties import check_order
 from minirec.errors import DataError, shown
 from minirec.storage import atomic_write
 
@@ -39,6 +41,8 @@ class NamedSet:
     url: str = ""
     md5: str | None = None  # of what lies at the url; where none is published, the counts must do
     core: int | None = None  # k of its k-core
+    with_times: tuple[str, ...] = ()  # files that know the times, for another order of ties
+    by_id: tuple[str, ...] = ()  # files without times, whose ties are in the order of the raw ids
 
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
@@ -54,6 +58,8 @@ NAMED_SETS = {
     "ml-1m": NamedSet(
         licence=MOVIELENS,
         files=("ml-1m.txt.gz", "ml-1m.zip", "ml-1m/ratings.dat"),
+        with_times=("ml-1m.zip", "ml-1m/ratings.dat"),
+        by_id=("ml-1m-by-id.txt.gz",),
         counts=(6_040, 3_416, 999_611),
         url=f"{GROUPLENS}ml-1m.zip",
         md5=ML_1M_MD5,
@@ -62,6 +68,7 @@ NAMED_SETS = {
     "ml-1m-full": NamedSet(
         licence=MOVIELENS,
         files=("ml-1m.zip", "ml-1m/ratings.dat"),
+        with_times=("ml-1m.zip", "ml-1m/ratings.dat"),
         counts=(6_040, 3_706, 1_000_209),
         url=f"{GROUPLENS}ml-1m.zip",
         md5=ML_1M_MD5,
@@ -69,6 +76,7 @@ NAMED_SETS = {
     "ml-100k": NamedSet(
         licence=MOVIELENS,
         files=("ml-100k.inter.gz", "ml-100k.inter", "ml-100k.zip", "ml-100k/u.data"),
+        with_times=("ml-100k.inter.gz", "ml-100k.inter", "ml-100k.zip", "ml-100k/u.data"),
         counts=(943, 1_682, 100_000),
         url=f"{GROUPLENS}ml-100k.zip",
         md5="0e33842e24a9c977be4e0107933c0723",
@@ -76,12 +84,21 @@ NAMED_SETS = {
     "beauty": NamedSet(
         licence=AMAZON,
         files=("beauty.txt.gz", "reviews_Beauty_5.json.gz"),
+        with_times=("beauty-with-times.inter.gz", "reviews_Beauty_5.json.gz"),
         counts=(22_363, 12_101, 198_502),
         url=f"{SNAP}reviews_Beauty_5.json.gz",
+    ),
+    "sports": NamedSet(
+        licence=AMAZON,
+        files=("sports.inter.gz", "reviews_Sports_and_Outdoors_5.json.gz"),
+        with_times=("sports.inter.gz", "reviews_Sports_and_Outdoors_5.json.gz"),
+        counts=(35_598, 18_357, 296_337),
+        url=f"{SNAP}reviews_Sports_and_Outdoors_5.json.gz",
     ),
     "video-games": NamedSet(
         licence=AMAZON,
         files=("video-games.txt.gz", "reviews_Video_Games_5.json.gz"),
+        with_times=("reviews_Video_Games_5.json.gz",),
         counts=(24_303, 10_672, 231_780),
         url=f"{SNAP}reviews_Video_Games_5.json.gz",
     ),
@@ -96,20 +113,22 @@ def load_dataset(
     columns: Mapping[str, str | int] | str | None = None,
     where: Mapping[str | int, str] | None = None,
     trusted: bool = False,
+    ties: str = "file",
+    seed: int = 0,
 ) -> Interactions:
     """Load a data set by name, or any interaction file by path.
 
     A name is looked for in the folder `data_home`, in the one that MINIREC_DATA names, and in the
     project's `data`; what lies nowhere is downloaded from its source and verified. Events of the
-    same moment (ties) stay in the order of the source file: that order decides which item is a
-    user's last one, and so the target.
+    same moment (ties) stay in the order of the source file unless `ties` says another: that order
+    decides which item is a user's last one, and so the target.
 
     Parameters
     ----------
     name_or_path : str or path
         "planted" (generated, always at hand), "ml-1m" (its 5-core, whichever file it comes from),
-        "ml-1m-full" (unfiltered), "ml-100k", "beauty", "video-games", or a file in one of the
-        formats of `minirec.data.readers`, or a pattern of files such as "logs/*.csv".
+        "ml-1m-full" (unfiltered), "ml-100k", "beauty", "sports", "video-games", or a file in one of
+        the formats of `minirec.data.readers`, or a pattern of files such as "logs/*.csv".
     data_home : path, optional
         Where to look first, and where to put a download (`data` unless given).
     download : bool
@@ -123,6 +142,11 @@ def load_dataset(
         Reads only the rows in which these columns hold these texts: {"event": "transaction"}.
     trusted : bool
         Unpacks a file whatever its size; otherwise to 8 GiB and 200 times its size at most.
+    ties : {"file", "id", "random"}
+        The order of what a user chose at one time: as in the file, by the raw ids of the items, or
+        drawn; see `Interactions.reorder_ties`. Of a named set, a copy that has times is taken.
+    seed : int
+        Of a random order.
 
     Returns
     -------
@@ -138,9 +162,11 @@ def load_dataset(
     if name not in NAMED_SETS:
         data = load_file(name, columns, where, trusted)
         print(f"{data.source}: {data.read_as}")
-        return data
+        return data.reorder_ties(ties, seed)
     if columns is not None or where:
         raise DataError(f"columns= and where= are for files; the columns of {name!r} are known.")
+    if ties != "file":
+        return _load_named_in_order(name, data_home, download, ties, seed)
     path = find_file(name, data_home)
     if path is None and name == "planted":
         from minirec.data.planted import generate_planted  # brings torch
@@ -149,6 +175,26 @@ def load_dataset(
     if path is None:
         path = _fetch(name, data_home, download)
     return _load_named(name, path)
+
+
+def _load_named_in_order(
+    name: str,
+    data_home: str | os.PathLike[str] | None,
+    download: bool,
+    ties: str,
+    seed: int,
+) -> Interactions:
+    """Load a named set with its ties in another order than its best file has."""
+    known = NAMED_SETS[name]
+    check_order(ties, bool(known.with_times or known.by_id), name)
+    path = find_in_folders(known.with_times, data_home)
+    if path is None and ties == "id":
+        path = find_in_folders(known.by_id, data_home)
+        if path is not None:
+            return dataclasses.replace(_load_named(name, path), ties=ties)
+    if path is None:
+        path = _fetch(name, data_home, download)
+    return _load_named(name, path).reorder_ties(ties, seed)
 
 
 def available_datasets(data_home: str | os.PathLike[str] | None = None) -> pd.DataFrame:
@@ -189,8 +235,28 @@ def find_file(name: str, data_home: str | os.PathLike[str] | None = None) -> Pat
     pathlib.Path or None
         The best of the files in the first folder that has one.
     """
+    return find_in_folders(NAMED_SETS[name].files, data_home)
+
+
+def find_in_folders(
+    files: tuple[str, ...], data_home: str | os.PathLike[str] | None = None
+) -> Path | None:
+    """Find the best of some files in the first folder of data that has one.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Their names, the best first.
+    data_home : path, optional
+        See `load_dataset`.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None where no folder has any of them.
+    """
     for folder in _folders(data_home):
-        for file in NAMED_SETS[name].files:
+        for file in files:
             if (folder / file).is_file():
                 return folder / file
     return None

@@ -5,6 +5,7 @@ ids are dense, 0..n_users - 1. User u's sequence, oldest first, is
 items[offsets[u]:offsets[u + 1]].
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pandas as pd
 
 from minirec.data.frames import columns_of_frame
 from minirec.data.raw_ids import dense_ids, encode_items
+from minirec.data.ties import check_order, reordered, runs
 from minirec.data.times import NotATime, moments_of_column, ticks
 from minirec.errors import DataError
 
@@ -49,6 +51,9 @@ class Interactions:
         The unit of the timestamps in words, such as "milliseconds"; "" where nobody said.
     read_as : str
         Which columns of a file or a frame were read as what, in words.
+    ties : str
+        The order of what a user chose at one time: "file", as it came; "id", by the raw item ids;
+        or "random" and its seed, as in "random 3".
 
     Raises
     ------
@@ -65,6 +70,7 @@ class Interactions:
     source: str = ""
     time_unit: str = ""
     read_as: str = ""
+    ties: str = "file"
 
     def __post_init__(self) -> None:
         if len(self.items) == 0 or np.any(np.diff(self.offsets) < 1):
@@ -77,6 +83,17 @@ class Interactions:
                 f"{self.source or 'the data'}: item ids must lie in 1..{len(self.item_ids)} "
                 f"(0 is padding); found {self.items.min()}..{self.items.max()}."
             )
+
+    @property
+    def name(self) -> str:
+        """What a result on these data is filed under: the source and, if not the file's, the order.
+
+        Such as "beauty", "beauty, ties by id" or "beauty, ties random 3".
+        """
+        if self.ties == "file":
+            return self.source
+        by = "by " if self.ties == "id" else ""
+        return f"{self.source}, ties {by}{self.ties}"
 
     @property
     def n_users(self) -> int:
@@ -247,7 +264,10 @@ class Interactions:
     def statistics(self) -> pd.Series:
         """Return users, items, interactions, mean history and sparsity in percent.
 
-        This is a row of GLINT-RU's Table 1, without counting the padding id.
+        This is a row of GLINT-RU's Table 1, without counting the padding id. A log with times has
+        two figures more, in percent: of neighbours in a user's sequence those of one time, and of
+        the users those whose last two items are, so that a tie decides their last one, which is the
+        test target of leave-one-out.
         """
         n_pairs = self.n_users * self.n_items
         figures = {
@@ -257,6 +277,11 @@ class Interactions:
             "mean history": self.n_interactions / self.n_users,
             "sparsity (%)": 100 * (1 - self.n_interactions / n_pairs),
         }
+        if self.timestamps is not None:
+            tied_to_previous = np.append(False, np.diff(self._runs) == 0)
+            n_neighbours = self.n_interactions - self.n_users
+            figures["tied neighbours (%)"] = 100 * tied_to_previous.sum() / max(1, n_neighbours)
+            figures["tied targets (%)"] = 100 * tied_to_previous[self.offsets[1:] - 1].mean()
         return pd.Series(figures, dtype=object)
 
     def k_core(self, k: int) -> "Interactions":
@@ -295,7 +320,55 @@ class Interactions:
             source=self.source,
             time_unit=self.time_unit,
             read_as=self.read_as,
+            ties=self.ties,
         )
+
+    def reorder_ties(self, order: str, seed: int = 0) -> "Interactions":
+        """Put what a user chose at one time into another order; nothing else changes.
+
+        No clock knows that order, and it decides which item is a user's last, and so the target of
+        leave-one-out. How much of a result hangs on it shows when it is drawn anew.
+
+        Parameters
+        ----------
+        order : {"file", "id", "random"}
+            "file" keeps it as it came; "id" sorts by the raw ids of the items; "random" draws one.
+        seed : int
+            Of "random": one seed gives one order, whatever the order before.
+
+        Returns
+        -------
+        Interactions
+            Its `ties` name the order, and its fingerprint is that of another log.
+
+        Raises
+        ------
+        DataError
+            For any order but "file" on a log without times, and for "file" after another order.
+        ValueError
+            For another order.
+        """
+        check_order(order, self.timestamps is not None, self.source)
+        if order == "file":
+            if self.ties != "file":
+                raise DataError(
+                    f"the order of the file is gone, ties are in the order '{self.ties}'; load the "
+                    "data once more."
+                )
+            return self
+
+        places = reordered(self._runs, self.items, order, seed)
+        # Within a run users and times are the same, so that only items change places.
+        return dataclasses.replace(
+            self, items=self.items[places], ties="id" if order == "id" else f"random {seed}"
+        )
+
+    @property
+    def _runs(self) -> np.ndarray:
+        """Which interactions are tied, int64[M]; see `minirec.data.ties`."""
+        assert self.timestamps is not None
+        users = np.repeat(np.arange(self.n_users), np.diff(self.offsets))
+        return runs(users, self.timestamps)
 
     def split(self, kind: str = "leave-one-out", *, held_out: float = 0.1) -> "Split":
         """Hold out the ends of the sequences; see `minirec.data.splits.split_interactions`."""

@@ -35,7 +35,7 @@ class Evaluation:
     k: int  # of the metrics: a rank beyond k earns nothing
     users: np.ndarray  # int64[T], dense ids of the judged users
     ranks: np.ndarray  # int64[T], in the order of `users`
-    exclude_seen: bool = False
+    exclude_seen: bool | str = False
     seed: int | None = None  # of sampled negatives; None where all items are candidates
 
     @property
@@ -78,7 +78,7 @@ def evaluate(
     which: str = "test",
     protocol: str = "full",
     k: int = 10,
-    exclude_seen: bool = False,
+    exclude_seen: bool | str = False,
     seed: int = 0,
 ) -> Evaluation:
     """Rank each user's target among all items, or among 100 sampled ones.
@@ -98,8 +98,9 @@ def evaluate(
         `sample_negatives`).
     k : int
         Of Recall@k, MRR@k and NDCG@k.
-    exclude_seen : bool
-        Take a user's history out of the candidates; never the target.
+    exclude_seen : bool or "window"
+        Take a user's history out of the candidates, but never the target. "window" takes out only
+        what the model has read, its last `model.max_len` items, as LRURec's code does.
     seed : int
         Of the negatives. They depend on (seed, which, user) alone, so they are the same for every
         model.
@@ -112,7 +113,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        For an unknown protocol or phase, and a k that is no integer from 1 up; for a model of other
+        For an unknown protocol, phase or exclude_seen, and a k below 1; for a model of other
         data or of another split; where a score is NaN or a target is scored -inf, naming the model.
     RuntimeError
         For a model that another thread is training.
@@ -120,6 +121,8 @@ def evaluate(
     check_k(k)
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
+    if exclude_seen not in (False, True, "window"):
+        raise ValueError(f"exclude_seen must be False, True or 'window'; got {exclude_seen!r}.")
     targets = split.targets(which)
     sampled = protocol != "full"
     candidates = None
@@ -134,7 +137,8 @@ def evaluate(
     for rows, answers, scores in scored_batches(model, split, which):
         among = None if candidates is None else candidates[rows].to(scores.device)
         if exclude_seen:
-            seen = _seen_items(split, which, rows, scores.device)
+            longest = model.max_len if exclude_seen == "window" else None
+            seen = _seen_items(split, which, rows, longest, scores.device)
             scores, among = _without_seen(scores, answers, among, seen)
         numbers.append(rows)
         ranks.append(metrics.count_ranks(scores, answers, among))
@@ -169,14 +173,16 @@ def check_k(k: int) -> None:
 
 
 def _seen_items(
-    split: Split, which: str, rows: np.ndarray, device: torch.device
+    split: Split, which: str, rows: np.ndarray, longest: int | None, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return every item of the rows' histories, as (row of the batch, item), Long[M] each.
+    """Return the items of the rows' histories, as (row of the batch, item), Long[M] each.
 
-    It is the whole history, not only the part that the model was shown.
+    longest: how many of the last items count; None: all, also those that the model was not shown.
     """
     targets = split.targets(which)
     starts = targets.starts[rows]
+    if longest is not None:
+        starts = np.maximum(starts, targets.positions[rows] - longest)
     batch_rows, positions = flat_ranges(starts, targets.positions[rows] - starts)
     items = split.interactions.items[positions].astype(np.int64)
     return torch.from_numpy(batch_rows).to(device), torch.from_numpy(items).to(device)

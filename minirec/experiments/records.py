@@ -30,6 +30,13 @@ from minirec.training import History
 
 SCHEMA = 1
 
+# The full rankings that a record holds, and what each leaves out of the candidates.
+FULL_RANKINGS: dict[str, bool | str] = {
+    "full": False,
+    "full-unseen": True,
+    "full-unseen-window": "window",
+}
+
 # From the reason why `fit` stopped to whether training was finished. Somebody's Ctrl-C is a budget
 # too: the run might have gone on and become better.
 ENDED = {
@@ -39,6 +46,10 @@ ENDED = {
     "budget": "budget",
     "interrupted": "budget",
 }
+
+
+# What the data of older records are called now.
+RENAMED = {"ml-1m, ties by movie id": "ml-1m, ties by id"}
 
 
 def record_run(
@@ -69,9 +80,11 @@ def record_run(
         - seconds: of all epochs, training and validation.
         - peak_memory_mib: the most that was held since the count began: by this process, or on
           the GPU where it trained on one. See `forget_peak_memory`.
+        - data, ties: what it was trained on, with the order of ties where that is not the file's.
         - metrics[phase][protocol]: recall, mrr and ndcg at k, and users; None where some user
-          leaves nothing to sample. On the planted set also "expected", over the true
-          probabilities of the next item.
+          leaves nothing to sample. "full-unseen" is full ranking without what the user had chosen
+          before, "full-unseen-window" without what the model had read of it. On the planted set
+          also "expected", over the true probabilities of the next item.
     """
     data = split.interactions
     device = next(iter(model.state_dict().values())).device
@@ -81,7 +94,8 @@ def record_run(
         "model": model.name,
         "options": model.options,
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "data": _without_folders(data.source),
+        "data": _without_folders(data.name),
+        "ties": data.ties,
         "n_users": data.n_users,
         "n_items": data.n_items,
         "n_interactions": data.n_interactions,
@@ -284,12 +298,16 @@ def load_record(path: Path) -> dict[str, Any]:
             f"{printable_path(path)} is a record of schema {printable(schema)}; "
             f"this version of minirec reads schema {SCHEMA}."
         )
+    if "data" in record:
+        record["data"] = RENAMED.get(record["data"], record["data"])
     return record
 
 
 def _metrics(model: Recommender, split: Split, phase: str) -> dict[str, Any]:
     """Return the metrics of one phase under every protocol."""
-    found: dict[str, Any] = {"full": evaluate(model, split, which=phase).figures}
+    found: dict[str, Any] = {}
+    for name, exclude_seen in FULL_RANKINGS.items():
+        found[name] = evaluate(model, split, which=phase, exclude_seen=exclude_seen).figures
     for protocol in PROTOCOLS:
         if protocol == "full":
             continue

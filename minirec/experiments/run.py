@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from minirec.data.datasets import load_dataset
 from minirec.data.splits import Split
 from minirec.devices import choose_device
 from minirec.experiments.benchmarks import measure
@@ -92,9 +91,9 @@ def run(
             return
         check_writable(path)
 
-        if unit.data not in splits:
-            splits[unit.data] = load_dataset(unit.data, data_home=data_home).split()
-        split = splits[unit.data]
+        if unit.recorded_data not in splits:
+            splits[unit.recorded_data] = unit.load(data_home).split()
+        split = splits[unit.recorded_data]
 
         model, history = _train(unit, split, checkpoint, stop_in_time)
 

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from minirec.data.datasets import NAMED_SETS, find_in_folders, load_dataset, load_file
+from minirec.data.interactions import Interactions
+from minirec.errors import DataError
 from minirec.experiments.records import load_records
 from minirec.models import MODELS, model_options
 from minirec.training import FIT_DEFAULTS
@@ -47,11 +50,11 @@ DATA = {
     "ml-1m, 5-core": DataSetup("ml-1m", d_model=128, max_len=200, dropout=0.2),
 }
 
-# An earlier order of the same films. load_dataset knows no set by this name: its runs are shown
-# from records and never trained.
+# MovieLens in another order of ties, in which its first runs were made: they are shown from records
+# and never trained again.
 EARLIER = {
     "ml-1m, 5-core, ties by movie id": DataSetup(
-        "ml-1m, ties by movie id", d_model=128, max_len=200, dropout=0.2
+        "ml-1m, ties by id", d_model=128, max_len=200, dropout=0.2
     ),
 }
 
@@ -93,17 +96,40 @@ class Unit:
 
     row: str  # the system or the variant, as the table prints it
     paper_data: str  # the data set as the table prints it: a key of DATA or of EARLIER
-    data: str  # the name that load_dataset knows
+    data: str  # the name that load_dataset knows, or a file in a folder of data
     model: str  # the name that build_model knows
     options: dict[str, Any]  # of the model
     settings: dict[str, Any]  # of fit
+    ties: str = "file"  # the order of ties: "file", "id", or "random" and its seed
 
     @property
     def name(self) -> str:
         """What its record's file is called, without the ending."""
+        order = [] if self.ties == "file" else [f"ties-{self.ties.replace(' ', '-')}"]
         varied = [f"{key}={value}" for key, value in self.options.items() if key not in SIZES]
         seed = f"seed{self.settings['seed']}"
-        return "-".join([self.data, self.model, *varied, self.settings["select"], seed])
+        data = self.data.partition(".")[0]  # of a file without its endings
+        return "-".join([data, *order, self.model, *varied, self.settings["select"], seed])
+
+    @property
+    def recorded_data(self) -> str:
+        """What its record calls the data, as `Interactions.name` does."""
+        if self.ties == "file":
+            return self.data
+        return f"{self.data}, ties {'by id' if self.ties == 'id' else self.ties}"
+
+    def load(self, data_home: str | Path | None) -> Interactions:
+        """Load its data, with their ties in its order."""
+        order, _, seed = self.ties.partition(" ")
+        if self.data in NAMED_SETS:
+            return load_dataset(self.data, data_home=data_home, ties=order, seed=int(seed or 0))
+        path = find_in_folders((self.data,), data_home)
+        if path is None:
+            raise DataError(
+                f"{self.data} is no named data set and lies in no folder of data; put it into the "
+                "folder that MINIREC_DATA or --data-home names."
+            )
+        return load_file(str(path)).reorder_ties(order, int(seed or 0))
 
 
 def units(
@@ -225,7 +251,7 @@ def find(records: pd.DataFrame, unit: Unit) -> pd.DataFrame:
     settings["objective"] = MODELS[unit.model].objective
     settings |= unit.settings
 
-    wanted: dict[str, Any] = {"model": unit.model, "data": unit.data}
+    wanted: dict[str, Any] = {"model": unit.model, "data": unit.recorded_data}
     for key, value in options.items():
         wanted[f"options.{key}"] = value
     for key, value in settings.items():

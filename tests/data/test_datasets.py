@@ -49,7 +49,7 @@ def published_counts():
     return counts
 
 
-@pytest.mark.parametrize("name", ["ml-1m", "beauty", "video-games", "ml-100k"])
+@pytest.mark.parametrize("name", ["ml-1m", "beauty", "sports", "video-games", "ml-100k"])
 def test_a_real_data_set_counts_exactly_what_is_published(name):
     if not (REAL / "README.md").is_file():
         pytest.skip("MINIREC_DATA names no folder with the real data sets and their README.md")
@@ -57,7 +57,7 @@ def test_a_real_data_set_counts_exactly_what_is_published(name):
     assert tuple(data.statistics()[["users", "items", "interactions"]]) == published_counts()[name]
 
 
-@pytest.mark.parametrize("name", ["ml-1m", "beauty", "video-games", "ml-100k"])
+@pytest.mark.parametrize("name", ["ml-1m", "beauty", "sports", "video-games", "ml-100k"])
 def test_the_counts_a_download_is_verified_by_are_the_published_ones(name):
     if not (REAL / "README.md").is_file():
         pytest.skip("MINIREC_DATA names no folder with the real data sets and their README.md")
@@ -163,7 +163,7 @@ def test_an_unknown_name_is_told_the_nearest_known_one(wrong, right):
 
 
 def test_a_name_like_no_other_is_told_all_names():
-    names = "planted, ml-1m, ml-1m-full, ml-100k, beauty, video-games"
+    names = "planted, ml-1m, ml-1m-full, ml-100k, beauty, sports, video-games"
     with pytest.raises(DataError, match=f"Data sets by name: {names}"):
         load_dataset("/no/such/folder/x.csv")
 

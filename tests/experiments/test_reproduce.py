@@ -62,7 +62,7 @@ def record(folder, name, unit, seed, ndcg):
     told = {
         "schema": 1,
         "model": unit.model,
-        "data": unit.data,
+        "data": unit.recorded_data,
         "options": model_options(unit.model) | unit.options,
         "settings": settings,
         "ended": "converged",

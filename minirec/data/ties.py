@@ -1,0 +1,88 @@
+"""Ties: interactions of one user at one time, whose order no clock knows.
+
+Amazon's reviews carry days, MovieLens seconds in which people rate a page at a time. So which item
+is a user's last one, and with it the target of leave-one-out, may depend on the order that a copy
+of the data came in.
+
+M interactions; a run is what one user chose at one time, one after another.
+"""
+
+import numpy as np
+
+from minirec.errors import DataError
+
+ORDERS = ("file", "id", "random")
+
+
+def runs(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
+    """Give each run of interactions that are in the order of (user, time) a number.
+
+    Parameters
+    ----------
+    users : numpy.ndarray
+        int[M].
+    timestamps : numpy.ndarray
+        int64[M].
+
+    Returns
+    -------
+    numpy.ndarray
+        int64[M]: the run that each interaction belongs to, from 0.
+    """
+    begins = np.ones(len(users), dtype=bool)
+    begins[1:] = (users[1:] != users[:-1]) | (timestamps[1:] != timestamps[:-1])
+    return np.cumsum(begins) - 1
+
+
+def reordered(runs: np.ndarray, items: np.ndarray, order: str, seed: int) -> np.ndarray:
+    """Put each run into another order.
+
+    Parameters
+    ----------
+    runs : numpy.ndarray
+        From `runs`, int64[M].
+    items : numpy.ndarray
+        Dense ids, which are numbered in the order of the raw ids, int32[M].
+    order : str
+        "id", or "random": every order of a run is equally likely.
+    seed : int
+        Of the random orders. One seed gives one order, whatever the order before.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64[M]: which interaction comes first, second and so on.
+    """
+    by_id = np.lexsort((items, runs))
+    if order == "id":
+        return by_id
+    draws = np.random.default_rng(seed).random(len(items))
+    return by_id[np.lexsort((draws, runs[by_id]))]
+
+
+def check_order(order: str, has_times: bool, source: str) -> None:
+    """Raise where ties cannot be put into an order.
+
+    Parameters
+    ----------
+    order : str
+        The order that is asked for.
+    has_times : bool
+        Whether the log knows its times; if not, nothing says what is tied.
+    source : str
+        What messages call the data.
+
+    Raises
+    ------
+    ValueError
+        For an order that is none of ORDERS.
+    DataError
+        For a log without times.
+    """
+    if order not in ORDERS:
+        raise ValueError(f"ties must be one of {', '.join(ORDERS)}; got {order!r}.")
+    if order != "file" and not has_times:
+        raise DataError(
+            f"{source or 'the data'} has no times, so nothing says which interactions are tied; "
+            "load a copy that has them, or leave ties at 'file'."
+        )

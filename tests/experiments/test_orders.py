@@ -1,0 +1,101 @@
+"""The table of orders of ties: every cell has its run, and only records fill it."""
+
+import json
+
+import pytest
+
+from minirec import load_dataset
+from minirec.data.datasets import NAMED_SETS
+from minirec.errors import DataError
+from minirec.experiments.orders import (
+    FILES,
+    ORDERS_OF,
+    SETTINGS,
+    SYSTEMS,
+    cells_of_orders,
+    table_of_orders,
+)
+from minirec.experiments.records import FULL_RANKINGS, record_run
+from minirec.experiments.units import Unit
+from minirec.models import build_model, model_options
+from minirec.training import FIT_DEFAULTS, fit
+
+
+def record(folder, unit, ndcg):
+    """Write a record of a unit, with an NDCG made up for each ranking."""
+    test = {name: {"recall": 0.5, "ndcg": ndcg + 0.01 * n} for n, name in enumerate(FULL_RANKINGS)}
+    used = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
+    used["objective"] = "next-item"
+    told = {
+        "schema": 1,
+        "model": unit.model,
+        "data": unit.recorded_data,
+        "options": model_options(unit.model) | unit.options,
+        "settings": used | unit.settings,
+        "ended": "converged",
+        "metrics": {"test": test},
+    }
+    (folder / f"{unit.name}.json").write_text(json.dumps(told))
+
+
+def test_every_system_has_a_run_of_its_own_in_every_order():
+    cells = cells_of_orders()
+    n_orders = sum(len(orders) for orders in ORDERS_OF.values())
+    assert len({cell.unit.name for cell in cells}) == len(cells) == n_orders * len(SYSTEMS)
+    assert len({(cell.data, cell.order, cell.unit.row) for cell in cells}) == len(cells)
+
+
+def test_what_only_counts_comes_first():
+    models = [cell.unit.model for cell in cells_of_orders()]
+    n_counted = models.count("last-item")
+    assert set(models[:n_counted]) == {"last-item"}
+
+
+def test_the_table_shows_records_and_says_not_run_elsewhere(tmp_path):
+    cells = cells_of_orders()
+    chosen = next(cell for cell in cells if cell.unit.model == "sasrec" and "random" in cell.order)
+    record(tmp_path, chosen.unit, 0.03)
+
+    table = table_of_orders(cells, tmp_path)
+    assert len(table) == len(cells)
+    was_run = table["ended"] != "not run"
+    row = table[was_run].iloc[0]
+    assert (row["data"], row["ties"], row["system"]) == ("beauty", chosen.order, "SASRec")
+    assert row["ndcg full"] == 0.03
+    assert row["ndcg full-unseen"] == 0.04
+    assert row["ndcg full-unseen-window"] == 0.05
+    assert was_run.sum() == 1
+    assert table.loc[~was_run, "ndcg full"].isna().all()
+
+
+@pytest.mark.slow
+def test_a_run_in_an_order_is_recorded_under_it(tmp_path):
+    path = tmp_path / "log.csv"
+    rows = [f"{user},{(user * step) % 7},{step // 2}" for user in range(9) for step in range(6)]
+    path.write_text("\n".join(["user,item,timestamp", *rows]))
+    unit = Unit("last item", "log", "log.csv", "last-item", {}, SETTINGS, ties="random 2")
+
+    split = unit.load(tmp_path).split()
+    model = build_model(unit.model, split.interactions.n_items)
+    made = record_run(model, split, fit(model, split, device="cpu", **unit.settings))
+    assert made["data"] == unit.recorded_data == "log.csv, ties random 2"
+    assert made["ties"] == "random 2"
+    assert set(FULL_RANKINGS) <= set(made["metrics"]["test"])
+    assert unit.name.startswith("log-ties-random-2-last-item")
+
+
+def test_a_file_that_lies_nowhere_is_named(tmp_path):
+    unit = Unit("last item", "log", "gowalla.inter", "last-item", {}, SETTINGS)
+    with pytest.raises(DataError, match=r"gowalla\.inter is no named data set and lies in no"):
+        unit.load(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_usual_file_of_beauty_has_its_ties_by_id(real_data):
+    assert FILES["beauty", "id"] == "beauty"
+    by_id = load_dataset("beauty", data_home=real_data, download=False, ties="id")
+    usual = load_dataset("beauty", data_home=real_data, download=False)
+    assert (usual.offsets == by_id.offsets).all()
+    same_place = set(zip(usual.items.tolist(), by_id.items.tolist(), strict=True))
+    assert len(same_place) == usual.n_items  # the two copies differ in the items' numbers alone
+    assert FILES["beauty", "file"] in NAMED_SETS["beauty"].with_times
