@@ -57,7 +57,7 @@ $(READY): pyproject.toml constraints.txt
 ifneq ($(strip $(TORCH_INDEX)),)
 	$(VENV)/bin/python -m pip install -c constraints.txt --no-deps --index-url $(TORCH_INDEX) torch
 endif
-	$(VENV)/bin/python -m pip install -c constraints.txt -e '.[lab,test,dev]'
+	$(VENV)/bin/python -m pip install -c constraints.txt -e '.[lab,test,dev,tune]'
 	@touch $@
 
 clean:

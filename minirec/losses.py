@@ -38,7 +38,13 @@ class Representing(Protocol):
         """Represent each whole row: items [B, N] -> [B, d]."""
 
 
-def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
+def full_softmax_loss(
+    representations: Tensor,
+    embeddings: Tensor,
+    targets: Tensor,
+    *,
+    padding_class: bool = False,
+) -> Tensor:
     """Compute the mean of -log softmax(representation . embeddings)[target] over the targets.
 
     The gradient is formed in the forward pass, a chunk of targets at a time, so memory is one
@@ -49,10 +55,13 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
     representations : Tensor
         Float[T, d].
     embeddings : Tensor
-        Float[V + 1, d]; row 0, the padding, is no candidate.
+        Float[V + 1, d]; row 0, the padding, is no candidate unless padding_class says so.
     targets : Tensor
         Long[T], item ids in 1..V, or 0 where there is no target: that row counts nothing, neither
         in the mean nor in a gradient. So a batch can keep its shape whatever it holds.
+    padding_class : bool
+        True: the softmax runs over all V + 1 rows. The padding is then a class that is never the
+        target, as in code that takes the cross-entropy over a whole embedding table.
 
     Returns
     -------
@@ -60,7 +69,7 @@ def full_softmax_loss(representations: Tensor, embeddings: Tensor, targets: Tens
         A scalar in float32 (float64 for float64 inputs), in nats per target; 0 where there is no
         target at all. It can be differentiated once.
     """
-    return _ChunkedCrossEntropy.apply(representations, embeddings, targets)
+    return _ChunkedCrossEntropy.apply(representations, embeddings, targets, padding_class)
 
 
 def _targets_per_chunk(device: torch.device, n_items: int) -> int:
@@ -133,7 +142,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, representations: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        representations: Tensor,
+        embeddings: Tensor,
+        targets: Tensor,
+        padding_class: bool,
+    ) -> Tensor:
         """Compute the loss: of [T, d], embeddings [V + 1, d], Long[T] in 0..V."""
         # Products may be in half precision, by autocast or by their inputs; all else is in float32.
         product_dtype = (representations[:0] @ embeddings[:0].T).dtype
@@ -146,15 +161,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         x = representations.masked_fill(absent[:, None], 0).to(product_dtype)
         n_targets = (~absent).sum().clamp_min(1)  # without any the loss is 0, not 0 / 0
 
-        # The padding is no candidate: below, row 0 is that of item 1.
-        target_rows = (targets - 1).clamp_min(0)
-        items = embeddings[1:].to(product_dtype)
+        # Where the padding is no candidate, row 0 is that of item 1 below.
+        first = 0 if padding_class else 1
+        target_rows = (targets - first).clamp_min(0)
+        items = embeddings[first:].to(product_dtype)
         grad_embeddings = torch.zeros_like(embeddings, dtype=dtype)
 
         chunk = _targets_per_chunk(x.device, len(items))
         work = _Work(
             embeddings=items,
-            grad_embeddings=grad_embeddings[1:],
+            grad_embeddings=grad_embeddings[first:],
             blocks=_blocks_of_items(x.device, len(items), chunk),
             memory=x.new_empty(len(items) * min(chunk, len(x)), dtype=dtype),
         )
@@ -173,7 +189,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return losses.masked_fill_(absent, 0).sum() / n_targets
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """Scale the gradients by `grad`, the derivative with respect to the mean loss."""
         # The saved gradients are constants: a second derivative would silently lack their part.
         if torch.is_grad_enabled():
@@ -185,6 +201,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (
             grad_representations * scale.to(grad_representations.dtype),
             grad_embeddings * scale,
+            None,
             None,
         )
 

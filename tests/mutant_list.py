@@ -107,6 +107,16 @@ LOSSES = faults_of(
             "if False:",
         ),
         (
+            "the padding is always a class",
+            "first = 0 if padding_class else 1",
+            "first = 0",
+        ),
+        (
+            "the padding is never a class",
+            "first = 0 if padding_class else 1",
+            "first = 1",
+        ),
+        (
             "a position behind the last counts the last target again",
             "targets[places] * (positions <= last)",
             "targets[places]",
@@ -586,8 +596,18 @@ LAYERS = [
             ),
             (
                 "padding moves the state",
-                "gates = gates.masked_fill(~real[..., None], -math.inf)",
+                "return gates.masked_fill(~real[..., None], -math.inf)",
+                "return gates",
+            ),
+            (
+                "decays to be drawn are spread",
+                "return torch.randn(n)",
                 "pass",
+            ),
+            (
+                "a step lets in all of an item",
+                "scale * torch.sigmoid(i) * x",
+                "scale * x",
             ),
         ],
     ),
@@ -774,6 +794,59 @@ MODELS = [
         ],
     ),
     *faults_of(
+        "models/fpmc.py",
+        ["models/test_fpmc", "models/test_contract"],
+        [
+            (
+                "a taste is a sum, not a mean",
+                "taste = tastes.cumsum(1) / counts[:, None]",
+                "taste = tastes.cumsum(1)",
+            ),
+            (
+                "padding counts as an item of the state",
+                "held = {name: hold_padded(real, part, state[name]) for name, part in new.items()}",
+                "held = new",
+            ),
+        ],
+    ),
+    *faults_of(
+        "models/caser.py",
+        ["models/test_caser", "models/test_contract"],
+        [
+            (
+                "windows lie ahead of their position",
+                "F.pad(x, (0, 0, self.window - 1, 0))",
+                "F.pad(x, (0, 0, 0, self.window - 1))",
+            ),
+            (
+                "the items' biases have no say",
+                "F.pad(z, (0, 1), value=1.0)",
+                "F.pad(z, (0, 1), value=0.0)",
+            ),
+        ],
+    ),
+    *faults_of(
+        "models/fmlp_rec.py",
+        ["models/test_fmlp_rec", "models/test_contract"],
+        [
+            (
+                "padding is filtered like items",
+                "x = x * real[..., None]",
+                "x = x * 1",
+            ),
+            (
+                "a row of odd length comes back shorter",
+                "n=self.max_len, dim=1",
+                "n=self.max_len // 2 * 2, dim=1",
+            ),
+            (
+                "the filter has no residual",
+                "self.filter_norm(x + self.dropout(self.filter(x)))",
+                "self.filter_norm(self.dropout(self.filter(x)))",
+            ),
+        ],
+    ),
+    *faults_of(
         "models/glint_ru.py",
         ["models/test_starts_and_dropout", "models/test_glint_ru"],
         [
@@ -816,6 +889,32 @@ MODELS = [
         ],
     ),
     *faults_of(
+        "models/narm.py",
+        ["models/test_narm", "models/test_contract"],
+        [
+            (
+                "attention looks ahead within a block",
+                "not_later = positions[:end] <= positions[start:end, None]",
+                "not_later = positions[:end] >= 0",
+            ),
+            (
+                "the last item asks padding too",
+                "states, real[:, None])[:, 0]",
+                "states, (real | True)[:, None])[:, 0]",
+            ),
+            (
+                "long rows keep all their pairs",
+                "weighted_sum = self._weighted_sum_anew",
+                "pass",
+            ),
+            (
+                "NARM drops one share everywhere",
+                "self.inner_dropout = nn.Dropout(inner_dropout)",
+                "self.inner_dropout = nn.Dropout(dropout)",
+            ),
+        ],
+    ),
+    *faults_of(
         "models/recblr.py",
         ["models/test_starts_and_dropout", "models/test_recblr"],
         [
@@ -828,6 +927,11 @@ MODELS = [
                 "an empty history is represented by its padding",
                 "latest * (lengths > 0)[:, None]",
                 "latest",
+            ),
+            (
+                "the padding as a class begins at zero",
+                "first_drawn = 0 if padding_class else 1",
+                "first_drawn = 1",
             ),
         ],
     ),
@@ -1076,6 +1180,11 @@ TRAINING = [
                 "",
             ),
             ("a loss keeps its graph", "return loss.detach()", "return loss"),
+            (
+                "a model's word on the padding's class is not passed on",
+                "padding_class=self.model.padding_class,",
+                "",
+            ),
             (
                 "the learning rate of a checkpoint is lost",
                 "        self.set_learning_rate(stored_rate)\n",

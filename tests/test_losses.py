@@ -77,6 +77,16 @@ def test_gradients_are_those_of_finite_differences(small_chunks):
     assert torch.autograd.gradcheck(loss, (x, e))
 
 
+def test_the_padding_as_a_class_of_many_chunks_of_many_blocks_is_that_of_all_rows():
+    x, e, targets = random_case(4, 3 * losses.LEAST_TARGETS_PER_CHUNK + 1, 9000, 3)
+    ours = full_softmax_loss(x, e, targets, padding_class=True)
+    theirs = cross_entropy(x @ e.T, targets)
+    assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert_close(
+        torch.autograd.grad(ours, (x, e)), torch.autograd.grad(theirs, (x, e)), rtol=0, atol=1e-12
+    )
+
+
 def test_padding_is_no_candidate_and_gets_no_gradient():
     x, e, targets = random_case(0, 6, 9, 4)
     loss = full_softmax_loss(x, e, targets)
@@ -84,6 +94,29 @@ def test_padding_is_no_candidate_and_gets_no_gradient():
     assert torch.equal(full_softmax_loss(x, changed, targets), loss)
     (gradient,) = torch.autograd.grad(loss, e)
     assert not gradient[0].any()
+
+
+@given(
+    seed=integers(0, 10**6),
+    n_targets=integers(1, 23),
+    n_absent=integers(0, 5),
+    n_items=integers(1, 40),
+    per_chunk=integers(1, 300),
+)
+def test_with_the_padding_as_a_class_they_are_those_of_all_rows(
+    seed, n_targets, n_absent, n_items, per_chunk
+):
+    x, e, targets = random_case(seed, n_targets + n_absent, n_items, d=5)
+    targets[:n_absent] = 0
+    with pytest.MonkeyPatch.context() as patch:
+        make_chunks_small(patch, per_chunk)
+        ours = full_softmax_loss(x, e, targets, padding_class=True)
+        our_gradients = torch.autograd.grad(ours * 3, (x, e))
+    theirs = cross_entropy(x[n_absent:] @ e.T, targets[n_absent:])
+    their_gradients = torch.autograd.grad(theirs * 3, (x, e))
+    assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert_close(our_gradients, their_gradients, rtol=0, atol=1e-12)
+    assert not our_gradients[0][:n_absent].any()
 
 
 @given(

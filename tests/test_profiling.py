@@ -10,7 +10,7 @@ from hypothesis.strategies import booleans, integers, sampled_from
 
 from minirec import linear_recurrence, profiling
 from minirec.experiments.benchmarks.systems import SYSTEMS
-from minirec.models import MODELS, build_model
+from minirec.models import MODELS, build_model, model_options
 from minirec.models.base import NeuralRecommender
 
 N_ROWS = 3
@@ -38,7 +38,7 @@ def counted(model, n):
 )
 @settings(max_examples=40)
 def test_the_closed_form_is_what_pytorch_counts(name, d_model, n, n_layers):
-    options = {} if name == "glint-ru" else {"n_layers": n_layers}
+    options = {"n_layers": n_layers} if "n_layers" in model_options(name) else {}
     model = build_model(name, 9, d_model=d_model, max_len=20, **options).eval()
     assert counted(model, n) == N_ROWS * profiling.closed_form(model, n)
 
@@ -76,6 +76,9 @@ def test_the_closed_form_knows_the_forms_and_ablations_of_glint_ru(
         ("recblr", {"temporal_conv": False}),
         ("recblr", {"behaviour_gates": False}),
         ("recblr", {"feed_forward": False, "kernel_size": 3}),
+        ("recblr", {"gated_layer": False}),
+        ("recblr", {"gated_layer": False, "behaviour_gates": False, "temporal_conv": False}),
+        ("recblr", {"initial_decays": "random"}),
         ("gru4rec", {"d_state": 5, "n_layers": 3}),
         ("gru4rec", {"form": "paper"}),
         ("mamba4rec", {"kernel_size": 2, "d_state": 4}),

@@ -302,7 +302,7 @@ def test_cudnns_gru_counts_backward_as_its_products_on_a_cpu_do(weights_too):
     assert found == backward.get_total_flops()
 
 
-@pytest.mark.parametrize("name", ["gru4rec", "glint-ru"])
+@pytest.mark.parametrize("name", ["gru4rec", "glint-ru", "narm"])
 def test_the_closed_form_is_what_pytorch_counts_where_the_gru_is_one_operator(name, monkeypatch):
     called = []
 

@@ -69,6 +69,13 @@ def test_a_loaded_model_scores_bit_for_bit_as_the_saved_one(tmp_path, name):
     assert not again.training
 
 
+def test_a_loaded_model_has_the_padding_as_a_class_if_the_saved_one_had(tmp_path):
+    model, again, _ = saved(tmp_path / "model.pt", "recblr", padding_class=True)
+    assert again.padding_class
+    assert torch.equal(again.item_embedding.weight, model.item_embedding.weight)
+    assert again.item_embedding.weight[0].all()
+
+
 @pytest.mark.parametrize("name", available_models())
 def test_the_file_holds_plain_tensors_and_numbers(tmp_path, name):
     saved(tmp_path / "model.pt", name)

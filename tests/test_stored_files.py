@@ -25,8 +25,9 @@ MODELS = json.loads((STORED / "models" / "expected.json").read_text(encoding="ut
 RUN = json.loads((STORED / "training" / "run.json").read_text(encoding="utf-8"))
 
 
-def test_every_model_that_can_be_built_has_a_stored_file():
-    assert set(MODELS) == set(available_models())
+def test_every_system_of_that_version_can_still_be_built():
+    assert set(MODELS) <= set(available_models())
+    assert len(MODELS) == 11
 
 
 def test_both_kinds_of_ids_are_stored():

@@ -4,15 +4,21 @@ import argparse
 import math
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from minirec.cli.shared import add_data_home_flag, show
-from minirec.experiments import tables
+from minirec.experiments import causes, scoreboard, tables
+from minirec.experiments.claims import judged_claims
 from minirec.experiments.gpu.collect import collect
-from minirec.experiments.orders import cells_of_orders, table_of_orders
+from minirec.experiments.orders import cells_of_orders, leads_by_order, table_of_orders
+from minirec.experiments.recblr import ONLY_AS_FILES, PAPER, units_of_figure_6, units_of_table
+from minirec.experiments.references import protocol_in_words, references
 from minirec.experiments.run import run as run_units
 from minirec.experiments.run import time_systems
+from minirec.experiments.tuning import tune, tuned_side_by_side, unit_to_tune
 from minirec.experiments.units import DATA, Unit, units
+from minirec.models import MODELS, model_options
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}  # in each unit of a duration
 
@@ -20,18 +26,52 @@ SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}  # in each unit of a duration
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `reproduce`."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--table", type=int, choices=(1, 2, 3, 4), help="of GLINT-RU")
-    what.add_argument("--figure", type=int, choices=(2, 3), help="of GLINT-RU")
-    what.add_argument("--recblr", action="store_true", help="RecBLR under full ranking")
+    what.add_argument(
+        "--table",
+        type=int,
+        choices=(1, 2, 3, 4, 5),
+        help="of --paper: 1 to 4 of GLINT-RU, 1 to 5 of RecBLR",
+    )
+    what.add_argument(
+        "--figure", type=int, choices=(2, 3, 6), help="2 and 3 of GLINT-RU, 6 of RecBLR"
+    )
+    what.add_argument(
+        "--recblr",
+        action="store_true",
+        help="RecBLR under full ranking, with the settings that were best on valid",
+    )
     what.add_argument(
         "--orders",
         action="store_true",
         help="systems under several orders of ties in time, with seen items kept and left out",
     )
     what.add_argument(
+        "--causes",
+        action="store_true",
+        help="what separates our RecBLR on Beauty from its paper's, one change at a time",
+    )
+    what.add_argument(
+        "--tune",
+        type=_models,
+        metavar="MODEL,MODEL",
+        help="search the settings of each by as many trials, on valid alone, as in recblr,sasrec; "
+        "on --data beauty, sports, ml-1m or planted; needs Optuna: pip install 'minirec[tune]'",
+    )
+    what.add_argument(
+        "--claims",
+        action="store_true",
+        help="the papers' claims, each with the verdict of the records",
+    )
+    what.add_argument(
+        "--references",
+        action="store_true",
+        help="what others have published under full ranking, by protocol",
+    )
+    what.add_argument(
         "--readme",
         metavar="README.md",
-        help="write the results that are recorded into this file's results section",
+        help="write the results that are recorded into this file's results section, and the "
+        "scoreboard of the papers' claims into its own and into docs/scoreboard.md beside it",
     )
     what.add_argument(
         "--collect",
@@ -39,13 +79,29 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="file what `python -m minirec.experiments.gpu --out DIR` left among the records",
     )
     parser.add_argument(
+        "--paper", choices=("glint-ru", "recblr"), default="glint-ru", help="default glint-ru"
+    )
+    parser.add_argument(
         "--data",
         action="append",
-        type=_key_of_data,
-        choices=list(DATA),
         metavar="NAME",
-        help="only these data: beauty, ml-1m, video-games or ml-1m-5core (RecBLR's MovieLens); "
-        "may be repeated",
+        help="only these data: of GLINT-RU beauty, ml-1m, video-games or ml-1m-5core (RecBLR's "
+        "MovieLens); of RecBLR beauty, ml-1m, sports; may be repeated",
+    )
+    parser.add_argument(
+        "--file",
+        action="append",
+        type=_named_file,
+        default=[],
+        metavar="NAME=FILE",
+        help="data of RecBLR's tables that are downloaded nowhere: gowalla, steam or xlong, and "
+        "your file of it; may be repeated",
+    )
+    parser.add_argument(
+        "--trials", type=int, default=12, metavar="12", help="of --tune, for each system"
+    )
+    parser.add_argument(
+        "--trial-epochs", type=int, default=20, metavar="20", help="of each trial of --tune"
     )
     add_data_home_flag(parser)
     parser.add_argument("--seeds", default="0", metavar="0,1,2")
@@ -71,26 +127,178 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Train what has no record and show ours beside the papers'."""
     if options.readme:
+        scoreboard.write_scoreboard(options.readme, options.out)
         tables.write_readme(options.readme, options.out)
     elif options.collect:
-        for line in collect(options.collect, options.out):
-            print(line)
-    elif options.table == 1:
-        show(tables.statistics_beside_paper(options.data_home), options)
-    elif options.table == 3:
-        if options.budget != 0:
-            time_systems(options.out, options.typed)
-        show(tables.efficiency_beside_paper(options.out, gpus=True), options)
+        print(*collect(options.collect, options.out), sep="\n")
+    elif options.claims:
+        _show_claims(options)
+    elif options.references:
+        _show_references(options)
     elif options.orders:
-        cells = cells_of_orders()
-        out = Path(options.out) / "recblr"
-        _run([cell.unit for cell in cells], out, options)
-        show(table_of_orders(cells, out), options)
+        _orders(options)
+    elif options.causes:
+        _causes(options)
+    elif options.tune:
+        _tune(options)
+    elif options.paper == "recblr":
+        _recblr(options)
     else:
-        seeds = [int(seed) for seed in options.seeds.split(",")]
-        todo = units(options.table, options.figure, data=options.data, seeds=seeds)
-        _run(todo, options.out, options)
-        show(tables.beside_paper(todo, options.out, options.table), options)
+        _glint_ru(options)
+
+
+def _orders(options: argparse.Namespace) -> None:
+    """Show what the order of ties does to every system, and what becomes of a lead."""
+    cells = cells_of_orders()
+    out = Path(options.out) / PAPER
+    _run([cell.unit for cell in cells], out, options)
+    table = table_of_orders(cells, out)
+    show(table, options)
+    if not options.json:
+        print()
+        show(leads_by_order(table), options)
+
+
+def _glint_ru(options: argparse.Namespace) -> None:
+    """Show a table or a figure of GLINT-RU, or RecBLR under full ranking."""
+    if options.table == 5 or options.figure == 6:
+        raise ValueError(
+            "GLINT-RU has Tables 1 to 4 and Figures 2 and 3; for RecBLR's add --paper recblr."
+        )
+    if options.table == 1:
+        show(tables.statistics_beside_paper(options.data_home), options)
+        return
+    if options.table == 3:
+        if options.budget != 0:
+            time_systems(options.out, options.typed, say=_print_progress)
+        show(tables.efficiency_beside_paper(options.out, gpus=True), options)
+        return
+    data = _only_known([_key_of_data(name) for name in options.data or []], DATA)
+    todo = units(options.table, options.figure, data=data or None, seeds=_seeds(options))
+    _run(todo, options.out, options)
+    show(tables.beside_paper(todo, options.out, options.table), options)
+
+
+def _recblr(options: argparse.Namespace) -> None:
+    """Show one of RecBLR's tables, or its Figure 6."""
+    if options.table is None and options.figure != 6:
+        raise ValueError("of RecBLR there are --table 1, 2, 3, 4 and 5, and --figure 6.")
+    files = dict(options.file)
+    if options.table == 2:
+        show(tables.statistics_beside_recblr(options.data_home, files), options)
+    elif options.table == 5:
+        if options.budget != 0:
+            time_systems(options.out, options.typed, [tables.SCANS], _print_progress)
+        show(tables.scans_beside_paper(options.out), options)
+    else:
+        seeds = _seeds(options)
+        if options.figure is None:
+            todo = units_of_table(options.table, files, seeds=seeds)
+        else:
+            todo = units_of_figure_6(seeds=seeds)
+        wanted = _only_known(options.data or [], {unit.paper_data for unit in todo})
+        todo = [unit for unit in todo if not wanted or unit.paper_data in wanted]
+        out = Path(options.out) / PAPER
+        _run(todo, out, options)
+        show(tables.beside_paper(todo, out, options.table, of="recblr"), options)
+
+
+def _causes(options: argparse.Namespace) -> None:
+    """Print the table of causes, then its reasons and what was counted; all columns as JSON."""
+    listed = causes.causes()
+    _run(causes.units_to_run(listed, options.out), Path(options.out) / PAPER, options)
+    table = causes.table_of_causes(listed, options.out)
+    if options.json:
+        show(table, options)
+        return
+    show(table.drop(columns="reason"), options)
+    print()
+    for row in table[table["reason"] != ""].to_dict("records"):
+        print(f"{row['change']}: {row['ended']}. {row['reason']}")
+    print(causes.chosen_on_valid(table))
+    print(causes.configurations_in_words(options.out))
+
+
+def _tune(options: argparse.Namespace) -> None:
+    """Give each system the same search, and show what they came to."""
+    out = Path(options.out) / "tuning"
+    for data in options.data or ["beauty"]:
+        todo = [unit_to_tune(model, data, options.trial_epochs) for model in options.tune]
+        if options.budget == 0:
+            continue
+        split = todo[0].load(options.data_home).split()
+        for unit in todo:
+            tune(
+                unit,
+                split,
+                out,
+                n_trials=options.trials,
+                command=options.typed,
+                say=_print_progress,
+            )
+    show(tuned_side_by_side(out), options)
+
+
+def _seeds(options: argparse.Namespace) -> list[int]:
+    """Return the seeds that were typed."""
+    return [int(seed) for seed in options.seeds.split(",")]
+
+
+def _only_known(typed: list[str], known: Iterable[str]) -> list[str]:
+    """Return the names of data that were typed; refuse one that the table does not have."""
+    names = sorted(known)
+    for name in typed:
+        if name not in names:
+            raise ValueError(f"{name!r} is none of this table's data: {', '.join(names)}.")
+    return typed
+
+
+def _models(typed: str) -> list[str]:
+    """Read "recblr,sasrec": models that have a dropout to search for."""
+    names = typed.split(",")
+    for name in names:
+        if name not in MODELS or "dropout" not in model_options(name):
+            can = [name for name in MODELS if "dropout" in model_options(name)]
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(can)}")
+    return names
+
+
+def _named_file(typed: str) -> tuple[str, str]:
+    """Read "gowalla=FILE"."""
+    name, _, path = typed.partition("=")
+    if name not in ONLY_AS_FILES or not path:
+        raise argparse.ArgumentTypeError(
+            f"{typed!r} is not NAME=FILE with one of {', '.join(ONLY_AS_FILES)} as its name"
+        )
+    if not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {path}")
+    return name, str(Path(path).resolve())
+
+
+def _show_claims(options: argparse.Namespace) -> None:
+    """Print the claims with their verdicts, how many of each first; all columns as JSON."""
+    claims = judged_claims(options.out)
+    if options.json:
+        show(claims, options)
+        return
+    show(scoreboard.counts(claims), options)
+    for claim in claims.to_dict("records"):
+        device = f" (on {claim['measured_on']})" if claim["measured_on"] else ""
+        print(f"\n{claim['paper']}, {claim['place']}: {claim['claim']}")
+        print(f"  {claim['verdict']}{device}")
+        for said in claim["said"]:
+            print(f"    {said}")
+
+
+def _show_references(options: argparse.Namespace) -> None:
+    """Print the published results, a table for each protocol; as JSON one table with them all."""
+    table = references()
+    if options.json:
+        show(table, options)
+        return
+    for _, group in table.groupby("group"):
+        print(f"\n{protocol_in_words(group)}")
+        show(group[["source", "year", "system", "n_items", "users", "recall", "ndcg"]], options)
 
 
 def _run(todo: list[Unit], out: str | Path, options: argparse.Namespace) -> None:

@@ -5,26 +5,33 @@ which item a user chose last, which is what leave-one-out asks for, hangs on the
 copy of the data lists them. Here the same systems are trained and judged under several orders.
 """
 
+import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
+from minirec.experiments.printed import paper
+from minirec.experiments.recblr import unit_of
 from minirec.experiments.records import FULL_RANKINGS
-from minirec.experiments.units import RECBLR_ON_ML_1M, Unit, recorded
+from minirec.experiments.units import Unit, recorded
 
-# The papers' names of the systems, and ours: the ones that only count come first.
-SYSTEMS = {
-    "last item": "last-item",
+# The papers' names of the systems, and ours: those that only count come first.
+COUNTED = {"popularity": "popularity", "last item": "last-item"}
+OURS = "RecBLR"  # whose lead over the others is looked at
+TRAINED = {
     "RecBLR": "recblr",
     "SASRec": "sasrec",
     "GLINT-RU": "glint-ru",
     "LRURec": "lrurec",
 }
+SYSTEMS = COUNTED | TRAINED
 ORDERS = ("file", "id", "random 0", "random 1", "random 2")
 
-# In the order in which they are worth running; MovieLens-1M is known in two orders only.
-ORDERS_OF = {"beauty": ORDERS, "sports": ORDERS, "ml-1m": ("file", "id")}
+# In the order in which they are worth running; MovieLens-1M is known in two orders only. On
+# MovieLens-100K, which neither paper has, systems are only counted.
+ORDERS_OF = {"beauty": ORDERS, "sports": ORDERS, "ml-1m": ("file", "id"), "ml-100k": ORDERS}
+ONLY_COUNTED = ("ml-100k",)
 
 # Where an order is had as a file that is in it. The usual file of Beauty has its ties by id
 # already; the order of the other public copy is its own.
@@ -32,17 +39,6 @@ FILES = {
     ("beauty", "file"): "beauty-with-times.inter.gz",
     ("beauty", "id"): "beauty",
 }
-
-# RecBLR's section 4.1.
-AMAZON = {"d_model": 64, "max_len": 50, "dropout": 0.5}
-SIZES = {
-    "beauty": AMAZON,
-    "sports": AMAZON,
-    "ml-1m": {"d_model": 64, "max_len": 200, "dropout": 0.2},
-}
-TWO_LAYERS = ("recblr", "sasrec", "lrurec")  # GLINT-RU has one by design
-SETTINGS = {"select": "full", "epochs": 200, "patience": 10, "seed": 0}
-SETTINGS_ON = {"ml-1m": RECBLR_ON_ML_1M}  # the best that was found on valid
 
 
 class Ordered(NamedTuple):
@@ -63,30 +59,25 @@ def cells_of_orders() -> list[Ordered]:
     """
     cells = []
     for data, orders in ORDERS_OF.items():
+        systems = COUNTED if data in ONLY_COUNTED else SYSTEMS
         for order in orders:
-            for row, model in SYSTEMS.items():
+            for row, model in systems.items():
                 cells.append(Ordered(data, order, _unit(row, model, data, order)))
     return sorted(cells, key=_worth)
 
 
 def _unit(row: str, model: str, data: str, order: str) -> Unit:
-    options: dict[str, Any] = {}
-    settings: dict[str, Any] = dict(SETTINGS)
-    if model != "last-item":
-        options = dict(SIZES[data])
-        settings |= SETTINGS_ON.get(data, {})
-    if model in TWO_LAYERS:
-        options["n_layers"] = 2
+    """Return the run of a system on the data in an order, at RecBLR's settings."""
     if (data, order) in FILES:
-        return Unit(row, data, FILES[data, order], model, options, settings)
-    return Unit(row, data, data, model, options, settings, ties=order)
+        return unit_of(row, model, data, loaded=FILES[data, order])
+    return unit_of(row, model, data, ties=order)
 
 
 def _worth(cell: Ordered) -> tuple[bool, int, bool, int]:
     """Return what cells are sorted by: counting, the data, the first three orders, the system."""
     systems = list(SYSTEMS.values())
     return (
-        cell.unit.model != "last-item",
+        cell.unit.row in TRAINED,
         list(ORDERS_OF).index(cell.data),
         cell.order not in ORDERS[:3],
         systems.index(cell.unit.model),
@@ -129,3 +120,41 @@ def table_of_orders(cells: list[Ordered], out: str | Path) -> pd.DataFrame:
     for column, known in zip(["data", "ties", "system"], in_order, strict=True):
         table[column] = pd.Categorical(table[column], known)
     return table.sort_values(["data", "system", "ties"], ignore_index=True)
+
+
+def leads_by_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Ask what part of a published lead survives a random order of ties.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `table_of_orders`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each data set and rival of RecBLR: RecBLR's NDCG@10 less the rival's, among all
+        items, seen items kept: as its paper prints them, and as ours are in each order, with the
+        mean over the random ones. NaN where nothing is printed, or where one of the two has no
+        record or ended on its budget.
+    """
+    finished = table[table["ended"] == "converged"]
+    cells = finished.set_index(["data", "system", "ties"])["ndcg full"]
+    printed = paper(1, "recblr").set_index(["system", "data"])["ndcg"]
+    rows = []
+    for data, orders in ORDERS_OF.items():
+        if data in ONLY_COUNTED:
+            continue
+        for rival in SYSTEMS:
+            if rival == OURS:
+                continue
+            in_print = [printed.get((system, data), math.nan) for system in (OURS, rival)]
+            row = {"data": data, "RecBLR's lead over": rival, "printed": in_print[0] - in_print[1]}
+            for order in orders:
+                both = [cells.get((data, system, order), math.nan) for system in (OURS, rival)]
+                row[order] = both[0] - both[1]
+            rows.append(row)
+    leads = pd.DataFrame(rows)
+    drawn = [order for order in ORDERS if order.startswith("random")]
+    leads["random, mean"] = leads[drawn].mean(axis=1)
+    return leads

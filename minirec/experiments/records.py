@@ -24,6 +24,7 @@ from minirec.data.planted import PlantedOracle
 from minirec.data.splits import Split
 from minirec.errors import printable, printable_path
 from minirec.evaluation import PROTOCOLS, evaluate, expected_metrics
+from minirec.models import MODELS, model_options
 from minirec.models.base import Recommender
 from minirec.storage import atomic_write
 from minirec.training import History
@@ -279,7 +280,9 @@ def load_record(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        The record, with the name of its file under "file".
+        The record, with the name of its file under "file". An option that its model has got since
+        the record was written is given with its default: a new option's default is what the model
+        was before.
 
     Raises
     ------
@@ -300,6 +303,8 @@ def load_record(path: Path) -> dict[str, Any]:
         )
     if "data" in record:
         record["data"] = RENAMED.get(record["data"], record["data"])
+    if "options" in record and record.get("model") in MODELS:
+        record["options"] = model_options(record["model"]) | record["options"]
     return record
 
 

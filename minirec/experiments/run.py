@@ -142,9 +142,12 @@ def _summary(unit: Unit, record: dict) -> str:
 
 
 def time_systems(
-    out: str | Path, command: Sequence[str], say: Callable[[str], object] = print
+    out: str | Path,
+    command: Sequence[str],
+    names: Sequence[str] = (*TIMED, "length"),
+    say: Callable[[str], object] = print,
 ) -> None:
-    """Run the benchmarks behind Table 3, and how times grow with length, width and batch.
+    """Run benchmarks that have no record yet: those behind GLINT-RU's Table 3 unless named.
 
     On the GPU if there is one. Only those run that have no record of this device in `out`; each
     leaves its record there, in `benchmark_folder`.
@@ -155,11 +158,13 @@ def time_systems(
         The folder of the records.
     command : sequence of str
         The words typed, for the records.
+    names : sequence of str
+        The benchmarks; "length" is how times grow with length, width and batch.
     say : callable
         Takes a line about each benchmark.
     """
     device = choose_device("auto")
-    for name in (*TIMED, "length"):
+    for name in names:
         path = benchmark_folder(out, device) / f"{name}.json"
         if path.exists():
             continue

@@ -1,8 +1,12 @@
-"""The papers' tables out of run records, ours beside the papers' (notebook 12)."""
+"""The papers' tables out of run records, ours beside the papers' (notebook 12).
+
+Where no paper is named, GLINT-RU's is meant.
+"""
 
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from minirec.data.datasets import find_file, load_dataset
+from minirec.data.datasets import find_file, load_dataset, load_file
+from minirec.experiments.orders import cells_of_orders, table_of_orders
+from minirec.experiments.printed import paper
+from minirec.experiments.recblr import LOADED, PAPER, units_of_table
 from minirec.experiments.records import load_records
 from minirec.experiments.units import DATA, EARLIER, SYSTEMS, Unit, recorded, units
 from minirec.storage import atomic_write
+
+# The tables of runs, whose rows stand beside ours.
+ROWS_OF = {"glint-ru": (2, 4), "recblr": (1, 3, 4)}
 
 METRICS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
@@ -26,6 +36,24 @@ ABOUT_EARLIER = (
     "same second stand in the order of their numbers, not of the source file. That changes which "
     "film is asked for, so these rows are not comparable with any other row on MovieLens."
 )
+
+SCANS = "recblr-scans"  # the benchmark behind RecBLR's Table 5
+EMBEDDINGS_PADDED = "parallel, embeddings padded"  # its row that the others are compared with
+
+CUT_SHORT = "Ended by their budget, and so not ranked:"
+
+ABOUT_ORDERS = (
+    "**The order of ties in time** (NDCG at 10 among all items, on test, at RecBLR's settings): "
+    "what a user chose at one time stands as in the file, by the items' ids, or in an order drawn "
+    "at random. One seed of training each."
+)
+
+# What stands above RecBLR's tables.
+RECBLR_TITLES = {
+    1: "**RecBLR's Table 1** (Recall, MRR and NDCG at 10 on test, among all items, seen items "
+    "kept; ours / the paper's):",
+    3: "**RecBLR's Table 3**, its ablations, in the same way:",
+}
 
 # Which data set of the paper has this d and N. Video Games has those of Beauty.
 PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}
@@ -48,23 +76,9 @@ TIMED = {
 }
 
 
-def paper(table: int) -> pd.DataFrame:
-    """Return what the paper prints: GLINT-RU's Table 1, 2, 3 or 4.
-
-    Parameters
-    ----------
-    table : int
-        The table's number.
-
-    Returns
-    -------
-    DataFrame
-        A row for each system (or variant) and data set, in the paper's units.
-    """
-    return pd.read_csv(Path(__file__).parent / "paper" / f"glint-ru-table-{table}.csv")
-
-
-def beside_paper(todo: list[Unit], out: str | Path, table: int | None = None) -> pd.DataFrame:
+def beside_paper(
+    todo: list[Unit], out: str | Path, table: int | None = None, of: str = "glint-ru"
+) -> pd.DataFrame:
     """Put our test metrics beside the paper's, under the protocol that chose the best epoch.
 
     Parameters
@@ -73,8 +87,11 @@ def beside_paper(todo: list[Unit], out: str | Path, table: int | None = None) ->
         The runs that make the table; several seeds of a row become one row.
     out : str or Path
         The folder of the records.
-    table : {2, 4}, optional
-        The paper's table with the same rows; without one nothing printed stands beside ours.
+    table : int, optional
+        The paper's table with the same rows: 2 or 4 of GLINT-RU, 1, 3 or 4 of RecBLR; without one
+        nothing printed stands beside ours.
+    of : {"glint-ru", "recblr"}
+        The paper.
 
     Returns
     -------
@@ -82,6 +99,7 @@ def beside_paper(todo: list[Unit], out: str | Path, table: int | None = None) ->
         A row for each system (or variant) and data set. For each metric: ours (the mean over
         seeds), the paper's, and their difference. And:
 
+        - ties: the order of ties in time in our data, as `Unit.order` says it.
         - n_seeds: 0 where it was not run.
         - ended: "converged", or "budget" if one seed ended so, or "not run".
         - interval: half the 95% interval of our mean NDCG over seeds, from two seeds on.
@@ -89,12 +107,13 @@ def beside_paper(todo: list[Unit], out: str | Path, table: int | None = None) ->
           many users were compared.
     """
     # A paper's table without rows still has the names of the columns.
-    printed = paper(table) if table in (2, 4) else paper(2).head(0)
+    has_rows = table in ROWS_OF[of]
+    printed = paper(table, of) if has_rows and table else paper(ROWS_OF[of][0], of).head(0)
     keys = list(printed.columns[:2])  # "system" or "variant", and "data"
 
     # A row for each that was asked for, run or not, printed or not.
-    asked = pd.DataFrame([(unit.row, unit.paper_data) for unit in todo], columns=keys)
-    rows = asked.drop_duplicates(ignore_index=True)
+    asked = [(unit.row, unit.paper_data, unit.order) for unit in todo]
+    rows = pd.DataFrame(asked, columns=[*keys, "ties"]).drop_duplicates(keys, ignore_index=True)
     rows = rows.join(_mean_over_seeds(todo, out, keys), on=keys)
     rows = rows.join(printed.set_index(keys).add_prefix("paper "), on=keys)
     rows = rows.fillna({"n_seeds": 0, "ended": "not run"}).astype({"n_seeds": int})
@@ -108,7 +127,7 @@ def beside_paper(todo: list[Unit], out: str | Path, table: int | None = None) ->
     standard_error = np.sqrt(2 * recall * (1 - recall) / rows["users"])
     rows["sigmas"] = rows["recall difference"] / standard_error
 
-    columns = [*keys, "n_seeds", "ended"]
+    columns = [*keys, "ties", "n_seeds", "ended"]
     for metric in METRICS:
         columns += [metric, f"paper {metric}", f"{metric} difference"]
     return rows[[*columns, "interval", "sigmas"]]
@@ -138,7 +157,7 @@ def _mean_over_seeds(todo: list[Unit], out: str | Path, keys: list[str]) -> pd.D
 
 
 def statistics_beside_paper(data_home: str | Path | None = None) -> pd.DataFrame:
-    """Put our count of the data sets beside the paper's Table 1.
+    """Put our count of the data sets beside GLINT-RU's Table 1.
 
     Parameters
     ----------
@@ -151,12 +170,41 @@ def statistics_beside_paper(data_home: str | Path | None = None) -> pd.DataFrame
         A row for each data set; each count of ours, then the paper's, whose users and items count
         the padding id too.
     """
-    printed = paper(1).set_index("data")
     counted = {}
     for name, setup in DATA.items():
         if find_file(setup.data, data_home=data_home) is not None:
             counted[name] = load_dataset(setup.data, data_home=data_home).statistics()
+    return _beside_printed(counted, paper(1).set_index("data"))
 
+
+def statistics_beside_recblr(
+    data_home: str | Path | None = None, files: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Put our count of the data sets beside RecBLR's Table 2.
+
+    Parameters
+    ----------
+    data_home : str or Path, optional
+        Where data sets lie; see `load_dataset`. Data that are not on this machine are left out.
+    files : mapping of str to str, optional
+        Files of sets that are downloaded nowhere, by their name in the paper.
+
+    Returns
+    -------
+    DataFrame
+        A row for each data set; each count of ours, then the paper's.
+    """
+    counted = {}
+    for name, (loaded, _) in LOADED.items():
+        if find_file(loaded, data_home=data_home) is not None:
+            counted[name] = load_dataset(loaded, data_home=data_home).statistics()
+    for name, path in (files or {}).items():
+        counted[name] = load_file(path).statistics()
+    return _beside_printed(counted, paper(2, "recblr").set_index("data"))
+
+
+def _beside_printed(counted: dict[str, pd.Series], printed: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each counted data set: each statistic of ours, then the printed one."""
     ours = pd.DataFrame(list(counted.values()), index=list(counted), columns=printed.columns)
     table = ours.infer_objects().join(printed.add_prefix("paper "))
 
@@ -184,13 +232,57 @@ def efficiency_beside_paper(out: str | Path, gpus: bool = False) -> pd.DataFrame
         to GLINT-RU's, and the same ratio in the paper, whose machine is another. Empty where
         nothing was measured.
     """
+    rows = []
+    for folder in _folders_of_benchmarks(out, gpus):
+        rows += _efficiency_in(folder)
+    return pd.DataFrame(rows)
+
+
+def scans_beside_paper(out: str | Path) -> pd.DataFrame:
+    """Put our times of RecBLR's scans beside its Table 5, as ratios to the scan it proposes.
+
+    Parameters
+    ----------
+    out : str or Path
+        The folder of the records, as for `efficiency_beside_paper`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each device and scan: our seconds per epoch, their ratio to the parallel scan with
+        padded embeddings, and the paper's two figures, from its MovieLens-1M. Empty where nothing
+        was measured.
+    """
+    printed = paper(5, "recblr").query("data == 'ml-1m'").set_index("scan")["epoch_s"]
+    rows = []
+    for folder in _folders_of_benchmarks(out, gpus=True):
+        path = folder / f"{SCANS}.json"
+        if not path.exists():
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        measured = pd.DataFrame(record["rows"])
+        seconds = measured.set_index("name")["seconds"]
+        for row in measured.to_dict("records"):
+            rows.append(
+                {
+                    "device": record["device"],
+                    "case": row["case"],
+                    "scan": row["name"],
+                    "seconds": row["seconds"],
+                    "ratio": row["seconds"] / seconds[EMBEDDINGS_PADDED],
+                    "paper seconds": printed.get(row["name"], math.nan),
+                    "paper ratio": printed.get(row["name"], math.nan) / printed[EMBEDDINGS_PADDED],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _folders_of_benchmarks(out: str | Path, gpus: bool) -> list[Path]:
+    """Return the folder of the CPU's benchmarks, and those of GPUs if they are asked for."""
     folders = [Path(out) / "benchmarks"]
     if gpus:
         folders += sorted(path for path in folders[0].glob("*") if path.is_dir())
-    rows = []
-    for folder in folders:
-        rows += _efficiency_in(folder)
-    return pd.DataFrame(rows)
+    return folders
 
 
 def _efficiency_in(folder: Path) -> list[dict[str, Any]]:
@@ -245,13 +337,14 @@ def results_section(out: str | Path) -> str:
     Parameters
     ----------
     out : str or Path
-        The folder of the records.
+        The folder of the records; those at RecBLR's settings lie in its folder "recblr".
 
     Returns
     -------
     str
-        Two tables: GLINT-RU's Table 2 beside ours, and the same runs under full ranking. Runs on an
-        earlier order of the data stand in rows of their own.
+        GLINT-RU's Table 2 beside ours, and the same runs under full ranking; RecBLR's Tables 1 and
+        3 beside ours; and what the order of ties does. Runs that ended on their budget stand apart,
+        and runs on an earlier order of the data in rows of their own.
 
     Raises
     ------
@@ -260,41 +353,58 @@ def results_section(out: str | Path) -> str:
     """
     load_records(out)  # raises where there is none
     shown = [*DATA, *EARLIER]
-    table = beside_paper(units(2, data=shown, seeds=range(10)), out, 2)
-    was_run = table["n_seeds"] > 0
-    to_run = ~was_run & table["data"].isin(DATA)
-    full_ranking = recorded([*units(2, data=shown), *units(data=shown)], out)
-    was_recorded = [unit for unit, _ in full_ranking]
-    own_to_run = [unit.paper_data for unit in units() if unit not in was_recorded]
     lines = [
         "**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn "
         "by popularity; ours / the paper's):",
         "",
-        *markdown_rows(_pairs(table[was_run])),
+        *_beside_in_words(beside_paper(units(2, data=shown, seeds=range(10)), out, 2)),
+        "**Full ranking** of all items, on test, of the same runs and of RecBLR on MovieLens with "
+        "the settings that were best on valid:",
         "",
-        _not_run(table[to_run]),
-        "",
-        "**Full ranking** of all items, on test, of the same runs and of RecBLR's own setting:",
-        "",
-        *markdown_rows(_full_ranking(full_ranking)),
-        "",
+        *_full_ranking_in_words(out),
     ]
-    if own_to_run:
-        lines += [f"Not run: RecBLR, chosen by full, on {', '.join(own_to_run)}.", ""]
-    if any(unit.paper_data in EARLIER for unit, _ in full_ranking):
+    if any(unit.paper_data in EARLIER for unit, _ in recorded(units(2, data=shown), out)):
         lines += [ABOUT_EARLIER, ""]
+
+    own = Path(out) / PAPER
+    for table, title in RECBLR_TITLES.items():
+        todo = units_of_table(table, seeds=range(10))
+        lines += [title, "", *_beside_in_words(beside_paper(todo, own, table, of="recblr"))]
+    lines += [*_orders_in_words(own)]
     return "\n".join(lines)
+
+
+def _beside_in_words(table: pd.DataFrame) -> list[str]:
+    """Return a table beside the paper's: what converged, best first; what did not; what is to do.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `beside_paper`.
+    """
+    was_run = table["n_seeds"] > 0
+    converged = table["ended"] == "converged"
+    lines = []
+    if converged.any():
+        lines += [*markdown_rows(_pairs(table[converged])), ""]
+    cut_short = table[was_run & ~converged]
+    if len(cut_short):
+        lines += [CUT_SHORT, "", *markdown_rows(_pairs(cut_short)), ""]
+    is_earlier = table["data"].isin(list(EARLIER))
+    if (~was_run & ~is_earlier).any():
+        lines += [_not_run(table[~is_earlier]), ""]
+    return lines
 
 
 def _pairs(table: pd.DataFrame) -> pd.DataFrame:
     """Return rows of `beside_paper`, best first, each metric as "ours / the paper's"."""
     table = table.sort_values(["data", "ndcg"], ascending=[True, False])
-    shown = table[["data", "system"]].copy()
+    name = table.columns[0]  # "system" or "variant"
+    shown = table[["data", "ties", name]].copy()
     for metric, title in METRICS.items():
         both = zip(table[metric], table[f"paper {metric}"], strict=True)
         shown[title] = [f"{ours:.4f} / {_printed_or_dash(printed)}" for ours, printed in both]
     shown["seeds"] = table["n_seeds"]
-    shown["ended by"] = table["ended"]
     return shown
 
 
@@ -305,17 +415,52 @@ def _printed_or_dash(value: float) -> str:
 
 def _not_run(table: pd.DataFrame) -> str:
     """Return the rows of `beside_paper` that were not run as one sentence."""
-    missing = table.groupby("data", sort=False)["system"].agg(", ".join)
-    return "Not run: " + "; ".join(f"{names} on {data}" for data, names in missing.items()) + "."
+    was_run = set(table.loc[table["n_seeds"] > 0, "data"])
+    missing = table[table["n_seeds"] == 0].groupby("data", sort=False)[table.columns[0]]
+    parts = []
+    for data, names in missing:
+        which = ", ".join(names) if data in was_run else "anything"
+        parts.append(f"{which} on {data}")
+    return f"Not run: {'; '.join(parts)}."
 
 
-def _full_ranking(found: list[tuple[Unit, dict[str, Any]]]) -> pd.DataFrame:
-    """Return the metrics under full ranking of units and their records."""
-    rows = []
-    for unit, record in found:
-        figures = [f"{record[f'metrics.test.full.{metric}']:.4f}" for metric in METRICS]
-        rows.append([unit.paper_data, f"{unit.row}, chosen by {unit.settings['select']}", *figures])
-    return pd.DataFrame(rows, columns=["data", "system", *METRICS.values()])
+def _full_ranking_in_words(out: str | Path) -> list[str]:
+    """Return the metrics under full ranking of GLINT-RU's table and of RecBLR's best settings."""
+    shown = [*DATA, *EARLIER]
+    found = recorded([*units(2, data=shown), *units(data=shown)], out)
+    lines = []
+    for ended, heading in (("converged", []), ("budget", [CUT_SHORT, ""])):
+        rows = [
+            [unit.paper_data, unit.order, f"{unit.row}, chosen by {unit.settings['select']}"]
+            + [f"{record[f'metrics.test.full.{metric}']:.4f}" for metric in METRICS]
+            for unit, record in found
+            if record["ended"] == ended
+        ]
+        if rows:
+            table = pd.DataFrame(rows, columns=["data", "ties", "system", *METRICS.values()])
+            lines += [*heading, *markdown_rows(table), ""]
+
+    was_recorded = [unit for unit, _ in found]
+    to_run = [unit.paper_data for unit in units() if unit not in was_recorded]
+    if to_run:
+        lines += [f"Not run: RecBLR, chosen by full, on {', '.join(to_run)}.", ""]
+    return lines
+
+
+def _orders_in_words(out: str | Path) -> list[str]:
+    """Return what is recorded of `table_of_orders`: a row a system, a column an order of ties."""
+    table = table_of_orders(cells_of_orders(), out)
+    ran = table[table["ended"] == "converged"]
+    if ran.empty:
+        return []
+    ndcg = ran.pivot_table(
+        index=["data", "system"], columns="ties", values="ndcg full", observed=True
+    )
+    shown = ndcg.map(_printed_or_dash).reset_index()
+    shown.columns.name = None
+    lines = [ABOUT_ORDERS, "", *markdown_rows(shown), ""]
+    missing = table[table["ended"] != "converged"]
+    return [*lines, f"Not run or not finished: {len(missing)} of {len(table)} cells.", ""]
 
 
 def markdown_rows(table: pd.DataFrame) -> list[str]:

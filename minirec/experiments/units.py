@@ -10,6 +10,7 @@ import pandas as pd
 
 from minirec.data.datasets import NAMED_SETS, find_in_folders, load_dataset, load_file
 from minirec.data.interactions import Interactions
+from minirec.data.long_logs import LONG_LOGS, generate_long_logs
 from minirec.errors import DataError
 from minirec.experiments.records import load_records
 from minirec.models import MODELS, model_options
@@ -58,6 +59,9 @@ EARLIER = {
     ),
 }
 
+# Data whose usual file lists ties by the items' ids already.
+ALREADY_BY_ID = ("beauty", "ml-1m, ties by id")
+
 # Options that belong to a data set, so that a unit's name need not tell them.
 SIZES = ("d_model", "max_len", "dropout")
 
@@ -96,31 +100,59 @@ class Unit:
 
     row: str  # the system or the variant, as the table prints it
     paper_data: str  # the data set as the table prints it: a key of DATA or of EARLIER
-    data: str  # the name that load_dataset knows, or a file in a folder of data
+    data: str  # the name that load_dataset knows, or a file: its path or its name in a data folder
     model: str  # the name that build_model knows
     options: dict[str, Any]  # of the model
     settings: dict[str, Any]  # of fit
     ties: str = "file"  # the order of ties: "file", "id", or "random" and its seed
+    paper: str = "glint-ru"  # whose tables it is a run of
+    named: tuple[str, ...] = ()  # sizes and settings that its name tells, beside other options
 
     @property
     def name(self) -> str:
-        """What its record's file is called, without the ending."""
+        """What its record's file is called, without the ending.
+
+        That of a run of RecBLR's tables begins with "recblr-".
+        """
+        paper = [] if self.paper == "glint-ru" else [self.paper]
         order = [] if self.ties == "file" else [f"ties-{self.ties.replace(' ', '-')}"]
-        varied = [f"{key}={value}" for key, value in self.options.items() if key not in SIZES]
+        told = {key: value for key, value in self.options.items() if key not in SIZES}
+        told |= {key: (self.options | self.settings)[key] for key in self.named}
+        varied = [f"{key}={value}" for key, value in told.items()]
         seed = f"seed{self.settings['seed']}"
-        data = self.data.partition(".")[0]  # of a file without its endings
-        return "-".join([data, *order, self.model, *varied, self.settings["select"], seed])
+        data = Path(self.data).name.partition(".")[0]  # of a file without folders and endings
+        return "-".join([*paper, data, *order, self.model, *varied, self.settings["select"], seed])
+
+    @property
+    def order(self) -> str:
+        """The order of ties, as a table shows it: "id" also where the file is in that order."""
+        return "id" if self.data in ALREADY_BY_ID else self.ties
 
     @property
     def recorded_data(self) -> str:
         """What its record calls the data, as `Interactions.name` does."""
+        data = Path(self.data).name
         if self.ties == "file":
-            return self.data
-        return f"{self.data}, ties {'by id' if self.ties == 'id' else self.ties}"
+            return data
+        return f"{data}, ties {'by id' if self.ties == 'id' else self.ties}"
+
+    def is_here(self, data_home: str | Path | None) -> bool:
+        """Whether its data, in its order of ties, lie on this machine or are generated."""
+        if self.data in LONG_LOGS:
+            return True
+        if self.data not in NAMED_SETS:
+            return find_in_folders((self.data,), data_home) is not None
+        known = NAMED_SETS[self.data]
+        files = known.files if self.ties == "file" else known.with_times
+        if self.ties == "id":
+            files += known.by_id
+        return find_in_folders(files, data_home) is not None
 
     def load(self, data_home: str | Path | None) -> Interactions:
         """Load its data, with their ties in its order."""
         order, _, seed = self.ties.partition(" ")
+        if self.data in LONG_LOGS:
+            return generate_long_logs(LONG_LOGS[self.data])
         if self.data in NAMED_SETS:
             return load_dataset(self.data, data_home=data_home, ties=order, seed=int(seed or 0))
         path = find_in_folders((self.data,), data_home)

@@ -28,7 +28,7 @@ class FeedForward(nn.Module):
 
     References
     ----------
-    RecBLR's feed-forward network; derived in notebook 11.
+    RecBLR, Eq. 4, with the dropout, residual and LayerNorm around it; derived in notebook 11.
     """
 
     def __init__(

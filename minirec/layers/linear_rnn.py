@@ -95,7 +95,7 @@ class LRU(nn.Module):
 
     References
     ----------
-    Orvieto et al., 2023; derived in notebook 08.
+    Orvieto et al., 2023; RecBLR, Eq. 3, with its A made diagonal. Derived in notebook 08.
     """
 
     def __init__(

@@ -11,11 +11,15 @@ from typing import Any
 from minirec.models.base import Recommender
 from minirec.models.baselines import LastItem, Popularity
 from minirec.models.bert4rec import BERT4Rec
+from minirec.models.caser import Caser
+from minirec.models.fmlp_rec import FMLPRec
+from minirec.models.fpmc import FPMC
 from minirec.models.glint_ru import GLINTRU
 from minirec.models.gru4rec import GRU4Rec
 from minirec.models.linrec import LinRec
 from minirec.models.lrurec import LRURec
 from minirec.models.mamba4rec import Mamba4Rec
+from minirec.models.narm import NARM
 from minirec.models.recblr import RecBLR
 from minirec.models.sasrec import SASRec
 from minirec.models.smlp4rec import SMLP4Rec
@@ -23,11 +27,15 @@ from minirec.models.smlp4rec import SMLP4Rec
 _CLASSES: tuple[type[Recommender], ...] = (
     Popularity,
     LastItem,
+    FPMC,
     GRU4Rec,
+    NARM,
     BERT4Rec,
     SASRec,
     LinRec,
     SMLP4Rec,
+    Caser,
+    FMLPRec,
     Mamba4Rec,
     LRURec,
     GLINTRU,

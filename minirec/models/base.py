@@ -132,6 +132,7 @@ class NeuralRecommender(Recommender):
 
     objective = "next-item"
     max_len: int
+    padding_class: bool = False  # whether row 0 is one class more of the softmax while training
 
     def __init__(self, n_items: int, d_model: int, max_len: int, n_layers: int = 1):
         super().__init__(n_items)
@@ -215,6 +216,27 @@ def hold_padded(real: Tensor, new: Tensor, old: Tensor, batch_dim: int = 0) -> T
     shape = [1] * new.dim()
     shape[batch_dim] = -1
     return new.where(real.view(shape), old)
+
+
+def moved_to_the_end(items: Tensor, width: int) -> Tensor:
+    """Move the padding of each row to its left, for models that read rows of a fixed length.
+
+    Parameters
+    ----------
+    items : Tensor
+        Item ids [B, N], padded with 0 on the right.
+    width : int
+        Length W of the rows that are returned.
+
+    Returns
+    -------
+    Tensor
+        Long[B, W]: the last W items of each row, padded with 0 on the left.
+    """
+    lengths = (items > 0).sum(1, keepdim=True)
+    window = torch.arange(width, device=items.device)
+    sources = lengths - width + window  # [B, W], negative before the first item
+    return items.gather(1, sources.clamp_min(0)) * (sources >= 0)
 
 
 def initialise(module: nn.Module) -> None:

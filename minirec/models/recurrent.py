@@ -71,7 +71,8 @@ class RecurrentLayer(nn.Module):
 class RecurrentRecommender(NeuralRecommender):
     """LayerNorm(dropout(embedding)), then L layers.
 
-    The last layer's output at position t represents items[:, :t + 1].
+    The last layer's output at position t represents items[:, :t + 1]. The embedding is that of
+    RecBLR, Eq. 1.
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ class RecurrentRecommender(NeuralRecommender):
         return x
 
     def embed(self, items: Tensor) -> Tensor:
-        """Embed the items for the first layer: items [...] -> [..., d]."""
+        """Embed the items for the first layer (RecBLR, Eq. 1): items [...] -> [..., d]."""
         return self.norm(self.dropout(self.item_embedding(items)))
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:

@@ -10,10 +10,9 @@ each has weights of its own.
 B batch, N positions, W the fixed length (max_len), d model width.
 """
 
-import torch
 from torch import Tensor, nn
 
-from minirec.models.base import NeuralRecommender, initialise
+from minirec.models.base import NeuralRecommender, initialise, moved_to_the_end
 
 EXPANSION = 3  # how many times wider a perceptron is inside, as released
 
@@ -89,18 +88,11 @@ class SMLP4Rec(NeuralRecommender):
 
         Of a row longer than W, only its last W items count.
         """
-        items = self._moved_to_the_end(items)
+        items = moved_to_the_end(items, self.max_len)
         x = self.item_embedding(items)
         for layer in self.layers:
             x = layer(x, items > 0)
         return self.norm(x[:, -1])
-
-    def _moved_to_the_end(self, items: Tensor) -> Tensor:
-        """Move padding to the left: items [B, N] -> the last W items of each row [B, W]."""
-        lengths = (items > 0).sum(1, keepdim=True)
-        window = torch.arange(self.max_len, device=items.device)
-        sources = lengths - self.max_len + window  # [B, W], negative before the first item
-        return items.gather(1, sources.clamp_min(0)) * (sources >= 0)
 
     def multiply_adds(self, n: int) -> int:
         """Return the multiply-adds of a row through the layers, without item scores.

@@ -1,6 +1,7 @@
 """The behaviour-dependent linear recurrent unit (BD-LRU) of RecBLR as one operator.
 
-Notebook 08 derives it, notebook 10 fuses it.
+RecBLR, Eqs. 5 to 8, and the product with SiLU(z) of its Algorithm 1. Notebook 08 derives it,
+notebook 10 fuses it.
 
     B, N, H    rows, positions, channels
     r, i       the recurrence gate and the input gate before their sigmoids s_r and s_i
@@ -70,7 +71,7 @@ def bd_lru(
 
     References
     ----------
-    Notebooks 08 and 10.
+    RecBLR, Eqs. 5 to 8; notebooks 08 and 10.
     """
     _check(gates, x, z, Lambda, h0)
     if impl not in ("auto", "fused", "unfused"):
@@ -117,19 +118,41 @@ def unfused(
 
     References
     ----------
-    Notebook 08.
+    RecBLR, Eqs. 5 to 8; notebook 08.
     """
-    dtype = torch.promote_types(x.dtype, torch.float32)
     if h0 is None:
         h0 = x.new_zeros(x.shape[0], x.shape[2])
 
-    r, i = gates.to(dtype).chunk(2, dim=-1)
-    log_alpha, scale = decay_and_scale(r, Lambda.to(dtype))
-    h = linear_recurrence(log_alpha.exp(), scale * torch.sigmoid(i) * x, h0.to(dtype))
-    y = F.silu(z.to(dtype)) * h
+    h = bd_lru_states(gates, x, Lambda, h0)
+    y = F.silu(z.to(h.dtype)) * h
 
     last = h.select(1, -1) if x.shape[1] > 0 else h0
     return y.to(x.dtype), last.to(x.dtype)
+
+
+def bd_lru_states(gates: Tensor, x: Tensor, Lambda: Tensor, h0: Tensor | None = None) -> Tensor:
+    """Compute the BD-LRU's states, which nothing gates afterwards.
+
+    Parameters
+    ----------
+    gates, x, Lambda, h0
+        As in `bd_lru`.
+
+    Returns
+    -------
+    Tensor
+        h, [B, N, H], in float32 or better.
+
+    References
+    ----------
+    RecBLR, Eqs. 5 to 8; notebook 08.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    if h0 is not None:
+        h0 = h0.to(dtype)
+    r, i = gates.to(dtype).chunk(2, dim=-1)
+    log_alpha, scale = decay_and_scale(r, Lambda.to(dtype))
+    return linear_recurrence(log_alpha.exp(), scale * torch.sigmoid(i) * x, h0)
 
 
 def decay_and_scale(r: Tensor, Lambda: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,7 +174,7 @@ def decay_and_scale(r: Tensor, Lambda: Tensor) -> tuple[Tensor, Tensor]:
 
     References
     ----------
-    Notebook 08.
+    RecBLR, Eq. 8, without the input gate, with the recurrence gate of RecBLR, Eq. 6; notebook 08.
     """
     log_alpha = -F.softplus(Lambda) * torch.sigmoid(r)
 

@@ -24,7 +24,7 @@ def loop(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
     References
     ----------
-    Notebook 08.
+    RecBLR, Eq. 5, where a is alpha and b is beta x; notebook 08.
     """
     h = h0
     states = []

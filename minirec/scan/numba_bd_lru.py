@@ -1,6 +1,6 @@
 """The fused BD-LRU on a CPU: gates, recurrence and output gate in one walk along time, and back.
 
-Notebook 10 derives both walks.
+RecBLR, Eqs. 5 to 8. Notebook 10 derives both walks.
 
     B, N, H        rows, positions, channels
     r, i, z        the recurrence, input and output gates before their sigmoids

@@ -90,7 +90,8 @@ def linear_recurrence(
 
     References
     ----------
-    Notebooks 08 (loop), 09 (tree) and 10 (Numba and Triton).
+    RecBLR, Eqs. 5, 10, 13 and 14; notebooks 08 to 10: the loop in 08, the tree in 09, Numba and
+    Triton in 10.
     """
     _check(a, b, h0)
     if impl not in IMPLEMENTATIONS:

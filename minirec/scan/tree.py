@@ -26,6 +26,7 @@ def combine(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor) -> tuple[Tensor, Ten
 
     References
     ----------
+    RecBLR, Eq. 12, which writes the later step on the left; its pairs are RecBLR, Eq. 11.
     Notebook 09.
     """
     return a1 * a2, a2 * b1 + b2
@@ -49,7 +50,7 @@ def hillis_steele(a: Tensor, b: Tensor) -> Tensor:
 
     References
     ----------
-    Notebook 09.
+    RecBLR, Eqs. 9 and 14, by other rounds than the paper's; notebook 09.
     """
     reach = 1  # positions that each pair covers
     while reach < a.shape[1]:
@@ -79,7 +80,8 @@ def blelloch(a: Tensor, b: Tensor) -> Tensor:
 
     References
     ----------
-    Notebook 09.
+    RecBLR, Eqs. 9, 14 and 15; notebook 09. The paper's trees give every prefix without its own step
+    and need a power of two; this one includes the step and takes any N.
     """
     n = a.shape[1]
     if n == 1:

@@ -12,6 +12,7 @@ Those of minirec 0.1 have no `batching`.
 """
 
 import contextlib
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,6 +133,27 @@ def identity_of(model: Recommender, split: Split, settings: Settings) -> dict[st
     return identity
 
 
+def default_options(model: Recommender) -> dict[str, Any]:
+    """Return the part of `identity_of` that is what the model's class has by default.
+
+    Parameters
+    ----------
+    model : Recommender
+        The model to train.
+
+    Returns
+    -------
+    dict
+        "option NAME" and its default, for the options that have one.
+    """
+    options = getattr(model, "options", {})
+    defaults = {}
+    for parameter in inspect.signature(type(model)).parameters.values():
+        if parameter.default is not parameter.empty and parameter.name in options:
+            defaults[f"option {parameter.name}"] = parameter.default
+    return defaults
+
+
 @contextmanager
 def checkpoint_in_use(path: str | os.PathLike[str]) -> Iterator[None]:
     """Keep a checkpoint for this block alone.
@@ -159,7 +181,9 @@ def checkpoint_in_use(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def load_checkpoint(
-    path: str | os.PathLike[str], identity: dict[str, Any]
+    path: str | os.PathLike[str],
+    identity: dict[str, Any],
+    defaults: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """Read a checkpoint, if there is one, and make sure that it belongs to this run.
 
@@ -169,6 +193,9 @@ def load_checkpoint(
         Where the checkpoint is, or will be.
     identity : dict
         That of the run which is to go on, from `identity_of`.
+    defaults : dict, optional
+        From `default_options`: what holds of a checkpoint from before the model had an option. A
+        new option's default is what the model was before.
 
     Returns
     -------
@@ -189,7 +216,10 @@ def load_checkpoint(
     except StorageError as error:
         raise CheckpointError(f"{error} {WAY_OUT}") from None
 
-    differences = _differences(state["identity"], identity)
+    stored = state["identity"]
+    if isinstance(stored, dict):
+        stored = {**(defaults or {}), **stored}
+    differences = _differences(stored, identity)
     if differences:
         raise CheckpointError(
             f"{printable_path(path)} belongs to another run: {'; '.join(differences)}. Continue "

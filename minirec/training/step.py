@@ -63,7 +63,12 @@ class TrainingStep:
             representations, targets = represent(
                 self.model, self.objective, batch.inputs, batch.targets, batch.positions
             )
-            return full_softmax_loss(representations, self.model.output_weights(), targets)
+            return full_softmax_loss(
+                representations,
+                self.model.output_weights(),
+                targets,
+                padding_class=self.model.padding_class,
+            )
 
     def set_learning_rate(self, lr: float) -> None:
         """Set Adam's learning rate for the steps to come."""

@@ -32,6 +32,7 @@ from minirec.training.progress import (
     WAY_OUT,
     Progress,
     checkpoint_in_use,
+    default_options,
     identity_of,
     load_checkpoint,
 )
@@ -365,7 +366,8 @@ class Run:
         """Go on from the checkpoint, if there is one; warn where it cannot be bit for bit."""
         if self.checkpoint is None:
             return
-        state = load_checkpoint(self.checkpoint, self.identity)
+        defaults = default_options(self.model)
+        state = load_checkpoint(self.checkpoint, self.identity, defaults)
         if state is None:
             return
 

@@ -376,6 +376,23 @@ def test_reproduce_shows_the_papers_rows_and_what_was_not_run(cli, capsys):
     assert "'soon' is no duration; write 90s, 9m or 2h" in capsys.readouterr().err
 
 
+def test_reproduce_shows_causes_their_reasons_and_how_many_configurations(cli):
+    shown = cli("reproduce --causes --budget 0", out=RECORDS)
+    assert shown.status == 0
+    *_, chosen, counted = shown.out.splitlines()
+    assert "padding is a class" in shown.out
+    assert "batch of evaluation: cannot matter. Other rows" in shown.out
+    assert "best on valid" in chosen
+    assert counted.startswith("In all RecBLR was run on Beauty ")
+
+    rows = {
+        row["change"]: row
+        for row in cli("reproduce --causes --budget 0 --json", out=RECORDS).json()
+    }
+    assert rows["length of histories"]["ended"] == "converged"
+    assert rows["as the paper prints it"]["ndcg"] == 0.0446
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("0", 0), ("90", 90), ("90s", 90), ("9m", 540), ("1.5h", 5400)]
 )

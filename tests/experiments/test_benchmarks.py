@@ -3,14 +3,17 @@
 What they measure is not tested: machines differ.
 """
 
+from functools import partial
+
 import pandas as pd
 import pytest
 import torch
 
 from minirec.data.batching import TrainingBatches
-from minirec.experiments import benchmarks
-from minirec.experiments.benchmarks import glint_ru, losses, recblr, scan, systems
+from minirec.experiments import benchmarks, tables
+from minirec.experiments.benchmarks import glint_ru, losses, recblr, recblr_scans, scan, systems
 from minirec.experiments.records import device_in_words
+from minirec.layers.bd_lru import GatedRecurrentLayer
 from minirec.profiling import take_turns
 from minirec.scan import linear_recurrence
 
@@ -95,6 +98,25 @@ def test_the_sample_of_an_epoch_stands_for_all_of_it():
     assert sum(real.n_rows for real in epoch.real) == n_prefixes
     # Every width rounds its number of batches by itself, by a half at most.
     assert len(epoch) == pytest.approx(n_prefixes / 16, abs=len(epoch.shapes) / 2)
+
+
+def test_recblr_is_timed_by_every_scan_of_its_table_and_by_ours():
+    frame = recblr_scans.benchmark_recblr_scans(n_users=12, repeats=1, rows=4, n=1, max_len=11)
+    printed = set(tables.paper(5, "recblr")["scan"])
+    assert printed < set(frame["name"])
+    assert len(frame) == len(printed) + 2
+    assert frame.set_index("name")["ratio"][recblr_scans.FUSED] == 1
+
+
+@pytest.mark.parametrize("impl", ["loop", "tree", "padded"])
+def test_whichever_scan_is_timed_it_computes_the_same_layer(impl):
+    torch.manual_seed(0)
+    layer = GatedRecurrentLayer(6)
+    u = torch.randn(2, 11, 6)
+    scans = {"padded": recblr_scans.padded_to_a_power_of_two}
+    scan = scans.get(impl, partial(linear_recurrence, impl=impl))
+    expected = layer(u)
+    torch.testing.assert_close(recblr_scans.forward_by(scan, layer, u), expected)
 
 
 def test_scans_are_measured_beside_a_copy_and_agree():

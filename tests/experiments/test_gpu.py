@@ -31,6 +31,7 @@ from minirec.experiments.gpu.job import (
 from minirec.experiments.gpu.marked_tests import files_with_marked_tests
 from minirec.experiments.gpu.profiles import Event, covered, events_of
 from minirec.experiments.gpu.stages import STAGES, chosen_stages, seconds_for, summary_lines
+from minirec.experiments.orders import cells_of_orders
 from minirec.experiments.records import load_records
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -337,14 +338,22 @@ def test_each_test_of_a_run_of_pytest_is_noted(job, tmp_path):
 
 
 def test_runs_of_the_tables_come_by_worth_and_none_twice():
-    names = [unit.name for unit in table_runs.units_by_worth()]
+    todo = table_runs.units_by_worth()
+    names = [unit.name for unit in todo]
     assert len(names) == len(set(names))
-    data = [unit.data for unit in table_runs.units_by_worth()]
+    of_recblr = [unit.paper == "recblr" for unit in todo]
+    assert of_recblr == sorted(of_recblr, reverse=True)  # RecBLR's tables before GLINT-RU's
+    assert [unit.name for unit in todo][: len(cells_of_orders())] == [
+        cell.unit.name for cell in cells_of_orders()
+    ]
+
+    others = [unit for unit in todo if unit.paper == "glint-ru"]
+    data = [unit.data for unit in others]
     assert data == sorted(data, key=["ml-1m", "ml-1m-full", "beauty", "video-games"].index)
-    seeds = [unit.settings["seed"] for unit in table_runs.units_by_worth() if unit.data == "ml-1m"]
+    seeds = [unit.settings["seed"] for unit in others if unit.data == "ml-1m"]
     assert seeds == sorted(seeds)
     assert set(seeds) == {0, 1, 2}
-    assert names[0].startswith("ml-1m-recblr-full-")
+    assert others[0].name.startswith("ml-1m-recblr-full-")
 
 
 def test_the_device_is_busy_while_any_kernel_runs():

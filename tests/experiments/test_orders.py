@@ -1,6 +1,7 @@
 """The table of orders of ties: every cell has its run, and only records fill it."""
 
 import json
+import math
 
 import pytest
 
@@ -8,20 +9,23 @@ from minirec import load_dataset
 from minirec.data.datasets import NAMED_SETS
 from minirec.errors import DataError
 from minirec.experiments.orders import (
+    COUNTED,
     FILES,
+    ONLY_COUNTED,
     ORDERS_OF,
-    SETTINGS,
-    SYSTEMS,
+    TRAINED,
     cells_of_orders,
+    leads_by_order,
     table_of_orders,
 )
+from minirec.experiments.recblr import SETTINGS
 from minirec.experiments.records import FULL_RANKINGS, record_run
 from minirec.experiments.units import Unit
 from minirec.models import build_model, model_options
 from minirec.training import FIT_DEFAULTS, fit
 
 
-def record(folder, unit, ndcg):
+def record(folder, unit, ndcg, ended="converged"):
     """Write a record of a unit, with an NDCG made up for each ranking."""
     test = {name: {"recall": 0.5, "ndcg": ndcg + 0.01 * n} for n, name in enumerate(FULL_RANKINGS)}
     used = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
@@ -32,7 +36,7 @@ def record(folder, unit, ndcg):
         "data": unit.recorded_data,
         "options": model_options(unit.model) | unit.options,
         "settings": used | unit.settings,
-        "ended": "converged",
+        "ended": ended,
         "metrics": {"test": test},
     }
     (folder / f"{unit.name}.json").write_text(json.dumps(told))
@@ -40,15 +44,17 @@ def record(folder, unit, ndcg):
 
 def test_every_system_has_a_run_of_its_own_in_every_order():
     cells = cells_of_orders()
-    n_orders = sum(len(orders) for orders in ORDERS_OF.values())
-    assert len({cell.unit.name for cell in cells}) == len(cells) == n_orders * len(SYSTEMS)
+    n_trained = sum(len(ORDERS_OF[data]) for data in ORDERS_OF if data not in ONLY_COUNTED)
+    n_counted = sum(len(orders) for orders in ORDERS_OF.values())
+    n_cells = n_trained * len(TRAINED) + n_counted * len(COUNTED)
+    assert len({cell.unit.name for cell in cells}) == len(cells) == n_cells
     assert len({(cell.data, cell.order, cell.unit.row) for cell in cells}) == len(cells)
 
 
 def test_what_only_counts_comes_first():
-    models = [cell.unit.model for cell in cells_of_orders()]
-    n_counted = models.count("last-item")
-    assert set(models[:n_counted]) == {"last-item"}
+    rows = [cell.unit.row for cell in cells_of_orders()]
+    n_counted = sum(row in COUNTED for row in rows)
+    assert set(rows[:n_counted]) == set(COUNTED)
 
 
 def test_the_table_shows_records_and_says_not_run_elsewhere(tmp_path):
@@ -66,6 +72,25 @@ def test_the_table_shows_records_and_says_not_run_elsewhere(tmp_path):
     assert row["ndcg full-unseen-window"] == 0.05
     assert was_run.sum() == 1
     assert table.loc[~was_run, "ndcg full"].isna().all()
+
+
+def test_a_lead_is_the_difference_of_two_finished_runs_in_one_order(tmp_path):
+    cells = {(cell.data, cell.order, cell.unit.row): cell.unit for cell in cells_of_orders()}
+    record(tmp_path, cells["beauty", "id", "RecBLR"], 0.05)
+    record(tmp_path, cells["beauty", "id", "SASRec"], 0.04)
+    record(tmp_path, cells["beauty", "random 0", "RecBLR"], 0.04)
+    record(tmp_path, cells["beauty", "random 0", "SASRec"], 0.038)
+    record(tmp_path, cells["beauty", "random 1", "RecBLR"], 0.04)
+    record(tmp_path, cells["beauty", "file", "RecBLR"], 0.04)
+    record(tmp_path, cells["beauty", "file", "SASRec"], 0.01, ended="budget")
+
+    leads = leads_by_order(table_of_orders(cells_of_orders(), tmp_path))
+    lead = leads.set_index(["data", "RecBLR's lead over"]).loc["beauty", "SASRec"]
+    assert lead["printed"] == pytest.approx(0.0446 - 0.0409)
+    assert lead["id"] == pytest.approx(0.01)
+    assert lead["random 0"] == lead["random, mean"] == pytest.approx(0.002)
+    assert math.isnan(lead["file"])  # a run that ended on its budget is not compared
+    assert "ml-100k" not in set(leads["data"])
 
 
 @pytest.mark.slow

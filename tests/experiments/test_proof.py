@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import (
 )
 
 from minirec.experiments.proof import HostWasAsked, prove, run_on_fakes
+from minirec.models import build_model
 from minirec.models.base import NeuralRecommender
 
 
@@ -19,6 +20,15 @@ def test_a_training_step_needs_no_word_from_the_host(name, precision):
     line = prove(name, precision=precision)
     assert line.startswith(f"{name}: ")
     assert "\n" not in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_nor_does_one_with_the_padding_as_a_class(precision):
+    def build(n_items):
+        return build_model("recblr", n_items, d_model=16, max_len=20, padding_class=True)
+
+    assert run_on_fakes(build, precision=precision) >= 3
 
 
 class Asking(NeuralRecommender):

@@ -17,10 +17,12 @@ from minirec.data.planted import PlantedOracle, generate_planted
 from minirec.experiments.records import (
     _without_folders,
     forget_peak_memory,
+    load_record,
     load_records,
     record_run,
     save_record,
 )
+from minirec.models import model_options
 from minirec.models.base import Recommender
 from minirec.training import History
 
@@ -217,6 +219,27 @@ def test_records_become_a_frame(told, tmp_path):
 
     assert load_records(tmp_path / "b*.json")["settings.lr"].tolist() == [0.5]
     assert load_records(tmp_path / "b.json")["settings.lr"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "read"),
+    [
+        ({"d_state": 16}, {"form": "torch", "d_state": 16}),
+        # None is a value too, and not what the option has by default.
+        ({"form": None}, {"form": None, "d_state": None}),
+        ({"no longer there": 3}, {"form": "torch", "no longer there": 3}),
+    ],
+    ids=str,
+)
+def test_an_option_that_an_older_record_lacks_has_its_default(told, tmp_path, recorded, read):
+    save_record(tmp_path / "old.json", told.record | {"options": recorded})
+    options = load_record(tmp_path / "old.json")["options"]
+    assert options == model_options("gru4rec") | read
+
+
+def test_options_of_a_model_that_is_not_registered_are_left_alone(told, tmp_path):
+    save_record(tmp_path / "own.json", told.record | {"model": "my-own", "options": {"a": 1}})
+    assert load_record(tmp_path / "own.json")["options"] == {"a": 1}
 
 
 @pytest.mark.parametrize(

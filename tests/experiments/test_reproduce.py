@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from minirec.training import fit
 
 pytestmark = pytest.mark.slow
 
+RESULTS = Path(__file__).parents[2] / "data" / "results"
 SMALL_PLANTED = units.DataSetup("planted", d_model=8, max_len=10, dropout=0.1)
 
 
@@ -47,7 +49,7 @@ def train(tmp_path):
     )
 
 
-def record(folder, name, unit, seed, ndcg):
+def record(folder, name, unit, seed, ndcg, ended="converged"):
     """Write a record of a unit, with metrics made up around an NDCG."""
     defaults = {
         "select": "popular-100",
@@ -65,7 +67,7 @@ def record(folder, name, unit, seed, ndcg):
         "data": unit.recorded_data,
         "options": model_options(unit.model) | unit.options,
         "settings": settings,
-        "ended": "converged",
+        "ended": ended,
         "metrics": {"test": {"popular-100": figures, "full": figures}},
     }
     (folder / f"{name}.json").write_text(json.dumps(told))
@@ -228,6 +230,22 @@ def test_a_record_of_another_run_is_not_taken(tmp_path, changed, value):
     assert len(units.find(records.assign(**{changed: value}), unit)) == 0
 
 
+@pytest.mark.parametrize(
+    ("paper_data", "table", "rows"),
+    [
+        ("beauty", 2, set(units.SYSTEMS)),
+        ("beauty", None, {"RecBLR"}),
+        ("ml-1m, 5-core, ties by movie id", None, {"RecBLR"}),
+        ("video-games", 2, {"GLINT-RU", "GRU4Rec"}),
+    ],
+)
+def test_the_records_in_the_repository_are_found(paper_data, table, rows):
+    """Also where the model has got an option since."""
+    asked = units.units(table, data=[paper_data])
+    found = units.recorded(asked, RESULTS)
+    assert rows <= {unit.row for unit, _ in found}
+
+
 def test_runs_on_an_earlier_order_are_shown_under_its_name_and_never_to_be_trained(tmp_path):
     for table in (2, None):
         assert not {unit.paper_data for unit in units.units(table)} & set(units.EARLIER)
@@ -243,8 +261,8 @@ def test_runs_on_an_earlier_order_are_shown_under_its_name_and_never_to_be_train
     assert len(shown) == 5  # two of Table 2's; by full ranking these two and RecBLR's own
     assert all(line.startswith("| ml-1m, 5-core, ties by movie id |") for line in shown)
     not_run = [line for line in lines if line.startswith("Not run:")]
-    assert len(not_run) == 2
-    assert all("ml-1m, 5-core" in line for line in not_run)
+    assert len(not_run) == 4  # Table 2, full ranking, and RecBLR's two
+    assert all("ml-1m, 5-core" in line for line in not_run[:2])
     assert not any("ties by movie id" in line for line in not_run)
     assert tables.ABOUT_EARLIER in lines
 
@@ -299,6 +317,20 @@ def test_systems_are_timed_once(tmp_path, monkeypatch):
     assert memory["rows"] == [{"name": "x"}]
 
 
+def test_runs_that_ended_on_their_budget_stand_apart(tmp_path):
+    for unit, ended in zip(
+        units.units(2, data=["beauty"])[:2], ("converged", "budget"), strict=True
+    ):
+        record(tmp_path, unit.name, unit, 0, 0.3, ended)
+    lines = tables.results_section(tmp_path).splitlines()
+    heading = lines.index(tables.CUT_SHORT)
+    (ranked,) = [
+        i for i, line in enumerate(lines) if line.startswith("| beauty | id | GLINT-RU | ")
+    ]
+    (apart,) = [i for i, line in enumerate(lines) if line.startswith("| beauty | id | SASRec | ")]
+    assert ranked < heading < apart
+
+
 def test_the_readme_is_written_between_its_marks_only(tmp_path):
     record(tmp_path, "one", units.units(2, data=["beauty"])[0], 0, 0.3)
     readme = tmp_path / "README.md"
@@ -309,7 +341,7 @@ def test_the_readme_is_written_between_its_marks_only(tmp_path):
     text = readme.read_text()
     results = tables.results_section(tmp_path)
     assert text == f"before\n<!-- results -->\n{results}<!-- end of results -->\nafter\n"
-    assert "| beauty | GLINT-RU | 0.4000 / 0.4472 |" in text
+    assert "| beauty | id | GLINT-RU | 0.4000 / 0.4472 |" in text
     assert "old" not in text
 
     readme.write_text("no marks")

@@ -14,8 +14,8 @@ from hypothesis.strategies import booleans, integers, sampled_from
 from torch import Tensor
 from torch.nn import functional as F
 
-from minirec.layers.bd_lru import GatedRecurrentLayer
-from minirec.scan.bd_lru import bd_lru, decay_and_scale
+from minirec.layers.bd_lru import BehaviourDependentLRU, GatedRecurrentLayer
+from minirec.scan.bd_lru import bd_lru, bd_lru_states, decay_and_scale
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +113,21 @@ def test_the_formula_is_the_loop(n_rows, n_steps, n_channels, seed):
         silu = z[:, t] / (1 + (-z[:, t]).exp())
         torch.testing.assert_close(y[:, t], h * silu, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(last, h, rtol=1e-9, atol=1e-9)
+
+
+@given(with_h0=booleans(), **shapes)
+def test_the_states_alone_are_those_that_the_output_is_gated_from(
+    n_rows, n_steps, n_channels, seed, with_h0
+):
+    inputs = Inputs(*[tensor.double() for tensor in draw(n_rows, n_steps, n_channels, seed)])
+    gates, x, _, Lambda, h0 = inputs
+    h0 = h0 if with_h0 else None
+    states = bd_lru_states(gates, x, Lambda, h0)
+    assert states.dtype == torch.float64
+    y, last = bd_lru(gates, x, inputs.z, Lambda, h0, impl="unfused")
+    silu = inputs.z / (1 + (-inputs.z).exp())
+    torch.testing.assert_close(silu * states, y, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(states[:, -1], last, rtol=0, atol=0)
 
 
 @given(with_h0=booleans(), spread=sampled_from([0.1, 1.0, 10.0]), **shapes)
@@ -268,17 +283,26 @@ def test_fused_is_refused_where_there_is_no_kernel():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"temporal_conv": False}, {"behaviour_gates": False}], ids=str
+    ("kind", "options"),
+    [
+        (GatedRecurrentLayer, {}),
+        (GatedRecurrentLayer, {"temporal_conv": False}),
+        (GatedRecurrentLayer, {"behaviour_gates": False}),
+        (BehaviourDependentLRU, {}),
+        (BehaviourDependentLRU, {"behaviour_gates": False}),
+    ],
+    ids=str,
 )
 @torch.no_grad()
-def test_a_layer_reads_and_steps_as_it_runs(options):
+def test_a_layer_reads_and_steps_as_it_runs(kind, options):
     torch.manual_seed(8)
-    layer = GatedRecurrentLayer(4, **options).double()
+    layer = kind(4, **options).double()
     u = torch.randn(3, 6, 4, dtype=torch.float64)
     whole = layer(u)
     lengths = torch.tensor([6, 2, 0])
     read, state = layer.read(u, torch.arange(6) < lengths[:, None])
     torch.testing.assert_close(read[0], whole[0], rtol=0, atol=1e-12)
+    assert state.keys() == layer.init_state(1).keys()
 
     for row, n in enumerate(lengths):
         alone = layer.init_state(1)

@@ -13,12 +13,16 @@ pytestmark = pytest.mark.slow
 
 # Options worth a run of their own.
 MORE = {
+    "narm": [{"n_layers": 2}, {"d_state": 5}],
     "gru4rec": [{"n_layers": 2}, {"form": "paper"}, {"d_state": 5, "n_layers": 3}],
     "recblr": [
         {"n_layers": 1, "kernel_size": 1},
         {"temporal_conv": False},
         {"behaviour_gates": False},
         {"feed_forward": False},
+        {"gated_layer": False},
+        {"gated_layer": False, "behaviour_gates": False, "n_layers": 1},
+        {"initial_decays": "random"},
     ],
     "glint-ru": [
         {"form": "paper"},

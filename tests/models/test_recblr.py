@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from minirec.layers.bd_lru import initial_Lambda
 from minirec.models import build_model
 
 pytestmark = pytest.mark.slow
@@ -81,6 +82,11 @@ def test_parameters_are_those_counted_on_paper():
     assert whole - n_parameters(behaviour_gates=False) == gates
     assert whole - n_parameters(feed_forward=False) == feed_forward
 
+    recurrence_alone = d * 2 * d + 2 * d + d  # gates and Lambda, as wide as the model
+    assert whole - n_parameters(gated_layer=False) == recurrent - recurrence_alone
+    assert n_parameters(gated_layer=False, kernel_size=9) == n_parameters(gated_layer=False)
+    assert n_parameters(initial_decays="random") == whole
+
 
 @torch.no_grad()
 def test_lambda_begins_with_memories_from_a_tenth_to_a_thousandth_lost_a_step():
@@ -89,6 +95,87 @@ def test_lambda_begins_with_memories_from_a_tenth_to_a_thousandth_lost_a_step():
     assert math.isclose(left[0], 0.9, abs_tol=1e-6)
     assert math.isclose(left[-1], 0.999, abs_tol=1e-6)
     assert (left.diff() > 0).all()
+
+
+def random_decays(n_layers: int) -> list[torch.Tensor]:
+    """Lambda of every layer of a wide model whose decays are drawn."""
+    model = build_model("recblr", 5, d_model=2000, n_layers=n_layers, initial_decays="random")
+    return [layer.recurrent.Lambda.detach() for layer in model.layers]
+
+
+def test_lambda_drawn_at_random_is_standard_normal_and_every_layers_own():
+    torch.manual_seed(0)
+    first, second = random_decays(n_layers=2)
+    for Lambda in (first, second):
+        # Five standard errors of 4000 draws, of the mean and of the deviation.
+        assert abs(Lambda.mean()) < 5 / math.sqrt(4000)
+        assert abs(Lambda.std() - 1) < 5 / math.sqrt(2 * 4000)
+        left = torch.exp(-torch.nn.functional.softplus(Lambda))
+        within = ((left > 0.12) & (left < 0.88)).float().mean()
+        assert 0.93 < within < 0.97
+    assert not torch.equal(first, second)
+
+    torch.manual_seed(0)
+    again, _ = random_decays(n_layers=2)
+    assert torch.equal(first, again)
+
+
+def test_spread_decays_draw_no_random_number():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    initial_Lambda(16)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("gated_layer", [True, False])
+def test_another_word_for_the_initial_decays_is_refused(gated_layer):
+    with pytest.raises(ValueError, match="'spread' or 'random'; got 'wide'"):
+        build_model("recblr", 5, initial_decays="wide", gated_layer=gated_layer)
+
+
+@torch.no_grad()
+def test_the_recurrence_alone_is_a_loop_over_the_items():
+    options = {"gated_layer": False, "feed_forward": False, "n_layers": 1}
+    model = contract.random_model("recblr", options, seed=6)
+    items = contract.random_items(6, [9])
+    layer = model.layers[0]
+    weight = layer.recurrent.gates.weight.numpy()  # [2 d, d]: W_r on top of W_i
+    bias = layer.recurrent.gates.bias.numpy()
+    Lambda = layer.recurrent.Lambda.numpy()
+    u = model.norm(model.item_embedding(items[0])).numpy()
+
+    d = len(Lambda)
+    h = np.zeros(d)
+    for t in range(9):
+        gates = 1 / (1 + np.exp(-(weight @ u[t] + bias)))
+        alpha = (1 + np.exp(Lambda)) ** -gates[:d]  # exp(-softplus(L) s) = (1 + e^L)^-s
+        h = alpha * h + np.sqrt(1 - alpha**2) * gates[d:] * u[t]
+        y = layer.norm(torch.from_numpy(u[t] + h))
+        torch.testing.assert_close(model.encode(items)[0, t], y, **CLOSE)
+
+
+# The paper's Table 3, row by row.
+TABLE_3 = [
+    {},
+    {"n_layers": 1},
+    {"gated_layer": False},
+    {"temporal_conv": False},
+    {"feed_forward": False},
+    {"initial_decays": "random"},
+]
+
+
+@torch.no_grad()
+def test_every_row_of_the_papers_ablation_is_another_model():
+    items = contract.random_items(0, [7])
+    found = []
+    for options in TABLE_3:
+        torch.manual_seed(0)
+        found.append(build_model("recblr", contract.N_ITEMS, d_model=8, **options).eval())
+    encoded = [model.encode(items) for model in found]
+    for first in range(len(found)):
+        for second in range(first):
+            assert not torch.allclose(encoded[first], encoded[second], atol=1e-3)
 
 
 @torch.no_grad()
@@ -108,9 +195,7 @@ def test_without_the_gates_it_is_a_real_lru():
     torch.testing.assert_close(model.last(items)[0], layer.norm(u[-1] + y), **CLOSE)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"temporal_conv": False}, {"behaviour_gates": False}, {"n_layers": 1}], ids=str
-)
+@pytest.mark.parametrize("options", [*TABLE_3, {"behaviour_gates": False}], ids=str)
 @torch.no_grad()
 def test_the_state_after_a_history_is_that_of_stepping_through_it(options):
     model = contract.random_model("recblr", options, seed=2)
@@ -120,6 +205,22 @@ def test_the_state_after_a_history_is_that_of_stepping_through_it(options):
     for t, column in enumerate(items.T):
         _, state = model.step(state, column * (t < lengths))
     torch.testing.assert_close(model.state_after(items, lengths), state, **CLOSE)
+
+
+@torch.no_grad()
+def test_what_it_says_never_depends_on_the_paddings_row():
+    model = contract.random_model("recblr", {"padding_class": True}, seed=7)
+    items = contract.random_items(7, [9, 1, 4, 2])
+    lengths = torch.tensor([9, 1, 4, 0])
+
+    def said():
+        state = model.state_after(items, lengths)
+        stepped, _ = model.step(state, items[:, 0])
+        return model.scores(items), model.encode(items)[items > 0], state, stepped
+
+    before = said()
+    model.item_embedding.weight[0] = 100.0
+    torch.testing.assert_close(said(), before, rtol=0, atol=0)
 
 
 @torch.no_grad()

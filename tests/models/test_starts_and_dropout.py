@@ -35,7 +35,15 @@ def test_the_embedding_of_the_padding_begins_as_zeros(name):
     assert model.item_embedding.weight[1:].all(1).any()
 
 
-@pytest.mark.parametrize("name", ["recblr", "sasrec", "bert4rec", "linrec", "smlp4rec"])
+def test_the_padding_as_a_class_begins_like_the_items():
+    torch.manual_seed(0)
+    row = build_model("recblr", 30, d_model=4000, padding_class=True).item_embedding.weight[0]
+    # Five standard errors of 4000 draws, of the mean and of the deviation.
+    assert abs(row.mean()) < 0.02 * 5 / 4000**0.5
+    assert row.std().item() == pytest.approx(0.02, rel=5 / (2 * 4000) ** 0.5)
+
+
+@pytest.mark.parametrize("name", ["recblr", "sasrec", "bert4rec", "linrec", "smlp4rec", "fmlp-rec"])
 def test_the_linear_maps_of_layers_begin_small_and_without_bias(name):
     torch.manual_seed(0)
     model = build_model(name, 30, d_model=WIDTH)

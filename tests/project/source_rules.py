@@ -30,11 +30,14 @@ KNOWN_BY_NOBODY = {"__main__", "cli", "exercises", "notebooks", "tests", "confte
 KNOWN_ONLY_BY = {"experiments": {"cli"}}
 KNOW_EVERYTHING = {"minirec", "__main__", "cli"}
 
-# "Eq. 3", or "Eqs. 7 and 9" with a list of numbers and ranges of them.
+# "Eq. 3", or "Eqs. 7 and 9" with a list of numbers and ranges of them. Before it stands the paper:
+# "RecBLR, Eq. 8"; without its name it is GLINT-RU's, or the lesson's own.
 EQUATION = re.compile(
-    r"\b(?:Eq\.|Equation)\s+\(?(\d+)"
-    r"|\b(?:Eqs\.|Equations)\s+(\(?\d+\)?(?:(?:,\s*and|,|and|to|[-–\s])+\(?\d+\)?)*)"
+    r"(\bRecBLR,\s+)?"
+    r"(?:\b(?:Eq\.|Equation)\s+\(?(\d+)"
+    r"|\b(?:Eqs\.|Equations)\s+(\(?\d+\)?(?:(?:,\s*and|,|and|to|[-–\s])+\(?\d+\)?)*))"
 )
+ALGORITHM = re.compile(r"\bRecBLR,\s+Algorithm\s+(\d+)")
 LESSON = re.compile(
     r"\b(?:notebook|lesson)\s+(\d\d)\b"
     r"|\b(?:notebooks|lessons)[\s/]+(\d\d(?:(?:,\s*and|,|and|to|[-–\s])+\d\d\b)*)",
@@ -43,27 +46,50 @@ LESSON = re.compile(
 ONE_OR_A_RANGE = re.compile(r"(\d+)(?:\)?\s*(?:-|–|\bto\b)\s*\(?(\d+))?")
 
 
+class Numbered(NamedTuple):
+    """What a paper has numbered."""
+
+    paper: str  # "RecBLR, ", or "" where no paper is named, and for GLINT-RU
+    kind: str  # "Eq." or "Algorithm"
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.paper}{self.kind} {self.number}"
+
+
 class Docstring(NamedTuple):
     line: int
     text: str
     lessons: set[str]  # that it names, or the nearest docstring around it that names any
 
 
-def equations(text: str) -> set[int]:
-    """The equation numbers of 'Eq. 3', 'Eqs. 7 and 9', 'Equations 5-8', 'Eq. (2)'."""
-    return _numbers_found(EQUATION, text)
+def equations(text: str) -> set[Numbered]:
+    """The equations of 'Eq. 3', 'Eqs. 7 and 9', 'Equations 5-8', 'Eq. (2)', 'RecBLR, Eq. 8'.
+
+    And the algorithm of 'RecBLR, Algorithm 1'.
+    """
+    found = set()
+    for paper, one, many in EQUATION.findall(text):
+        named = "RecBLR, " if paper else ""
+        found |= {Numbered(named, "Eq.", number) for number in _numbers(one or many)}
+    for number in ALGORITHM.findall(text):
+        found.add(Numbered("RecBLR, ", "Algorithm", int(number)))
+    return found
 
 
 def lessons_named(text: str) -> set[str]:
     """The lesson numbers of 'notebook 02', 'lessons 02 and 06', 'lessons 03-05', 'notebooks/02'."""
-    return {f"{number:02}" for number in _numbers_found(LESSON, text)}
+    named = set()
+    for one, many in LESSON.findall(text):
+        named |= {f"{number:02}" for number in _numbers(one or many)}
+    return named
 
 
-def _numbers_found(pattern: re.Pattern, text: str) -> set[int]:
+def _numbers(listed: str) -> set[int]:
+    """The numbers of '3', '7 and 9', '5-8'."""
     numbers = set()
-    for one, many in pattern.findall(text):
-        for first, last in ONE_OR_A_RANGE.findall(one or many):
-            numbers.update(range(int(first), int(last or first) + 1))
+    for first, last in ONE_OR_A_RANGE.findall(listed):
+        numbers.update(range(int(first), int(last or first) + 1))
     return numbers
 
 
@@ -107,7 +133,7 @@ def dangling_references(name: str, source: str, lessons: dict[str, list[str]]) -
                 derived |= equations(section)
         notebook = " or ".join(sorted(named))
         for equation in sorted(given - derived):
-            complaints.append(f"{where}: no section of notebook {notebook} mentions Eq. {equation}")
+            complaints.append(f"{where}: no section of notebook {notebook} mentions {equation}")
     return complaints
 
 

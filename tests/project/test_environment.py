@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires, version
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-ASKED_FOR = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"], *EXTRAS["dev"]]
+ASKED_FOR = [*PROJECT["dependencies"], *chain.from_iterable(EXTRAS.values())]
 DIRECT = [Requirement(line) for line in ASKED_FOR]
 
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
@@ -129,8 +130,9 @@ def test_the_package_imports_only_what_the_project_declares():
     for path in (ROOT / "minirec").rglob("*.py"):
         imported |= packages_imported(path.read_text(encoding="utf-8"))
     declared = {Requirement(line).name for line in PROJECT["dependencies"]}
-    # Triton, where there is one, comes with torch; `make gpu` runs the tests where pytest is.
-    not_asked_for = {"minirec", "triton", "pytest"}
+    # Triton, where there is one, comes with torch; `make gpu` runs the tests where pytest is; and
+    # only a search for settings needs Optuna.
+    not_asked_for = {"minirec", "triton", "pytest", "optuna"}
     assert imported - set(sys.stdlib_module_names) - declared - not_asked_for == set()
 
 

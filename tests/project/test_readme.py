@@ -10,10 +10,13 @@ import shlex
 from pathlib import Path
 
 import nbformat
+import notebook_rules
 import pytest
 
 import minirec
 from minirec.cli.main import _parser
+from minirec.experiments.claims import judged_claims
+from minirec.experiments.scoreboard import SCOREBOARD, page, readme_section
 from minirec.experiments.tables import RESULTS, results_section
 
 pytestmark = pytest.mark.slow
@@ -79,3 +82,11 @@ def test_the_results_are_those_of_the_records():
 def test_the_lesson_table_lists_every_notebook_there_is():
     notebooks = (ROOT / "notebooks").glob("*.ipynb")
     assert set(LESSONS_LISTED) == {f"notebooks/{path.name}" for path in notebooks}
+
+
+def test_the_scoreboard_is_that_of_the_records_here_and_whole_on_its_page():
+    claims = judged_claims(ROOT / "data" / "results")
+    assert SCOREBOARD.search(TEXT)[0] == readme_section(claims)
+    whole = (ROOT / "docs" / "scoreboard.md").read_text(encoding="utf-8")
+    assert whole == page(claims)
+    assert not notebook_rules.dead_links(whole, ROOT / "docs")

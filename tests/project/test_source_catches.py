@@ -29,6 +29,40 @@ def test_dangling_references_are_found(docstring, n_complaints):
     assert len(complaints) == n_complaints
 
 
+# Both lessons mention a number 5, lesson 08 that of RecBLR's paper only.
+OF_TWO_PAPERS = {
+    "02": ["The GRU (Eq. 5), and Eqs. 1 to 3."],
+    "08": ["The recurrence (RecBLR, Eq. 5), its gates (RecBLR,\nEqs. 6 and 7)", "Eq. 1 is a GRU."],
+    "11": ["The layer (RecBLR, Algorithm 1) and its feed-forward (RecBLR, Eq. 4)."],
+}
+
+
+@pytest.mark.parametrize(
+    ("docstring", "complaints"),
+    [
+        ("RecBLR, Eqs. 5 to 7; derived in notebook 08.", []),
+        ("RecBLR,\n    Eq. 5; derived in notebook 08.", []),
+        ("RecBLR, Eq. 6, and Eq. 1, notebook 08.", []),
+        ("RecBLR, Eq. 5, notebook 08; RecBLR, Eq. 4 and RecBLR, Algorithm 1, notebook 11.", []),
+        # A number of the one paper is none of the other's.
+        ("Eq. 5; derived in notebook 08.", ["no section of notebook 08 mentions Eq. 5"]),
+        ("RecBLR, Eq. 5; notebook 02.", ["no section of notebook 02 mentions RecBLR, Eq. 5"]),
+        ("RecBLR, Eqs. 7 and 8; notebook 08.", ["notebook 08 mentions RecBLR, Eq. 8"]),
+        ("RecBLR, Algorithm 1; notebook 08.", ["notebook 08 mentions RecBLR, Algorithm 1"]),
+        ("RecBLR, Algorithm 2; notebook 11.", ["notebook 11 mentions RecBLR, Algorithm 2"]),
+        ("RecBLR, Eq. 5.", ["gives an equation number but no notebook"]),
+        ("RecBLR, Algorithm 1.", ["gives an equation number but no notebook"]),
+    ],
+    ids=str,
+)
+def test_an_equation_of_recblrs_paper_is_looked_for_under_its_name(docstring, complaints):
+    module = f'def bd_lru():\n    """{docstring}"""\n'
+    found = source_rules.dangling_references("minirec.x", module, OF_TWO_PAPERS)
+    assert len(found) == len(complaints)
+    for line, expected in zip(found, complaints, strict=True):
+        assert expected in line
+
+
 def test_a_method_may_lean_on_the_notebook_that_its_class_names():
     module = '''
 class GRU:
@@ -44,7 +78,7 @@ def test_an_equation_in_the_head_of_a_lesson_derives_nothing():
     notebook = lesson()
     notebook.cells[HEAD].source += " Eq. 9."
     for section in source_rules.sections(notebook):
-        assert 9 not in source_rules.equations(section)
+        assert 9 not in {equation.number for equation in source_rules.equations(section)}
 
 
 # --- Docstrings ---

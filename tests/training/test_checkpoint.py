@@ -192,6 +192,24 @@ def test_more_epochs_continue_a_finished_run(split, tmp_path):
     assert [entry["loss"] for entry in more.epochs] == [entry["loss"] for entry in straight.epochs]
 
 
+def with_the_padding_as_a_class(n_items):
+    return build_model("recblr", n_items, d_model=8, max_len=12, padding_class=True)
+
+
+def without_it(n_items):
+    return build_model("recblr", n_items, d_model=8, max_len=12)
+
+
+def test_a_run_with_the_padding_as_a_class_is_continued_as_one(split, tmp_path):
+    run(split, tmp_path / "run.ckpt", model=with_the_padding_as_a_class, epochs=1)
+    with pytest.raises(CheckpointError, match="option padding_class is True in the checkpoint"):
+        run(split, tmp_path / "run.ckpt", model=without_it, epochs=2)
+    resumed, _ = run(split, tmp_path / "run.ckpt", model=with_the_padding_as_a_class, epochs=2)
+    straight, _ = run(split, None, model=with_the_padding_as_a_class, epochs=2)
+    assert same(resumed.state_dict(), straight.state_dict())
+    assert resumed.item_embedding.weight[0].all()
+
+
 def narrow(n_items):
     return RunningMean(n_items, d_model=8)
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from minirec.data.batching import TrainingBatches
 from minirec.data.planted import generate_planted
-from minirec.models import MODELS
+from minirec.models import MODELS, build_model
 from minirec.models.base import NeuralRecommender
 from minirec.training.step import TrainingStep
 
@@ -74,6 +74,25 @@ def test_fixed_shapes_have_the_loss_and_gradients_of_ragged_batches(split, name,
                 ours = zeros if ours is None else ours
                 theirs = zeros if theirs is None else theirs
                 torch.testing.assert_close(*torch.broadcast_tensors(ours, theirs), **CLOSE)
+
+
+def test_the_padding_is_a_class_where_the_model_says_so(split):
+    n_items = split.interactions.n_items
+    model = build_model("recblr", n_items, d_model=8, max_len=12, padding_class=True)
+    model = model.double().eval()
+    batch = TrainingBatches(split, "next-item", model.max_len, 40, seed=0).epoch(0)[0]
+    loss = TrainingStep(model, "next-item", "float32", lr=1e-3).loss(batch)
+
+    wanted = batch.targets[batch.targets > 0]
+    scores = model.encode(batch.inputs)[batch.targets > 0] @ model.item_embedding.weight.T
+    expected = F.cross_entropy(scores, wanted)
+    torch.testing.assert_close(loss, expected, **CLOSE)
+
+    ours, theirs = (
+        torch.autograd.grad(either, model.item_embedding.weight)[0] for either in (loss, expected)
+    )
+    torch.testing.assert_close(ours, theirs, **CLOSE)
+    assert ours[0].abs().max() > 1e-6  # the padding's row is pushed away, though it is no input
 
 
 def test_a_step_is_one_step_of_adam(split):

@@ -16,6 +16,7 @@ from minirec.experiments.benchmarks.glint_ru import benchmark_glint_ru
 from minirec.experiments.benchmarks.loading import benchmark_loading
 from minirec.experiments.benchmarks.losses import benchmark_losses
 from minirec.experiments.benchmarks.recblr import benchmark_recblr
+from minirec.experiments.benchmarks.recblr_scans import benchmark_recblr_scans
 from minirec.experiments.benchmarks.scan import benchmark_scan
 from minirec.experiments.benchmarks.systems import (
     benchmark_inference,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[..., pd.DataFrame]] = {
     "scan": benchmark_scan,
     "losses": benchmark_losses,
     "recblr": benchmark_recblr,
+    "recblr-scans": benchmark_recblr_scans,
     "train": benchmark_train,
     "inference": benchmark_inference,
     "memory": benchmark_memory,

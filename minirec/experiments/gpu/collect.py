@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from minirec.experiments.gpu import files
+from minirec.experiments.recblr import PAPER
 from minirec.experiments.records import load_records
 
 SUBFOLDER = "gpu"  # of the records: what the command noted beside training runs
@@ -49,7 +50,9 @@ def collect(folder: str | Path, results: str | Path) -> list[str]:
         if names:
             load_records(scratch)  # raises for what is no record
         for name in sorted(names):
-            lines.append(_file(results / name, (Path(scratch) / name).read_bytes()))
+            of_recblr = name.startswith(f"{PAPER}-")
+            place = results / PAPER if of_recblr else results
+            lines.append(_file(place / name, (Path(scratch) / name).read_bytes()))
 
     device = re.sub(r"[^a-z0-9]+", "-", found["device"].lower()).strip("-")
     moment = re.sub(r"[^0-9T]", "", found["date"].partition("+")[0])

@@ -26,6 +26,7 @@ from minirec.devices import choose_device
 from minirec.experiments.gpu import files
 from minirec.experiments.gpu.job import Row, failures, read_rows
 from minirec.experiments.gpu.stages import Stage, seconds_for, summary_lines
+from minirec.experiments.recblr import PAPER
 from minirec.experiments.records import device_in_words, provenance
 
 ROOT = Path(__file__).resolve().parents[3]  # the project's folder
@@ -115,8 +116,9 @@ class Director:
         self.results = scratch / "results"
         self.results.mkdir()
         if not plan.dry_run:
-            for path in PROJECT_RESULTS.glob("*.json"):
-                files.write_bytes(self.results / path.name, path.read_bytes())
+            for folder in (PROJECT_RESULTS, PROJECT_RESULTS / PAPER):
+                for path in folder.glob("*.json"):
+                    files.write_bytes(self.results / path.name, path.read_bytes())
         self.known = {path.name for path in self.results.iterdir()}
         files.unzip(plan.resume / files.RUNS, self.results)
         files.unzip(plan.resume / files.UNFINISHED, self.checkpoints)

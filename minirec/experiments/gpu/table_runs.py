@@ -6,8 +6,10 @@ A run that is cut short is kept, and the next call goes on with it.
 from dataclasses import replace
 from functools import partial
 
-from minirec.data.datasets import find_file
+from minirec.experiments.causes import causes
 from minirec.experiments.gpu.job import Job, LeftOutError, Row, failures, found_by, not_reached
+from minirec.experiments.orders import cells_of_orders
+from minirec.experiments.recblr import units_of_figure_6, units_of_table
 from minirec.experiments.run import run as run_units
 from minirec.experiments.units import Unit, recorded, units
 
@@ -21,7 +23,8 @@ DRY_OPTIONS = {"d_model": 8, "max_len": 10, "dropout": 0.1}
 def run(job: Job) -> None:
     """Train one unit after the other, and record each as it ends."""
     wanted = dry_units() if job.dry_run else units_by_worth()
-    todo = [unit for unit in wanted if _is_here(unit, job) and not recorded([unit], job.results)]
+    done = {unit.name for unit, _ in recorded(wanted, job.results)}
+    todo = [unit for unit in wanted if unit.name not in done and unit.is_here(job.data_home)]
     job.note(to_do=len(todo), recorded_before=len(wanted) - len(todo))
     if not todo:
         raise LeftOutError("no run is left to do with the data sets that lie on this machine")
@@ -29,8 +32,18 @@ def run(job: Job) -> None:
 
 
 def units_by_worth() -> list[Unit]:
-    """Return all runs: data set by data set, seed by seed, and RecBLR's own setting first."""
-    found: list[Unit] = []
+    """Return all runs, the most telling first.
+
+    The order of ties, which decides whose figures can be compared at all; then what else may
+    separate RecBLR's figures from its paper's; then RecBLR's own tables, seed by seed; then
+    GLINT-RU's, data set by data set and seed by seed.
+    """
+    found = [cell.unit for cell in cells_of_orders()]
+    found += [cause.unit for cause in causes() if cause.unit is not None]
+    for seed in SEEDS:
+        for table in (1, 3, 4):
+            found += units_of_table(table, seeds=[seed])
+        found += units_of_figure_6(seeds=[seed])
     for data in DATA:
         for seed in SEEDS:
             found += units(data=[data], seeds=[seed])
@@ -53,10 +66,6 @@ def dry_units() -> list[Unit]:
             settings=unit.settings | settings,
         )
     ]
-
-
-def _is_here(unit: Unit, job: Job) -> bool:
-    return find_file(unit.data, job.data_home) is not None
 
 
 def train(job: Job, unit: Unit) -> Row:

@@ -1,0 +1,23 @@
+"""What the papers print in their tables."""
+
+from pathlib import Path
+
+import pandas as pd
+
+
+def paper(table: int, of: str = "glint-ru") -> pd.DataFrame:
+    """Return what a paper prints in one of its tables.
+
+    Parameters
+    ----------
+    table : int
+        The table's number: 1 to 4 of GLINT-RU, 1 to 5 of RecBLR.
+    of : {"glint-ru", "recblr"}
+        The paper.
+
+    Returns
+    -------
+    DataFrame
+        A row for each system (or variant) and data set, in the paper's units.
+    """
+    return pd.read_csv(Path(__file__).parent / "paper" / f"{of}-table-{table}.csv")
