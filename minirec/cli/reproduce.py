@@ -4,6 +4,7 @@ import argparse
 import math
 import re
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from minirec.experiments.recblr import ONLY_AS_FILES, PAPER, units_of_figure_6, 
 from minirec.experiments.references import protocol_in_words, references
 from minirec.experiments.run import run as run_units
 from minirec.experiments.run import time_systems
-from minirec.experiments.tuning import tune, tuned_side_by_side, unit_to_tune
+from minirec.experiments.tuning import require_optuna, tune, tuned_side_by_side, unit_to_tune
 from minirec.experiments.units import DATA, Unit, units
 from minirec.models import MODELS, model_options
 
@@ -86,7 +87,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help="only these data: of GLINT-RU beauty, ml-1m, video-games or ml-1m-5core (RecBLR's "
-        "MovieLens); of RecBLR beauty, ml-1m, sports; may be repeated",
+        "MovieLens); of RecBLR beauty, ml-1m, sports; of --orders these and ml-100k; may be "
+        "repeated",
     )
     parser.add_argument(
         "--file",
@@ -98,13 +100,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "your file of it; may be repeated",
     )
     parser.add_argument(
-        "--trials", type=int, default=12, metavar="12", help="of --tune, for each system"
+        "--trials", type=_positive, default=12, metavar="12", help="of --tune, for each system"
     )
     parser.add_argument(
-        "--trial-epochs", type=int, default=20, metavar="20", help="of each trial of --tune"
+        "--trial-epochs", type=_positive, default=20, metavar="20", help="of each trial of --tune"
     )
     add_data_home_flag(parser)
-    parser.add_argument("--seeds", default="0", metavar="0,1,2")
+    parser.add_argument(
+        "--seeds",
+        type=_seeds,
+        default=[0],
+        metavar="0,1,2",
+        help="a run with each, in tables of runs and figures (default 0)",
+    )
     parser.add_argument(
         "--budget",
         type=duration,
@@ -150,13 +158,17 @@ def run(options: argparse.Namespace) -> None:
 def _orders(options: argparse.Namespace) -> None:
     """Show what the order of ties does to every system, and what becomes of a lead."""
     cells = cells_of_orders()
+    wanted = _only_known(options.data or [], {cell.data for cell in cells})
+    cells = [cell for cell in cells if not wanted or cell.data in wanted]
     out = Path(options.out) / PAPER
     _run([cell.unit for cell in cells], out, options)
     table = table_of_orders(cells, out)
     show(table, options)
-    if not options.json:
+    leads = leads_by_order(table)
+    leads = leads[leads["data"].isin({cell.data for cell in cells})]
+    if not options.json and len(leads):
         print()
-        show(leads_by_order(table), options)
+        show(leads, options)
 
 
 def _glint_ru(options: argparse.Namespace) -> None:
@@ -173,8 +185,9 @@ def _glint_ru(options: argparse.Namespace) -> None:
             time_systems(options.out, options.typed, say=_print_progress)
         show(tables.efficiency_beside_paper(options.out, gpus=True), options)
         return
-    data = _only_known([_key_of_data(name) for name in options.data or []], DATA)
-    todo = units(options.table, options.figure, data=data or None, seeds=_seeds(options))
+    known = [_typed_data(name) for name in DATA]
+    data = [_key_of_data(name) for name in _only_known(options.data or [], known)]
+    todo = units(options.table, options.figure, data=data or None, seeds=options.seeds)
     _run(todo, options.out, options)
     show(tables.beside_paper(todo, options.out, options.table), options)
 
@@ -191,16 +204,18 @@ def _recblr(options: argparse.Namespace) -> None:
             time_systems(options.out, options.typed, [tables.SCANS], _print_progress)
         show(tables.scans_beside_paper(options.out), options)
     else:
-        seeds = _seeds(options)
         if options.figure is None:
-            todo = units_of_table(options.table, files, seeds=seeds)
+            todo = units_of_table(options.table, files, seeds=options.seeds)
         else:
-            todo = units_of_figure_6(seeds=seeds)
+            todo = units_of_figure_6(seeds=options.seeds)
         wanted = _only_known(options.data or [], {unit.paper_data for unit in todo})
         todo = [unit for unit in todo if not wanted or unit.paper_data in wanted]
         out = Path(options.out) / PAPER
         _run(todo, out, options)
-        show(tables.beside_paper(todo, out, options.table, of="recblr"), options)
+        if options.table == 4:
+            show(tables.long_beside_paper(todo, out), options)
+        else:
+            show(tables.beside_paper(todo, out, options.table, of="recblr"), options)
 
 
 def _causes(options: argparse.Namespace) -> None:
@@ -222,26 +237,39 @@ def _causes(options: argparse.Namespace) -> None:
 def _tune(options: argparse.Namespace) -> None:
     """Give each system the same search, and show what they came to."""
     out = Path(options.out) / "tuning"
+    deadline = time.monotonic() + options.budget
+    todo = {}  # all of them first: a name that is not known must not be met after hours
     for data in options.data or ["beauty"]:
-        todo = [unit_to_tune(model, data, options.trial_epochs) for model in options.tune]
-        if options.budget == 0:
-            continue
-        split = todo[0].load(options.data_home).split()
-        for unit in todo:
-            tune(
-                unit,
-                split,
-                out,
-                n_trials=options.trials,
-                command=options.typed,
-                say=_print_progress,
-            )
+        todo[data] = [unit_to_tune(model, data, options.trial_epochs) for model in options.tune]
+    if options.budget > 0:
+        require_optuna()
+        for of_data in todo.values():
+            split = of_data[0].load(options.data_home).split()
+            for unit in of_data:
+                tune(
+                    unit,
+                    split,
+                    out,
+                    n_trials=options.trials,
+                    command=options.typed,
+                    budget=deadline - time.monotonic(),
+                    say=_print_progress,
+                )
     show(tuned_side_by_side(out), options)
 
 
-def _seeds(options: argparse.Namespace) -> list[int]:
-    """Return the seeds that were typed."""
-    return [int(seed) for seed in options.seeds.split(",")]
+def _seeds(typed: str) -> list[int]:
+    """Read "0,1,2"; a seed that is typed twice counts once."""
+    if re.fullmatch(r"[0-9]+(,[0-9]+)*", typed) is None:
+        raise argparse.ArgumentTypeError(f"{typed!r} are no seeds; write 0 or 0,1,2")
+    return list(dict.fromkeys(int(seed) for seed in typed.split(",")))
+
+
+def _positive(typed: str) -> int:
+    """Read an integer from 1 up."""
+    if re.fullmatch(r"[0-9]+", typed) is None or int(typed) < 1:
+        raise argparse.ArgumentTypeError(f"{typed!r} is no integer from 1 up")
+    return int(typed)
 
 
 def _only_known(typed: list[str], known: Iterable[str]) -> list[str]:
@@ -319,8 +347,13 @@ def _print_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _typed_data(key: str) -> str:
+    """Return what is typed for a key of DATA; one of them is awkward to type."""
+    return "ml-1m-5core" if key == "ml-1m, 5-core" else key
+
+
 def _key_of_data(typed: str) -> str:
-    """Return the key of DATA that is meant; one of them is awkward to type."""
+    """Return the key of DATA that is meant."""
     return "ml-1m, 5-core" if typed == "ml-1m-5core" else typed
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from minirec.data.interactions import Interactions
 from minirec.data.readers import SEQUENCES, Request, read_interactions_file
-from minirec.data.ties import check_order
+from minirec.data.ties import check_order, checked_seed
 from minirec.errors import DataError, shown
 from minirec.storage import atomic_write
 
@@ -186,6 +186,8 @@ def _load_named_in_order(
 ) -> Interactions:
     """Load a named set with its ties in another order than its best file has."""
     known = NAMED_SETS[name]
+    if ties == "random":
+        checked_seed(seed)  # before anything is read, or downloaded
     check_order(ties, bool(known.with_times or known.by_id), name)
     path = find_in_folders(known.with_times, data_home)
     if path is None and ties == "id":
@@ -193,7 +195,8 @@ def _load_named_in_order(
         if path is not None:
             return dataclasses.replace(_load_named(name, path), ties=ties)
     if path is None:
-        path = _fetch(name, data_home, download)
+        # A copy without times may lie there; it is not what is missing.
+        path = _fetch(name, data_home, download, wanted=f"a copy of {name!r} with its times")
     return _load_named(name, path).reorder_ties(ties, seed)
 
 
@@ -322,8 +325,13 @@ def _load_named(name: str, path: Path) -> Interactions:
     return data if core is None else data.k_core(core)
 
 
-def _fetch(name: str, data_home: str | os.PathLike[str] | None, download: bool) -> Path:
-    """Download a named data set; the file appears only once it has proved whole."""
+def _fetch(
+    name: str, data_home: str | os.PathLike[str] | None, download: bool, wanted: str = ""
+) -> Path:
+    """Download a named data set; the file appears only once it has proved whole.
+
+    wanted: what messages call it; its name unless given.
+    """
     known = NAMED_SETS[name]
     folder = Path(data_home).expanduser() if data_home else default_folder()
     target = folder / Path(known.url).name
@@ -331,7 +339,8 @@ def _fetch(name: str, data_home: str | os.PathLike[str] | None, download: bool) 
     if not download:
         looked_in = ", ".join(map(str, _folders(data_home)))
         raise DataError(
-            f"{name!r} is not in {looked_in}. Let it be downloaded (download=True), or: {by_hand}"
+            f"{wanted or repr(name)} is not in {looked_in}. Let it be downloaded (download=True), "
+            f"or: {by_hand}"
         )
 
     print(f"{name}: {known.licence}")

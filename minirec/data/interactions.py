@@ -17,7 +17,7 @@ import pandas as pd
 
 from minirec.data.frames import columns_of_frame
 from minirec.data.raw_ids import dense_ids, encode_items
-from minirec.data.ties import check_order, reordered, runs
+from minirec.data.ties import check_order, checked_seed, reordered, runs
 from minirec.data.times import NotATime, moments_of_column, ticks
 from minirec.errors import DataError
 
@@ -346,7 +346,7 @@ class Interactions:
         DataError
             For any order but "file" on a log without times, and for "file" after another order.
         ValueError
-            For another order.
+            For another order, and for a seed of a random one that is no integer from 0 up.
         """
         check_order(order, self.timestamps is not None, self.source)
         if order == "file":
@@ -357,11 +357,13 @@ class Interactions:
                 )
             return self
 
+        name = "id"
+        if order == "random":
+            seed = checked_seed(seed)
+            name = f"random {seed}"
         places = reordered(self._runs, self.items, order, seed)
         # Within a run users and times are the same, so that only items change places.
-        return dataclasses.replace(
-            self, items=self.items[places], ties="id" if order == "id" else f"random {seed}"
-        )
+        return dataclasses.replace(self, items=self.items[places], ties=name)
 
     @property
     def _runs(self) -> np.ndarray:

@@ -314,6 +314,7 @@ def _joined(files: list[Interactions]) -> tuple[Interactions, np.ndarray]:
         source=source,
         time_unit=files[0].time_unit,
         read_as="; ".join(dict.fromkeys(file.read_as for file in files)),
+        ties=" and ".join(dict.fromkeys(file.ties for file in files)),
     )
     _refuse_rows_in_two_files(joined)
     if _goes_back_in_time(joined):

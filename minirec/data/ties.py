@@ -7,6 +7,8 @@ of the data came in.
 M interactions; a run is what one user chose at one time, one after another.
 """
 
+import operator
+
 import numpy as np
 
 from minirec.errors import DataError
@@ -86,3 +88,34 @@ def check_order(order: str, has_times: bool, source: str) -> None:
             f"{source or 'the data'} has no times, so nothing says which interactions are tied; "
             "load a copy that has them, or leave ties at 'file'."
         )
+
+
+def checked_seed(seed: int) -> int:
+    """Return the seed of a random order as a plain integer.
+
+    Parameters
+    ----------
+    seed : int
+        Whatever the caller gave; an integer of NumPy is one.
+
+    Returns
+    -------
+    int
+        The same number.
+
+    Raises
+    ------
+    ValueError
+        For anything but an integer from 0 up. None would give another order every time, which no
+        name could tell apart.
+    """
+    message = f"the seed of a random order of ties must be an integer from 0 up; got {seed!r}."
+    if isinstance(seed, bool):
+        raise ValueError(message)
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise ValueError(message) from None
+    if number < 0:
+        raise ValueError(message)
+    return number

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from minirec.errors import printable_path
+from minirec.experiments.benchmarks.recblr_scans import EMBEDDINGS_PADDED, SEQUENCES_PADDED, SERIAL
 from minirec.experiments.recblr import SIZES as RECBLR_SIZES
 from minirec.experiments.records import load_records
 from minirec.experiments.units import ABLATIONS, Unit, find
@@ -44,8 +45,9 @@ BETWEEN = 1.5  # the exponent half-way between linear and quadratic
 LOWEST = {"recall": 1.0, "mrr": 1 / 10, "ndcg": 1 / math.log2(11)}
 
 # What must be the same on both sides of a comparison, besides the sizes of the models: the copy of
-# the data, with its order of ties, and how they were trained.
-SAME_SETTINGS = ("lr", "lr_schedule", "batch_size", "precision")
+# the data, with its order of ties, and how they were trained. Who waits longer for progress finds a
+# better epoch; and the epochs decide how fast a rate falls that falls ("schedule_epochs").
+SAME_SETTINGS = ("lr", "lr_schedule", "schedule_epochs", "batch_size", "precision", "patience")
 SAME = ["data", "fingerprint", *[f"settings.{key}" for key in SAME_SETTINGS]]
 
 # What of a record is looked at, whatever its model.
@@ -110,8 +112,12 @@ def _variants() -> dict[str, Variant]:
 
 VARIANTS = _variants()
 
-# What is timed only: no option of a model.
-TIMED_VARIANTS = ("RecBLR, serial scan", "RecBLR, padded sequences")
+# What is timed only, no option of a model, and what the benchmark calls it.
+TIMED_VARIANTS = {
+    "RecBLR, serial scan": SERIAL,
+    "RecBLR, padded sequences": SEQUENCES_PADDED,
+    "RecBLR, padded embeddings": EMBEDDINGS_PADDED,
+}
 
 
 class Benchmark(NamedTuple):
@@ -130,6 +136,7 @@ BENCHMARKS = {
     "one more item": Benchmark(
         "inference", "one more item after 2,048 histories of {n}, d = {d}", "seconds"
     ),
+    "scan": Benchmark("recblr-scans", "epoch of padded samples, {name}, N = {n}", "seconds"),
     "length": Benchmark("length", "20,000 positions in rows of N = {n:,}, d = 64", "seconds"),
 }
 LENGTHS = (100, 1000)  # between which the growth with N is measured
@@ -297,8 +304,8 @@ def judged_claims(out: str | Path) -> pd.DataFrame:
     -----
     **ahead.** Both sides need a finished run (patience ran out; a run that its budget ended never
     decides) at the paper's sizes, chosen and judged under the paper's protocol, on the same copy of
-    the data with the same order of ties, and trained with the same settings. The 95% interval of
-    the difference of the means is
+    the data with the same order of ties, and trained with the same settings, patience included. The
+    95% interval of the difference of the means is
 
     - from two seeds on each side on, Welch's t-interval over the seeds: what other seeds would
       give for the same users;
@@ -352,6 +359,9 @@ def _load_evidence(out: str | Path) -> Evidence:
             place = folder.relative_to(out)
             frames.append(frame.assign(file=[(place / name).as_posix() for name in frame["file"]]))
     records = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    records = records.reindex(columns=records.columns.union(["settings.epochs"], sort=False))
+    is_constant = records["settings.lr_schedule"] == "constant"
+    records["settings.schedule_epochs"] = records["settings.epochs"].mask(is_constant, 0)
     return Evidence(Path(out), records, {})
 
 
@@ -425,6 +435,7 @@ def _look_up(records: pd.DataFrame, claim: Claim, data: str, name: str) -> pd.Da
     of_this = (records["model"] == model) & records["data"].isin(recorded)
     candidates = records[of_this & (records["settings.select"] == claim.protocol)]
     settings = ["data", "settings.seed", *SAME[2:]]
+    settings.remove("settings.patience")  # which `find` does not look at
     found = []
     for used in candidates[settings].drop_duplicates().to_dict("records"):
         trained = {key.removeprefix("settings."): used[key] for key in settings[1:]}
@@ -577,6 +588,8 @@ def _measured(rows: pd.DataFrame, case: str, name: str, unit: str) -> Measured |
 
 def _cost_name(name: str) -> str:
     """Return what a benchmark calls a system or a variant."""
+    if name in TIMED_VARIANTS:
+        return TIMED_VARIANTS[name]
     if name in SYSTEMS:
         return SYSTEMS[name]
     system = next(system for system in PAPERS if name.startswith(system))
@@ -587,8 +600,9 @@ def _case(claim: Claim, data: str) -> str:
     """Return the title of the benchmark's case with the paper's sizes."""
     sizes = DATA[claim.paper, data].sizes
     d, n = sizes["d_model"], sizes["max_len"]
-    on = f"{data.lower().replace(' ', '-')}, d = {d}, N = {n}"
-    return BENCHMARKS[claim.protocol].case.format(on=on, d=d, n=n)
+    name = data.lower().replace(" ", "-")
+    on = f"{name}, d = {d}, N = {n}"
+    return BENCHMARKS[claim.protocol].case.format(on=on, name=name, d=d, n=n)
 
 
 def _cost(claim: Claim, data: str, name: str, other: str, out: str | Path) -> Comparison:

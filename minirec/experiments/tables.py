@@ -133,6 +133,44 @@ def beside_paper(
     return rows[[*columns, "interval", "sigmas"]]
 
 
+def long_beside_paper(todo: list[Unit], out: str | Path) -> pd.DataFrame:
+    """Put what very long histories cost, and what is learned of them, beside RecBLR's Table 4.
+
+    Parameters
+    ----------
+    todo : list of Unit
+        From `units_of_table(4)`.
+    out : str or Path
+        The folder of the records.
+
+    Returns
+    -------
+    DataFrame
+        A row for each system and data set: what `beside_paper` says of Recall and NDCG@10 on test,
+        the seconds of an epoch (training and validation), the most memory that the process held in
+        MiB, and the device. NaN where it was not run.
+    """
+    table = beside_paper(todo, out, 4, of="recblr")
+    costs = []
+    for unit, record in recorded(todo, out):
+        n_epochs = len(record["history"])
+        costs.append(
+            {
+                "system": unit.row,
+                "data": unit.paper_data,
+                "seconds per epoch": record["seconds"] / n_epochs,
+                "peak memory (MiB)": record["peak_memory_mib"],
+                "device": record["device"],
+            }
+        )
+    columns = ["system", "data", "seconds per epoch", "peak memory (MiB)", "device"]
+    frame = pd.DataFrame(costs, columns=columns).drop_duplicates(["system", "data"])
+    shown = table[["data", "system", "n_seeds", "ended"]]
+    for metric in ("recall", "ndcg"):
+        shown = shown.join(table[[metric, f"paper {metric}"]])
+    return shown.merge(frame, on=["system", "data"], how="left")
+
+
 def _mean_over_seeds(todo: list[Unit], out: str | Path, keys: list[str]) -> pd.DataFrame:
     """Return metrics, users, ended, n_seeds and interval of what was run, indexed by `keys`."""
     figures = [*METRICS, "users"]

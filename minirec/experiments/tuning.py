@@ -7,6 +7,7 @@ more, and only that run meets the test users. Optuna is an extra: pip install 'm
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -87,12 +88,14 @@ def tune(
     n_trials: int,
     command: Sequence[str],
     seed: int = 0,
+    budget: float = math.inf,
     say: Callable[[str], object] = print,
 ) -> dict[str, Any]:
     """Search for the settings of one system, and record every trial as it ends.
 
     The same call goes on where an earlier one was stopped: a trial that has ended is not run again,
-    and the trials to come are those that would have come.
+    and the trials to come are those that would have come. A trial that Ctrl-C stops is none. Where
+    more trials find better settings, the winner is trained once more.
 
     Parameters
     ----------
@@ -105,11 +108,13 @@ def tune(
         The folder of the records: "<unit>-trials.json" holds the search, "<unit>-best.json" is the
         run record of the winner.
     n_trials : int
-        How many settings are tried.
+        How many settings are tried, at least 1.
     command : sequence of str
         The words typed, for the records.
     seed : int
         Of the search.
+    budget : float
+        Seconds after which no training begins; one that has begun goes on to its end.
     say : callable
         Takes a line about each trial.
 
@@ -121,11 +126,17 @@ def tune(
 
     Raises
     ------
-    ModuleNotFoundError
+    RuntimeError
         Without Optuna.
     ValueError
-        Where the file of the trials is of another search.
+        For fewer than one trial, and where the file of the trials is of another search.
+    KeyboardInterrupt
+        On Ctrl-C, also within a training.
     """
+    if n_trials < 1:
+        raise ValueError(f"a search takes at least one trial; got {n_trials}.")
+    require_optuna()
+    deadline = time.monotonic() + budget
     path = Path(out) / f"{unit.name}-trials.json"
     winner_path = Path(out) / f"{unit.name}-best.json"
     check_writable(path)
@@ -133,6 +144,9 @@ def tune(
     study = _study_of(search["trials"])
 
     for number in range(len(search["trials"]), n_trials):
+        if time.monotonic() >= deadline:
+            say(f"{unit.name}: {number} of {n_trials} trials; the same command goes on")
+            return search
         study.sampler = _sampler(seed, number)
         trial = study.ask()
         tried = _settings_of(trial)
@@ -145,10 +159,34 @@ def tune(
             f"valid {came_to['valid_ndcg']:.4f}"
         )
 
-    if not winner_path.exists():
-        model, history = _train(unit, split, best_settings(search))
-        save_record(winner_path, record_run(model, split, history, command))
+    best = best_settings(search)
+    if not _is_trained(winner_path, best) and time.monotonic() < deadline:
+        model, history = _train(unit, split, best)
+        # It may take the place of a winner that later trials have beaten.
+        save_record(winner_path, record_run(model, split, history, command), replace=True)
     return search
+
+
+def require_optuna() -> None:
+    """Raise RuntimeError, which says what to install, where Optuna is not installed."""
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise RuntimeError(
+            "a search for settings needs Optuna, which is not installed: "
+            "pip install 'minirec[tune]'."
+        ) from None
+
+
+def _is_trained(winner: Path, settings: dict[str, Any]) -> bool:
+    """Whether the record of the winner is there, and is of these settings."""
+    if not winner.exists():
+        return False
+    record = load_record(winner)
+    trained = record["settings"] | {"dropout": record["options"]["dropout"]}
+    return all(trained[name] == value for name, value in settings.items())
 
 
 def best_settings(search: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +227,8 @@ def tuned_side_by_side(out: str | Path) -> pd.DataFrame:
         trials = pd.DataFrame(search["trials"])
         winner = path.with_name(path.name.replace("-trials.json", "-best.json"))
         test_ndcg = math.nan
-        if winner.exists():
+        has_ended = len(trials) >= search["n_trials"]
+        if has_ended and _is_trained(winner, best_settings(search)):
             test_ndcg = load_records(winner).at[0, "metrics.test.full.ndcg"]
         rows.append(
             {
@@ -303,7 +342,10 @@ def _train(unit: Unit, split: Split, tried: dict[str, Any]) -> tuple[Recommender
     unit = replace(unit, options=options, settings=settings)
     torch.manual_seed(settings["seed"])
     model = build_model(unit.model, split.interactions.n_items, **unit.options)
-    return model, fit(model, split, progress=False, **unit.settings)
+    history = fit(model, split, progress=False, **unit.settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt  # its figures are of fewer epochs than those of other trials
+    return model, history
 
 
 def _in_words(tried: dict[str, Any]) -> str:

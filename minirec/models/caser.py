@@ -14,7 +14,9 @@ Where others differ:
 - L is 5 in the released code. RecBole takes the whole row of `max_len` items for the picture and
   has filters of every height up to it, so their weights grow with its square; its own comment
   advises a short row. Ours reads 5 items by default, whatever the row's length.
-- Shorter histories are filled up with zero vectors above the first item, as in both codes.
+- Shorter histories are filled up with zero vectors above the first item. The released code puts a
+  vector there that is trained like an item's. RecBole fills up below the last item, so that the
+  newest one has no row of its own, with a vector that stays about as it was drawn.
 - The paper scores with a second table of item vectors and a bias for each item, as ours. RecBole
   maps the output once more, through a ReLU, and scores with the table that is read.
 - The paper asks for the next T items and contrasts each with sampled ones; RecBole and ours ask for

@@ -53,10 +53,13 @@ class FourierFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, W, d]. Returns [B, W, d]."""
-        # There is no Fourier transform in bfloat16, in which autocast may hand over x.
-        spectrum = torch.fft.rfft(x.to(self.weight.dtype), dim=1)  # [B, F, d]
-        filtered = spectrum * torch.view_as_complex(self.weight)
-        return torch.fft.irfft(filtered, n=self.max_len, dim=1)
+        # There is no Fourier transform in bfloat16, in which autocast may hand over x, and in which
+        # a model may be stored whole.
+        dtype = torch.promote_types(self.weight.dtype, torch.float32)
+        spectrum = torch.fft.rfft(x.to(dtype), dim=1)  # [B, F, d]
+        filtered = spectrum * torch.view_as_complex(self.weight.to(dtype))
+        y = torch.fft.irfft(filtered, n=self.max_len, dim=1)
+        return y.to(self.weight.dtype)
 
 
 class FilterLayer(nn.Module):

@@ -1,14 +1,19 @@
 """Ties: what a user chose at one time, and the orders that it may be put in."""
 
+import re
 from collections import Counter, defaultdict
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minirec import Interactions, evaluate, load_dataset
+from minirec.data import datasets
 from minirec.data.datasets import NAMED_SETS
+from minirec.data.splits import split_files
 from minirec.errors import DataError
 from minirec.models import build_model
 
@@ -90,6 +95,53 @@ def test_an_order_that_is_gone_or_unknown_is_refused():
         data.reorder_ties("id").reorder_ties("file")
     with pytest.raises(ValueError, match="ties must be one of file, id, random; got 'time'"):
         data.reorder_ties("time")
+
+
+@pytest.mark.parametrize("seed", [None, "7", -1, 1.0, True, [0, 1]])
+def test_a_seed_that_would_not_name_one_order_is_refused(seed):
+    message = r"seed of a random order of ties must be an integer from 0 up; got "
+    with pytest.raises(ValueError, match=message + re.escape(repr(seed))):
+        log([(0, 1, 0), (0, 0, 0)]).reorder_ties("random", seed)
+    with pytest.raises(ValueError, match=message):
+        load_dataset("beauty", ties="random", seed=seed, download=False)
+
+
+def test_a_seed_of_numpy_names_the_same_order_as_a_plain_one():
+    data = log([(0, item, 0) for item in range(9)])
+    assert data.reorder_ties("random", np.int64(3)).name == data.reorder_ties("random", 3).name
+
+
+@pytest.mark.parametrize("order", ["id", "random"])
+def test_the_order_in_which_the_rows_came_has_no_say(order):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "user": draw.integers(0, 8, 300).astype(str),
+            "item": draw.integers(0, 15, 300).astype(str),
+            "timestamp": draw.integers(0, 4, 300),
+        }
+    )
+    expected = Interactions.from_frame(frame).reorder_ties(order, 3)
+    for state in range(3):
+        shuffled = Interactions.from_frame(frame.sample(frac=1, random_state=state))
+        assert shuffled.reorder_ties(order, 3).fingerprint == expected.fingerprint
+
+
+def test_a_copy_without_times_is_not_taken_for_the_missing_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "_folders", lambda data_home: [tmp_path])
+    (tmp_path / "video-games.txt.gz").write_bytes(b"")
+    with pytest.raises(DataError, match="a copy of 'video-games' with its times is not in "):
+        load_dataset("video-games", data_home=tmp_path, download=False, ties="random")
+
+
+def test_files_that_were_reordered_alike_name_the_order_when_joined():
+    train = log([("u", 2, 0), ("u", 1, 0), ("u", 3, 1)])
+    test = log([("u", 1, 5), ("u", 2, 6)])
+    joined = split_files(train.reorder_ties("id"), test.reorder_ties("id")).interactions
+    assert joined.name.endswith(", ties by id")
+    assert split_files(train, test).interactions.ties == "file"
+    mixed = split_files(train.reorder_ties("random", 2), test).interactions
+    assert mixed.name.endswith(", ties random 2 and file")
 
 
 def test_statistics_count_tied_neighbours_and_targets():

@@ -15,6 +15,7 @@ import pytest
 
 from minirec.cli import main as minirec
 from minirec.experiments.benchmarks.systems import SYSTEMS
+from minirec.experiments.causes import causes
 from minirec.experiments.gpu import command, director, files, lessons, steps, table_runs
 from minirec.experiments.gpu.collect import collect
 from minirec.experiments.gpu.each_test import outcomes, run_apart
@@ -32,7 +33,11 @@ from minirec.experiments.gpu.marked_tests import files_with_marked_tests
 from minirec.experiments.gpu.profiles import Event, covered, events_of
 from minirec.experiments.gpu.stages import STAGES, chosen_stages, seconds_for, summary_lines
 from minirec.experiments.orders import cells_of_orders
+from minirec.experiments.recblr import units_of_figure_6, units_of_table
 from minirec.experiments.records import load_records
+from minirec.experiments.units import EARLIER, recorded, units
+from minirec.models import MODELS, model_options
+from minirec.training import FIT_DEFAULTS
 
 TESTS = Path(__file__).resolve().parents[1]
 DRY = "dry run on a CPU: "
@@ -282,6 +287,51 @@ def test_records_are_filed_where_tables_find_them_and_replace_none(tmp_path, cap
     assert minirec(typed) == 0
     assert (home / "beauty-sasrec.json").read_text() == "mine"
     assert capsys.readouterr().out.count("is there already") == 2
+
+
+def record_of(unit):
+    """Return what a run of the unit would record, as far as tables look at it."""
+    settings = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
+    settings |= {"objective": MODELS[unit.model].objective}
+    return {
+        "schema": 1,
+        "model": unit.model,
+        "data": unit.recorded_data,
+        "options": model_options(unit.model) | unit.options,
+        "settings": settings | unit.settings,
+    }
+
+
+def runs_of_tables(paper):
+    """List the runs behind the tables and figures of a paper that a GPU's minutes are for."""
+    seeds = table_runs.SEEDS
+    if paper == "recblr":
+        found = [cell.unit for cell in cells_of_orders()] + units_of_figure_6(seeds=seeds)
+        found += [cause.unit for cause in causes() if cause.unit is not None]
+        for table in (1, 3, 4):
+            found += units_of_table(table, seeds=seeds)
+        return found
+    return [*units(seeds=seeds), *units(2, seeds=seeds), *units(4)]
+
+
+@pytest.mark.slow
+def test_every_run_of_the_tables_is_filed_where_its_table_looks(tmp_path):
+    """Two different runs of one name would also show: one of them would not be found."""
+    came_back = tmp_path / "came-back"
+    results_of_a_call(came_back)
+    paths = []
+    for unit in table_runs.units_by_worth():
+        path = came_back / f"{unit.name}.json"
+        path.write_text(json.dumps(record_of(unit)))
+        paths.append(path)
+    files.write_zip(came_back, files.RUNS, paths)
+
+    home = tmp_path / "results"
+    collect(came_back, home)
+    for paper, place in (("glint-ru", home), ("recblr", home / "recblr")):
+        wanted = [unit for unit in runs_of_tables(paper) if unit.paper_data not in EARLIER]
+        found = recorded(wanted, place)
+        assert [record["file"] for _, record in found] == [f"{unit.name}.json" for unit in wanted]
 
 
 def test_a_dry_run_an_empty_folder_and_foreign_files_are_not_filed(tmp_path):

@@ -1,5 +1,7 @@
 """The runs behind RecBLR's tables: every printed row has one, at the paper's settings."""
 
+import json
+
 import pytest
 
 from minirec.experiments import tables
@@ -15,6 +17,7 @@ from minirec.experiments.recblr import (
     units_of_table,
 )
 from minirec.models import build_model
+from minirec.training import FIT_DEFAULTS
 
 
 def rows_of(units):
@@ -62,6 +65,34 @@ def test_figure_6_has_a_run_for_every_dropout_one_of_them_table_1_s():
     of_table_1 = {unit.name for unit in units_of_table(1) if unit.model == "recblr"}
     assert of_table_1 <= names
     assert {unit.options["dropout"] for unit in found} == set(DROPOUTS)
+
+
+def test_table_4_says_what_long_histories_cost(tmp_path):
+    unit = next(unit for unit in units_of_table(4) if unit.model == "sasrec")
+    figures = {"recall": 0.3, "mrr": 0.1, "ndcg": 0.2, "users": 10}
+    used = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
+    record = {
+        "schema": 1,
+        "model": unit.model,
+        "data": unit.recorded_data,
+        "options": unit.options,
+        "settings": used | {"objective": "next-item"} | unit.settings,
+        "history": [{}, {}, {}, {}],
+        "seconds": 20.0,
+        "peak_memory_mib": 300.0,
+        "device": "a machine",
+        "ended": "converged",
+        "metrics": {"test": {"full": figures}},
+    }
+    (tmp_path / "one.json").write_text(json.dumps(record))
+
+    table = tables.long_beside_paper(units_of_table(4), tmp_path).set_index(["system", "data"])
+    row = table.loc["SASRec", unit.paper_data]
+    assert row["seconds per epoch"] == 5
+    assert row["peak memory (MiB)"] == 300
+    assert row["ndcg"] == 0.2
+    assert table.drop(row.name)["ndcg"].isna().all()
+    assert set(table.drop(row.name)["ended"]) == {"not run"}
 
 
 def test_settings_are_those_of_section_4_1():

@@ -1,5 +1,6 @@
 """The search: the same for every system, on valid alone, resumed where it was stopped."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -83,6 +84,67 @@ def test_settings_that_diverge_are_worth_nothing(unit, split, tmp_path, monkeypa
     trials = load_record(tmp_path / f"{unit.name}-trials.json")["trials"]
     assert [trial["stopped"] for trial in trials] == ["diverged", "diverged"]
     assert [trial["valid_ndcg"] for trial in trials] == [0, 0]
+
+
+def test_a_trial_that_somebody_stops_is_none_and_is_tried_again(unit, split, tmp_path, monkeypatch):
+    whole = search(unit, split, tmp_path / "whole", 2)
+    real_fit = tuning.fit
+    stopped = []
+
+    def fit_until_interrupted(*arguments, **settings):
+        def press_ctrl_c(history):
+            raise KeyboardInterrupt
+
+        if stopped:
+            return real_fit(*arguments, **settings)
+        stopped.append(1)
+        return real_fit(*arguments, on_epoch=press_ctrl_c, **settings)
+
+    monkeypatch.setattr(tuning, "fit", fit_until_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(unit, split, tmp_path / "apart", 2)
+    apart = search(unit, split, tmp_path / "apart", 2)
+    assert without_times(apart["trials"]) == without_times(whole["trials"])
+
+
+def test_more_trials_may_find_another_winner_which_takes_the_place_of_the_first(
+    unit, split, tmp_path, monkeypatch
+):
+    # Every trial is better than those before it.
+    came_to = iter(range(1, 9))
+
+    def better_each_time(*arguments):
+        return {"valid_ndcg": next(came_to) / 10, "epochs": 1, "seconds": 0.0, "stopped": "epochs"}
+
+    monkeypatch.setattr(tuning, "_try", better_each_time)
+    path = tmp_path / f"{unit.name}-best.json"
+    for n_trials in (1, 3):
+        found = search(unit, split, tmp_path, n_trials)
+        assert load_record(path)["settings"]["lr"] == found["trials"][-1]["lr"]
+    shown = tuned_side_by_side(tmp_path).iloc[0]
+    assert shown["test ndcg"] == load_record(path)["metrics"]["test"]["full"]["ndcg"]
+
+    written = path.stat().st_mtime_ns
+    search(unit, split, tmp_path, 3)  # the same once more: nothing is left to train
+    assert path.stat().st_mtime_ns == written
+
+    # Two trials more, but no new winner yet: the old one's figure is not shown as theirs.
+    monkeypatch.setattr(tuning, "_is_trained", lambda *arguments: True)
+    search(unit, split, tmp_path, 5)
+    monkeypatch.undo()
+    assert math.isnan(tuned_side_by_side(tmp_path).iloc[0]["test ndcg"])
+
+
+def test_a_search_without_time_left_begins_nothing(unit, split, tmp_path):
+    found = search(unit, split, tmp_path, 2, budget=0)
+    assert found["trials"] == []
+    assert list(tmp_path.glob("*.json")) == []
+
+
+@pytest.mark.parametrize("n_trials", [0, -1])
+def test_a_search_without_trials_is_refused(unit, split, tmp_path, n_trials):
+    with pytest.raises(ValueError, match=f"at least one trial; got {n_trials}"):
+        search(unit, split, tmp_path, n_trials)
 
 
 def test_another_search_of_the_same_name_is_refused(unit, split, tmp_path):

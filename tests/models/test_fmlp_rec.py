@@ -156,6 +156,18 @@ def test_a_filter_takes_bfloat16_and_computes_in_its_own_precision():
     assert torch.equal(fourier(x), fourier(x.float()))
 
 
+def test_a_model_stored_whole_in_bfloat16_represents_rows_as_before_but_for_rounding():
+    torch.manual_seed(0)
+    model = build_model("fmlp-rec", 9, d_model=4, max_len=5).eval()
+    items = torch.tensor([[1, 2, 3, 0, 0], [5, 6, 7, 8, 9]])
+    with torch.no_grad():
+        expected = model.last(items)
+        found = model.bfloat16().last(items)
+    assert found.dtype == torch.bfloat16
+    # Representations are about 1; a bfloat16 has 8 bits, and two layers add their roundings.
+    assert (found.float() - expected).abs().max() < 0.1
+
+
 PERIOD = 4
 WIDTH = 12  # of rows
 
