@@ -15,6 +15,7 @@ from minirec.experiments.gpu.collect import collect
 from minirec.experiments.orders import cells_of_orders, leads_by_order, table_of_orders
 from minirec.experiments.recblr import ONLY_AS_FILES, PAPER, units_of_figure_6, units_of_table
 from minirec.experiments.references import protocol_in_words, references
+from minirec.experiments.results import write_results
 from minirec.experiments.run import run as run_units
 from minirec.experiments.run import time_systems
 from minirec.experiments.tuning import require_optuna, tune, tuned_side_by_side, unit_to_tune
@@ -55,13 +56,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--tune",
         type=_models,
         metavar="MODEL,MODEL",
-        help="search the settings of each by as many trials, on valid alone, as in recblr,sasrec; "
-        "on --data beauty, sports, ml-1m or planted; needs Optuna: pip install 'minirec[tune]'",
+        help="search the settings of each model with the same number of trials, on valid alone, as "
+        "in recblr,sasrec; --data is beauty (default), sports, ml-1m or planted; needs Optuna: pip "
+        "install 'minirec[tune]'",
     )
     what.add_argument(
         "--claims",
         action="store_true",
-        help="the papers' claims, each with the verdict of the records",
+        help="the papers' claims, each with the verdict that our records give",
     )
     what.add_argument(
         "--references",
@@ -71,8 +73,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--readme",
         metavar="README.md",
-        help="write the results that are recorded into this file's results section, and the "
-        "scoreboard of the papers' claims into its own and into docs/scoreboard.md beside it",
+        help="write the results and the scoreboard of the papers' claims from the records: short "
+        "into this file, whole into docs/results.md and docs/scoreboard.md beside it",
     )
     what.add_argument(
         "--collect",
@@ -80,7 +82,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="file what `python -m minirec.experiments.gpu --out DIR` left among the records",
     )
     parser.add_argument(
-        "--paper", choices=("glint-ru", "recblr"), default="glint-ru", help="default glint-ru"
+        "--paper",
+        choices=("glint-ru", "recblr"),
+        default="glint-ru",
+        help="whose (default glint-ru)",
     )
     parser.add_argument(
         "--data",
@@ -96,8 +101,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=_named_file,
         default=[],
         metavar="NAME=FILE",
-        help="data of RecBLR's tables that are downloaded nowhere: gowalla, steam or xlong, and "
-        "your file of it; may be repeated",
+        help="data of RecBLR's tables that cannot be downloaded: gowalla, steam or xlong, and your "
+        "file of it; may be repeated",
     )
     parser.add_argument(
         "--trials", type=_positive, default=12, metavar="12", help="of --tune, for each system"
@@ -118,7 +123,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=duration,
         default=math.inf,
         metavar="9m",
-        help="for this call; what it cuts short the next call continues; 0: only show",
+        help="the most time for this call; the next one goes on with what it cuts short; 0: only "
+        "show what is recorded",
     )
     parser.add_argument(
         "--unit-budget",
@@ -136,7 +142,7 @@ def run(options: argparse.Namespace) -> None:
     """Train what has no record and show ours beside the papers'."""
     if options.readme:
         scoreboard.write_scoreboard(options.readme, options.out)
-        tables.write_readme(options.readme, options.out)
+        write_results(options.readme, options.out)
     elif options.collect:
         print(*collect(options.collect, options.out), sep="\n")
     elif options.claims:
@@ -156,7 +162,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _orders(options: argparse.Namespace) -> None:
-    """Show what the order of ties does to every system, and what becomes of a lead."""
+    """Show every system under every order of ties, and what is left of RecBLR's leads."""
     cells = cells_of_orders()
     wanted = _only_known(options.data or [], {cell.data for cell in cells})
     cells = [cell for cell in cells if not wanted or cell.data in wanted]
@@ -235,7 +241,7 @@ def _causes(options: argparse.Namespace) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
-    """Give each system the same search, and show what they came to."""
+    """Give each system the same search of settings, and show the outcomes side by side."""
     out = Path(options.out) / "tuning"
     deadline = time.monotonic() + options.budget
     todo = {}  # all of them first: a name that is not known must not be met after hours

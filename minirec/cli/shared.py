@@ -48,8 +48,8 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--ties",
         choices=ORDERS,
         default="file",
-        help="the order of what a user chose at one time, which decides whose item is the last: as "
-        "in the file (default), by the raw item ids, or drawn at random",
+        help="the order of what a user chose at the same time, which decides which item is the "
+        "last one: as in the file (default), by the raw item ids, or drawn at random",
     )
     parser.add_argument(
         "--ties-seed", type=int, default=0, help="of --ties random: one seed, one order"

@@ -1,19 +1,20 @@
 """Very long logs with one rule that reaches far back: the question of RecBLR's Table 4.
 
 A customer browses a shop. Most of the log is pages, drawn at random, which mean nothing. Eight
-times, spread over the log, the customer opens the basket and buys a coffee and a tea, and tries all
-brands in the order of the shelf: each time the next one after that of the last order, and after the
-last one the first. Only the first two brands are drawn, for each customer anew. So
+times, spread over the log, the customer places an order: opens the basket, buys a coffee, and buys
+a tea. Brands stand on a shelf, and each order takes the next brand on the shelf after that of the
+previous order, and after the last brand the first. Only the brands of the first order are drawn,
+anew for each customer. So
 
     basket, coffee-17, tea-42     at the very beginning,
     page, page, page, ...         about an eighth of the log,
     basket, coffee-18, tea-43     and so on; the eighth order ends the log.
 
-Under leave-one-out the last tea is the test target and the last coffee the valid target. Who
-remembers the last order knows both; who does not can only guess among 50 brands, which is a
-Recall@10 of .2, and no customer has ever bought that coffee with that tea before. What has to be
-bridged is about an eighth of the log, never twice the same stretch: about 100 items in a log of
-800, and 1,000 in one of 8,000.
+Under leave-one-out the last tea is the test target and the last coffee the valid target. A model
+that remembers the previous order knows both. One that does not can only guess among 50 brands, a
+Recall@10 of 0.2: the coffee tells nothing about the tea, since the first two brands are drawn
+independently. The distance to bridge is about an eighth of the log, and differs from order to
+order: about 100 items in a log of 800, and 1,000 in one of 8,000.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
-"""Ties: interactions of one user at one time, whose order no clock knows.
+"""Ties: interactions of one user with the same timestamp, whose true order is not recorded.
 
-Amazon's reviews carry days, MovieLens seconds in which people rate a page at a time. So which item
-is a user's last one, and with it the target of leave-one-out, may depend on the order that a copy
-of the data came in.
+Amazon's reviews are dated by the day; MovieLens' ratings by the second, but people rate a whole
+page at a time. So which item is a user's last one, and with it the target of leave-one-out, may
+depend on the order in which a copy of the data lists them.
 
-M interactions; a run is what one user chose at one time, one after another.
+M interactions; a run is a stretch of tied interactions, or a single one that is not tied.
 """
 
 import operator
@@ -17,7 +17,7 @@ ORDERS = ("file", "id", "random")
 
 
 def runs(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
-    """Give each run of interactions that are in the order of (user, time) a number.
+    """Give every run of a log that is sorted by user and time a number.
 
     Parameters
     ----------

@@ -2,7 +2,8 @@
 
 The base is RecBLR at its paper's settings on the usual copy of Beauty. Each run differs from it in
 one thing that the paper, its released code or its framework (RecBole) does, or may do, otherwise.
-Where reading is enough, a reason stands in the place of a run. One chooses by NDCG@10 on valid.
+Where reading the code is enough, a reason stands in place of a run. If one of the runs is to be
+preferred, NDCG@10 on valid decides, never on test.
 
 What the released code does was read at github.com/chengkai-liu/RecBLR, commit d01e5c9.
 """
@@ -15,9 +16,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from minirec.experiments.orders import cells_of_orders
+from minirec.experiments.printed import paper
 from minirec.experiments.recblr import PAPER, unit_of
 from minirec.experiments.records import load_record
-from minirec.experiments.tables import paper
 from minirec.experiments.units import Unit, recorded
 
 DATA = "beauty"
@@ -33,7 +34,7 @@ AS_SAMPLES = {"objective": "prefix", "prefixes_per_user": 1000}
 
 SEARCHES = "tuning"  # the folder of the searches' records, in that of all records
 
-# What `find` does not compare either, and the seed, which is no configuration.
+# Settings that belong to a run, not to its configuration.
 NO_CONFIGURATION = ("seed", "epochs", "patience", "device")
 
 ORDERS_IN_WORDS = {
@@ -47,11 +48,11 @@ ORDERS_IN_WORDS = {
 class Cause(NamedTuple):
     """A row of the table: one change, with the run that judges it or the reason for having none."""
 
-    change: str  # what is another than in the base
+    change: str  # what differs from the base
     how: str  # the option, the setting or the data that make it so
     unit: Unit | None = None
-    found: str = ""  # without a run: what is known of it, in two or three words
-    reason: str = ""  # and why
+    found: str = ""  # without a run: what is known of the change, in two or three words
+    reason: str = ""  # without a run: why that is known, or why there is none
 
 
 def base_unit(seed: int = 0) -> Unit:
@@ -201,12 +202,12 @@ def table_of_causes(listed: list[Cause], out: str | Path) -> pd.DataFrame:
     DataFrame
         A row for each, and one for what the paper prints:
 
-        - change, how: what is another than in the base.
+        - change, how: what differs from the base, and what makes it so.
         - ended: "converged", "budget", "not run" where there is no record, or what is known
           without a run.
         - same targets: whether it is judged on the targets of the base. Where it is not, as in
-          another order of ties, its valid NDCG is no reason to choose it.
-        - valid ndcg: NDCG@10 on valid, by which one chooses.
+          another order of ties, its valid NDCG cannot be compared with the base's.
+        - valid ndcg: NDCG@10 on valid, by which runs are chosen.
         - recall, ndcg: at 10, on test. With one target for each user Recall is the hit ratio.
         - recall difference, ndcg difference: to the base.
         - reason: why no run is needed, or why there is none.
@@ -288,7 +289,8 @@ def configurations_in_words(out: str | Path) -> str:
     -------
     str
         A sentence. A configuration is a copy of the data in an order of ties, the model's options
-        and the settings; another seed or another limit on the epochs is none of its own.
+        and the settings. Runs that differ only in the seed or in the limit on the epochs have the
+        same configuration.
     """
     out = Path(out)
     runs = []

@@ -6,7 +6,7 @@ anywhere. A verdict says what our records say, not what the papers' authors meas
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -121,23 +121,31 @@ TIMED_VARIANTS = {
 
 
 class Benchmark(NamedTuple):
-    """One of our benchmarks, and which of its cases a claim on costs is about."""
+    """What we measured, in which of our benchmarks, and which of their cases a claim is about."""
 
-    file: str
+    files: tuple[str, ...]
     case: str  # of d, N and the name of the data set
     unit: str  # the column
 
 
 # The papers train on a sample for every prefix, and so do these cases.
 BENCHMARKS = {
-    "training": Benchmark("train", "epoch, a sample a prefix, padded, {on}", "seconds"),
-    "memory": Benchmark("memory", "training step, a sample a prefix, padded, {on}", "mib"),
-    "inference": Benchmark("inference", "reading 2,048 histories of {n}, d = {d}", "seconds"),
-    "one more item": Benchmark(
-        "inference", "one more item after 2,048 histories of {n}, d = {d}", "seconds"
+    "training": Benchmark(
+        ("train", "train-video-games", "glint-ru-variants"),
+        "epoch, a sample a prefix, padded, {on}",
+        "seconds",
     ),
-    "scan": Benchmark("recblr-scans", "epoch of padded samples, {name}, N = {n}", "seconds"),
-    "length": Benchmark("length", "20,000 positions in rows of N = {n:,}, d = 64", "seconds"),
+    "memory": Benchmark(
+        ("memory", "glint-ru-variants"), "training step, a sample a prefix, padded, {on}", "mib"
+    ),
+    "inference": Benchmark(
+        ("inference", "glint-ru-variants"), "reading 2,048 histories of {n}, d = {d}", "seconds"
+    ),
+    "one more item": Benchmark(
+        ("inference",), "one more item after 2,048 histories of {n}, d = {d}", "seconds"
+    ),
+    "scan": Benchmark(("recblr-scans",), "epoch of padded samples, {name}, N = {n}", "seconds"),
+    "length": Benchmark(("length",), "20,000 positions in rows of N = {n:,}, d = 64", "seconds"),
 }
 LENGTHS = (100, 1000)  # between which the growth with N is measured
 
@@ -562,10 +570,12 @@ class Measured(NamedTuple):
     high: float
 
 
-def _benchmarks(file: str, out: str | Path) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield the records of one benchmark: file, device and rows; those of GPUs come first."""
+def _benchmarks(files: Sequence[str], out: str | Path) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield the records of some benchmarks: file, device and rows; those of GPUs come first."""
     folder = Path(out) / "benchmarks"
-    for path in [*sorted(folder.glob(f"*/{file}.json")), folder / f"{file}.json"]:
+    of_gpus = [path for file in files for path in sorted(folder.glob(f"*/{file}.json"))]
+    of_the_cpu = [folder / f"{file}.json" for file in files]
+    for path in [*of_gpus, *of_the_cpu]:
         if path.exists():
             record = json.loads(path.read_text(encoding="utf-8"))
             place = path.relative_to(Path(out)).as_posix()
@@ -583,7 +593,10 @@ def _measured(rows: pd.DataFrame, case: str, name: str, unit: str) -> Measured |
     middle = float(row[unit])
     if math.isnan(middle):
         return None
-    return Measured(middle, float(row.get("low", middle)), float(row.get("high", middle)))
+    low, high = (row.get(quartile, math.nan) for quartile in ("low", "high"))
+    if math.isnan(low) or math.isnan(high):
+        return Measured(middle, middle, middle)  # memory is counted, so it has no quartiles
+    return Measured(middle, float(low), float(high))
 
 
 def _cost_name(name: str) -> str:
@@ -609,7 +622,7 @@ def _cost(claim: Claim, data: str, name: str, other: str, out: str | Path) -> Co
     """Compare a cost of two systems on the first device on which both were measured."""
     benchmark = BENCHMARKS[claim.protocol]
     case = _case(claim, data)
-    for file, device, rows in _benchmarks(benchmark.file, out):
+    for file, device, rows in _benchmarks(benchmark.files, out):
         ours = _measured(rows, case, _cost_name(name), benchmark.unit)
         theirs = _measured(rows, case, _cost_name(other), benchmark.unit)
         if ours is None or theirs is None:
@@ -629,7 +642,7 @@ def _growth(claim: Claim, name: str, out: str | Path) -> Comparison:
     """Measure how the time grows with the length, at as many positions in all."""
     benchmark = BENCHMARKS[claim.protocol]
     cases = [benchmark.case.format(n=n) for n in LENGTHS]
-    for file, device, rows in _benchmarks(benchmark.file, out):
+    for file, device, rows in _benchmarks(benchmark.files, out):
         short, long = (_measured(rows, case, _cost_name(name), benchmark.unit) for case in cases)
         if short is None or long is None:
             continue

@@ -1,8 +1,7 @@
-"""What a published lead owes to the order of ties: one table of systems, orders and rankings.
+"""How far a published lead depends on the order of ties: systems by orders and rankings.
 
-Amazon's reviews carry days and MovieLens' ratings seconds in which people rate a page at a time. So
-which item a user chose last, which is what leave-one-out asks for, hangs on the order in which a
-copy of the data lists them. Here the same systems are trained and judged under several orders.
+What ties are, and why their order decides which item is the target, stands in `minirec.data.ties`.
+Here the same systems are trained and judged under several orders of the same interactions.
 """
 
 import math
@@ -16,25 +15,25 @@ from minirec.experiments.recblr import unit_of
 from minirec.experiments.records import FULL_RANKINGS
 from minirec.experiments.units import Unit, recorded
 
-# The papers' names of the systems, and ours: those that only count come first.
-COUNTED = {"popularity": "popularity", "last item": "last-item"}
-OURS = "RecBLR"  # whose lead over the others is looked at
+# The papers' names of the systems, and ours. The baselines count occurrences and have no weights.
+BASELINES = {"popularity": "popularity", "last item": "last-item"}
+LEADER = "RecBLR"  # whose lead over the others is looked at
 TRAINED = {
     "RecBLR": "recblr",
     "SASRec": "sasrec",
     "GLINT-RU": "glint-ru",
     "LRURec": "lrurec",
 }
-SYSTEMS = COUNTED | TRAINED
+SYSTEMS = BASELINES | TRAINED
 ORDERS = ("file", "id", "random 0", "random 1", "random 2")
 
-# In the order in which they are worth running; MovieLens-1M is known in two orders only. On
-# MovieLens-100K, which neither paper has, systems are only counted.
+# The data sets, the most telling first. MovieLens-1M is at hand in two orders only. MovieLens-100K
+# stands in neither paper, so only the baselines are run on it.
 ORDERS_OF = {"beauty": ORDERS, "sports": ORDERS, "ml-1m": ("file", "id"), "ml-100k": ORDERS}
-ONLY_COUNTED = ("ml-100k",)
+ONLY_BASELINES = ("ml-100k",)
 
-# Where an order is had as a file that is in it. The usual file of Beauty has its ties by id
-# already; the order of the other public copy is its own.
+# Orders that come as a file of their own. The usual file of Beauty has its ties by id already; the
+# other public copy, which has times, lists them in another order.
 FILES = {
     ("beauty", "file"): "beauty-with-times.inter.gz",
     ("beauty", "id"): "beauty",
@@ -42,15 +41,15 @@ FILES = {
 
 
 class Ordered(NamedTuple):
-    """A cell of the table: the system, the data and their order of ties, and the run behind it."""
+    """A cell of the table: a system on data in one order of ties."""
 
-    data: str
-    order: str
-    unit: Unit
+    data: str  # a key of ORDERS_OF
+    order: str  # one of ORDERS
+    unit: Unit  # the run behind it, with the system
 
 
 def cells_of_orders() -> list[Ordered]:
-    """List the cells of the table: those that count first, then in order of worth.
+    """List the cells of the table in the order in which they are run, the baselines first.
 
     Returns
     -------
@@ -59,11 +58,11 @@ def cells_of_orders() -> list[Ordered]:
     """
     cells = []
     for data, orders in ORDERS_OF.items():
-        systems = COUNTED if data in ONLY_COUNTED else SYSTEMS
+        systems = BASELINES if data in ONLY_BASELINES else SYSTEMS
         for order in orders:
             for row, model in systems.items():
                 cells.append(Ordered(data, order, _unit(row, model, data, order)))
-    return sorted(cells, key=_worth)
+    return sorted(cells, key=_place_in_line)
 
 
 def _unit(row: str, model: str, data: str, order: str) -> Unit:
@@ -73,8 +72,12 @@ def _unit(row: str, model: str, data: str, order: str) -> Unit:
     return unit_of(row, model, data, ties=order)
 
 
-def _worth(cell: Ordered) -> tuple[bool, int, bool, int]:
-    """Return what cells are sorted by: counting, the data, the first three orders, the system."""
+def _place_in_line(cell: Ordered) -> tuple[bool, int, bool, int]:
+    """Return what cells are sorted by, the least first.
+
+    Baselines before trained systems, which take hours; then by data set; then the first three
+    orders of all systems before the others; then by system.
+    """
     systems = list(SYSTEMS.values())
     return (
         cell.unit.row in TRAINED,
@@ -123,7 +126,7 @@ def table_of_orders(cells: list[Ordered], out: str | Path) -> pd.DataFrame:
 
 
 def leads_by_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Ask what part of a published lead survives a random order of ties.
+    """Tell how much of RecBLR's published lead is left under each order of ties.
 
     Parameters
     ----------
@@ -133,25 +136,28 @@ def leads_by_order(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each data set and rival of RecBLR: RecBLR's NDCG@10 less the rival's, among all
-        items, seen items kept: as its paper prints them, and as ours are in each order, with the
-        mean over the random ones. NaN where nothing is printed, or where one of the two has no
-        record or ended on its budget.
+        A row for each data set and rival of RecBLR: RecBLR's test NDCG@10 less the rival's, among
+        all items with seen items kept.
+
+        - printed: as RecBLR's paper has it; NaN where it prints none.
+        - a column for each order: ours; NaN where one of the two has no record or ended on its
+          budget.
+        - random, mean: over the random orders.
     """
     finished = table[table["ended"] == "converged"]
     cells = finished.set_index(["data", "system", "ties"])["ndcg full"]
     printed = paper(1, "recblr").set_index(["system", "data"])["ndcg"]
     rows = []
     for data, orders in ORDERS_OF.items():
-        if data in ONLY_COUNTED:
+        if data in ONLY_BASELINES:
             continue
         for rival in SYSTEMS:
-            if rival == OURS:
+            if rival == LEADER:
                 continue
-            in_print = [printed.get((system, data), math.nan) for system in (OURS, rival)]
+            in_print = [printed.get((system, data), math.nan) for system in (LEADER, rival)]
             row = {"data": data, "RecBLR's lead over": rival, "printed": in_print[0] - in_print[1]}
             for order in orders:
-                both = [cells.get((data, system, order), math.nan) for system in (OURS, rival)]
+                both = [cells.get((data, system, order), math.nan) for system in (LEADER, rival)]
                 row[order] = both[0] - both[1]
             rows.append(row)
     leads = pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""What the papers print in their tables."""
+"""What the papers print in their tables, typed once into the CSV files of `paper/`."""
 
 from pathlib import Path
 
@@ -18,6 +18,7 @@ def paper(table: int, of: str = "glint-ru") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each system (or variant) and data set, in the paper's units.
+        A row for each system (or variant) and data set, in the paper's units: the name of a column
+        ends in its unit where it has one, as `epoch_s` does (seconds).
     """
     return pd.read_csv(Path(__file__).parent / "paper" / f"{of}-table-{table}.csv")

@@ -9,8 +9,10 @@ FILE = Path(__file__).parent / "paper" / "full-ranking-references.csv"
 # What changes every figure. Rows that differ in one of these are never ranked together.
 PROTOCOL = ["data", "seen items", "filtering", "ties"]
 
-# What is said where nobody has looked, or where a source does not tell.
-UNKNOWN = ("not known", "not read")
+UNKNOWN = (
+    "not known",  # the source does not say
+    "not read",  # nobody here has looked
+)
 
 SEEN_ITEMS = ("kept", "excluded", "last 200 excluded", "not read")
 

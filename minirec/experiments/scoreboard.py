@@ -1,47 +1,72 @@
 """The scoreboard of the papers' claims as Markdown: short in the README, whole in docs/."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
-from minirec.errors import printable_path
-from minirec.experiments.claims import PAPERS, VERDICTS, judged_claims
+from minirec.experiments.claims import KINDS, PAPERS, VERDICTS, judged_claims
+from minirec.experiments.markdown import between_marks, markdown_rows, with_section
 from minirec.experiments.references import protocol_in_words, references
-from minirec.experiments.tables import markdown_rows
 from minirec.storage import atomic_write
 
-# What stands between the two marks in the README.
-SCOREBOARD = re.compile(
-    "(?<=<!-- scoreboard -->\n).*(?=<!-- end of scoreboard -->)", flags=re.DOTALL
-)
+SCOREBOARD = between_marks("scoreboard")
 
 DECIDED = ("confirmed", "contradicted")
 
+MEANINGS = {
+    "confirmed": "our records say the same of every pair compared, beyond the spread",
+    "contradicted": "our records say the opposite of at least one pair, beyond the spread",
+    "undecided": "for at least one pair the difference is within the spread",
+    "untested": "a run or a benchmark that it needs has no record yet, or did not finish",
+    "untestable here": "it needs data or options that this project does not have",
+}
+
+# What the kinds of claims are about, in the order in which they are shown.
+SUBJECTS = {
+    "quality of recommendations": ("ahead",),
+    "time and memory": tuple(kind for kind in KINDS if kind not in ("ahead", "none")),
+}
+
+# What a reader of the decided claims' figures has to know.
+HOW_TO_READ = {
+    "quality of recommendations": "Each difference stands with its 95% interval. Both systems were "
+    "trained with the same settings, which need not be the paper's.",
+    "time and memory": "A ratio below 1 means that the system named first costs less. The papers "
+    "measured on GPUs; a verdict here holds for this module's implementations on the device that "
+    "is named.",
+}
+
 HOW_IT_IS_DECIDED = """\
-Every verdict is computed from the run records by `python -m minirec reproduce --claims`; none is
-typed. It says what this project's runs say, no more.
+**Quality of recommendations** ("ahead of", "worse without"). Two finished runs are compared:
+training ended because the metric on the validation users had stopped improving. A run that its
+budget ended never decides. Both runs have the paper's sizes, were chosen and are judged under the
+paper's protocol (GLINT-RU: among 100 negatives drawn by popularity; RecBLR: full ranking), use the
+same copy of the data with the same order of ties in time, and were trained with the same settings,
+which need not be the paper's.
 
-**Claims of order** ("ahead of") compare two finished runs: training ended because the valid metric
-had stopped improving. A run that its budget ended never decides. Both sides have the paper's sizes,
-were chosen and are judged under the paper's protocol (GLINT-RU: among 100 negatives drawn by
-popularity; RecBLR: full ranking), stand on the same copy of the data with the same order of ties in
-time, and were trained with the same settings, which need not be the paper's.
+The interval is one of 95%. With at least two seeds on each side it is Welch's t-interval over the
+seeds. With fewer it is over users: as if both systems had been judged on separate users, with the
+largest variance that the recorded means allow. In fact both are judged on the same users, so this
+interval is wider than a paired one and errs towards "undecided". It says nothing about what another
+seed would give. *Confirmed* means that the interval lies wholly on the claim's side, *contradicted*
+wholly on the other side, *undecided* that it contains 0. A claim about several pairs is confirmed
+only if every pair is, and contradicted if one is. Where a pair was compared in several orders of
+ties, it needs the same verdict in all of them.
 
-The interval is one of 95%. From two seeds on each side on it is Welch's t-interval over the seeds.
-With fewer it is over users: as if both systems had been judged on users of their own, with the
-largest variance that the recorded means allow. Both systems are judged on the same users, so this
-interval is wider than a paired one and errs towards "undecided"; of what another seed would give
-it knows nothing. *Confirmed* means that the interval lies wholly on the claim's side,
-*contradicted* wholly on the other, *undecided* that it holds 0. A claim about several pairs is
-confirmed only if every pair is, and contradicted if one is. Where a pair was compared in several
-orders of ties, it needs the same verdict in all of them.
-
-**Claims of cost** are judged by ratios of medians within one benchmark on one device, the spread
-being that between opposite quartiles; the device stands beside the verdict. The papers measured on
-GPUs, with their own kernels. A verdict from a CPU is about this module's implementations there: it
-shows what a user without a GPU meets, and does not refute a figure that was measured on a GPU.
+**Time and memory.** Each figure is a ratio of medians within one benchmark on one device. In
+brackets stand the lower quartile of the first system over the upper quartile of the second, and the
+upper over the lower. Memory is counted and has no spread. Growth with the length N is given as the
+exponent: 1 is linear, 2 quadratic, and 1.5 the boundary. The papers measured on GPUs, with their
+own kernels. A verdict from a CPU is about this module's implementations there: it shows what a user
+without a GPU gets, and does not refute a figure that was measured on a GPU.
 """
+
+ABOUT_REFERENCES = (
+    "HR@10 (recall) and NDCG@10 on test, as their sources print them. Three things change every "
+    "figure: whether items already seen stay among the candidates, which users and items are left "
+    "after filtering, and the order of events of the same time. **Never rank rows of different "
+    "tables.** *Not known* means that the source does not say, *not read* that we have not looked."
+)
 
 
 def counts(claims: pd.DataFrame) -> pd.DataFrame:
@@ -63,6 +88,29 @@ def counts(claims: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
+def counts_by_subject(claims: pd.DataFrame) -> pd.DataFrame:
+    """Count the claims of both papers by what they are about and by their verdict.
+
+    Parameters
+    ----------
+    claims : DataFrame
+        From `judged_claims`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each of SUBJECTS, a column for each verdict; claims that cannot be tested here
+        are left out.
+    """
+    subject_of = {kind: subject for subject, kinds in SUBJECTS.items() for kind in kinds}
+    subjects = claims["kind"].map(subject_of).rename("about")
+    table = pd.crosstab(subjects, claims["verdict"])
+    verdicts = [verdict for verdict in VERDICTS if verdict != "untestable here"]
+    table = table.reindex(index=list(SUBJECTS), columns=verdicts, fill_value=0)
+    table.columns.name = None
+    return table.reset_index()
+
+
 def readme_section(claims: pd.DataFrame) -> str:
     """Write the counts and the decided claims as Markdown.
 
@@ -76,18 +124,18 @@ def readme_section(claims: pd.DataFrame) -> str:
     str
         For a page in the folder that holds data/ and docs/.
     """
-    decided = claims[claims["verdict"].isin(DECIDED)]
     lines = [
         *markdown_rows(counts(claims)),
         "",
-        "Decided so far, by records one click away. A claim about several pairs needs them all; "
-        "the figures of each pair and how a verdict comes about stand in "
-        "[docs/scoreboard.md](docs/scoreboard.md). A verdict with a device beside it is about the "
-        "cost of this module's implementations on that device; the papers measured on GPUs.",
+        "What a verdict means, the figures behind each, and the claims that are not decided are in "
+        "[docs/scoreboard.md](docs/scoreboard.md). Verdicts on time and memory hold for this "
+        "module's implementations on the device that is named; the papers measured on GPUs.",
         "",
     ]
-    if len(decided):
-        lines += [*markdown_rows(_short_rows(decided, "data/results")), ""]
+    decided = claims[claims["verdict"].isin(DECIDED)]
+    for subject, rows in _by_subject(decided):
+        table = _rows(rows, "data/results", with_figures=False)
+        lines += [f"**{subject.capitalize()}**", "", *markdown_rows(table), ""]
     return "\n".join(lines)
 
 
@@ -102,54 +150,83 @@ def page(claims: pd.DataFrame) -> str:
     Returns
     -------
     str
-        For docs/scoreboard.md.
+        For docs/scoreboard.md: the counts first, then the decided claims, those that are not, how a
+        verdict is reached, and what others have published.
     """
+    decided = claims["verdict"].isin(DECIDED)
+    meanings = counts(claims)
+    meanings["meaning"] = meanings["verdict"].map(MEANINGS)
     lines = [
         "# Scoreboard: what the papers claim, and what our records say",
         "",
-        HOW_IT_IS_DECIDED,
-        *markdown_rows(counts(claims)),
+        f"This page lists {len(claims)} claims of the papers on GLINT-RU and RecBLR, and judges "
+        f"each by this project's own run records. {decided.sum()} of them are decided so far, "
+        f"{(claims['verdict'] == 'untested').sum()} are untested. The claims are typed in "
+        "[data/claims.csv](../data/claims.csv); the verdicts are computed by "
+        "`python -m minirec reproduce --claims`.",
+        "",
+        *markdown_rows(meanings),
+        "",
+        "The same claims by what they are about, without those that cannot be tested here:",
+        "",
+        *markdown_rows(counts_by_subject(claims)),
+        "",
+        "## Decided",
         "",
     ]
+    for subject, rows in _by_subject(claims[decided]):
+        table = _rows(rows, "../data/results", with_figures=True)
+        lines += [f"### {subject.capitalize()}", "", HOW_TO_READ[subject], ""]
+        lines += [*markdown_rows(table), ""]
+    lines += ["## Not decided", ""]
     for paper in PAPERS:
-        rows = _full_rows(claims[claims["paper"] == paper], "../data/results")
-        lines += [f"## {paper}", "", *markdown_rows(rows), ""]
+        rows = claims[~decided & (claims["paper"] == paper)]
+        lines += [f"### {paper}", "", *markdown_rows(_open_rows(rows)), ""]
+    lines += ["## How a verdict is reached", "", HOW_IT_IS_DECIDED]
     lines += _reference_lines()
     return "\n".join(lines)
 
 
-def _short_rows(claims: pd.DataFrame, folder: str) -> pd.DataFrame:
-    """Return the columns of the README's table."""
+def _by_subject(claims: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the claims about each of SUBJECTS that has any."""
+    found = []
+    for subject, kinds in SUBJECTS.items():
+        rows = claims[claims["kind"].isin(kinds)]
+        if len(rows):
+            found.append((subject, rows))
+    return found
+
+
+def _rows(claims: pd.DataFrame, folder: str, with_figures: bool) -> pd.DataFrame:
+    """Return decided claims as a table: with their figures on the page, without in the README.
+
+    folder : of the records, as a link from the page names it.
+    """
+    place = claims["paper"] + ", " + claims["place"]
+    verdicts = [f"**{verdict}**" for verdict in claims["verdict"]]
+    if not with_figures:
+        table = pd.DataFrame({"claim": claims["claim"], "place": place, "verdict": verdicts})
+    else:
+        # One column less, so that there is room for the figures.
+        claims_and_places = claims["claim"] + " *(" + place + ")*"
+        table = pd.DataFrame({"claim": claims_and_places, "verdict": verdicts})
+        table["what the records say"] = ["<br>".join(said) for said in claims["said"]]
+    if (claims["measured_on"] != "").any():
+        table["measured on"] = claims["measured_on"]
+    table["evidence"] = [_links(files, folder) for files in claims["evidence"]]
+    return table
+
+
+def _open_rows(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return claims that are not decided as a table, each with what is missing."""
     return pd.DataFrame(
         {
             "claim": claims["claim"],
-            "place": claims["paper"] + ", " + claims["place"],
-            "verdict": _verdicts(claims),
-            "evidence": [_links(files, folder) for files in claims["evidence"]],
-        }
-    )
-
-
-def _full_rows(claims: pd.DataFrame, folder: str) -> pd.DataFrame:
-    """Return the columns of the page's tables."""
-    return pd.DataFrame(
-        {
-            "id": claims["id"],
             "place": claims["place"],
-            "claim": claims["claim"],
-            "verdict": _verdicts(claims),
-            "what the records say": ["<br>".join(said) for said in claims["said"]],
-            "evidence": [_links(files, folder) for files in claims["evidence"]],
+            "verdict": claims["verdict"],
+            "why": ["; ".join(said) for said in claims["said"]],
         }
     )
-
-
-def _verdicts(claims: pd.DataFrame) -> list[str]:
-    """Return the verdicts, those on costs with the device that they hold for."""
-    verdicts = []
-    for verdict, device in zip(claims["verdict"], claims["measured_on"], strict=True):
-        verdicts.append(f"**{verdict}** (on {device})" if device else f"**{verdict}**")
-    return verdicts
 
 
 def _links(files: list[str], folder: str) -> str:
@@ -162,16 +239,14 @@ def _reference_lines() -> list[str]:
     lines = [
         "## Published results under full ranking, by protocol",
         "",
-        "HR@10 (recall) and NDCG@10 on test, as their sources print them. Whether items already "
-        "seen stay among the candidates, which users and items are left after filtering, and the "
-        "order of events of the same time change every figure: **never rank rows of different "
-        "tables**.",
+        ABOUT_REFERENCES,
         "",
     ]
     for _, group in references().groupby("group"):
         shown = group.drop(columns=["group", "data", "seen items", "filtering", "ties"])
         for metric in ("recall", "ndcg"):
             shown[metric] = [f"{value:.4f}" for value in shown[metric]]
+        shown = shown.rename(columns={"n_items": "items"})
         lines += [f"**{protocol_in_words(group)}**", "", *markdown_rows(shown), ""]
     return lines
 
@@ -192,17 +267,11 @@ def write_scoreboard(readme: str | Path, out: str | Path) -> None:
     ValueError
         Where one of the two lines is missing, before anything is written; and see `judged_claims`.
     """
-    text = Path(readme).read_text(encoding="utf-8")
-    found = SCOREBOARD.search(text)
-    if found is None:
-        raise ValueError(
-            f"{printable_path(readme)} has no lines <!-- scoreboard --> and "
-            "<!-- end of scoreboard --> to write between; add them where the scoreboard belongs."
-        )
     claims = judged_claims(out)
-    written = text[: found.start()] + readme_section(claims) + text[found.end() :]
+    written = with_section(readme, "scoreboard", readme_section(claims))
     whole = Path(readme).parent / "docs" / "scoreboard.md"
+    contents = {Path(readme): written, whole: page(claims)}
     whole.parent.mkdir(exist_ok=True)
-    for path, content in ((readme, written), (whole, page(claims))):
+    for path, content in contents.items():
         with atomic_write(path) as file:
             file.write(content.encode())

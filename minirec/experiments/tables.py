@@ -1,4 +1,4 @@
-"""The papers' tables out of run records, ours beside the papers' (notebook 12).
+"""The papers' tables as frames from run records, ours beside the papers' (notebook 12).
 
 Where no paper is named, GLINT-RU's is meant.
 """
@@ -16,44 +16,17 @@ import pandas as pd
 from scipy import stats
 
 from minirec.data.datasets import find_file, load_dataset, load_file
-from minirec.experiments.orders import cells_of_orders, table_of_orders
 from minirec.experiments.printed import paper
-from minirec.experiments.recblr import LOADED, PAPER, units_of_table
-from minirec.experiments.records import load_records
-from minirec.experiments.units import DATA, EARLIER, SYSTEMS, Unit, recorded, units
-from minirec.storage import atomic_write
+from minirec.experiments.recblr import LOADED
+from minirec.experiments.units import DATA, SYSTEMS, Unit, recorded
 
 # The tables of runs, whose rows stand beside ours.
 ROWS_OF = {"glint-ru": (2, 4), "recblr": (1, 3, 4)}
 
 METRICS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
-# What stands between the two marks in the README.
-RESULTS = re.compile("(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
-
-ABOUT_EARLIER = (
-    "*ml-1m, 5-core, ties by movie id*: the histories hold the same films, but those rated in the "
-    "same second stand in the order of their numbers, not of the source file. That changes which "
-    "film is asked for, so these rows are not comparable with any other row on MovieLens."
-)
-
 SCANS = "recblr-scans"  # the benchmark behind RecBLR's Table 5
 EMBEDDINGS_PADDED = "parallel, embeddings padded"  # its row that the others are compared with
-
-CUT_SHORT = "Ended by their budget, and so not ranked:"
-
-ABOUT_ORDERS = (
-    "**The order of ties in time** (NDCG at 10 among all items, on test, at RecBLR's settings): "
-    "what a user chose at one time stands as in the file, by the items' ids, or in an order drawn "
-    "at random. One seed of training each."
-)
-
-# What stands above RecBLR's tables.
-RECBLR_TITLES = {
-    1: "**RecBLR's Table 1** (Recall, MRR and NDCG at 10 on test, among all items, seen items "
-    "kept; ours / the paper's):",
-    3: "**RecBLR's Table 3**, its ablations, in the same way:",
-}
 
 # Which data set of the paper has this d and N. Video Games has those of Beauty.
 PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}
@@ -225,7 +198,7 @@ def statistics_beside_recblr(
     data_home : str or Path, optional
         Where data sets lie; see `load_dataset`. Data that are not on this machine are left out.
     files : mapping of str to str, optional
-        Files of sets that are downloaded nowhere, by their name in the paper.
+        Files of sets that cannot be downloaded, by their name in the paper.
 
     Returns
     -------
@@ -367,173 +340,3 @@ def _sizes_in(case: str) -> tuple[int, int]:
     if d_model is None or max_len is None:
         raise ValueError(f"the benchmark's case {case!r} does not name its d and N.")
     return int(d_model[1]), int(max_len[1])
-
-
-def results_section(out: str | Path) -> str:
-    """Write the results that are recorded as Markdown.
-
-    Parameters
-    ----------
-    out : str or Path
-        The folder of the records; those at RecBLR's settings lie in its folder "recblr".
-
-    Returns
-    -------
-    str
-        GLINT-RU's Table 2 beside ours, and the same runs under full ranking; RecBLR's Tables 1 and
-        3 beside ours; and what the order of ties does. Runs that ended on their budget stand apart,
-        and runs on an earlier order of the data in rows of their own.
-
-    Raises
-    ------
-    ValueError
-        Where there is no record.
-    """
-    load_records(out)  # raises where there is none
-    shown = [*DATA, *EARLIER]
-    lines = [
-        "**GLINT-RU's Table 2** (Recall, MRR and NDCG at 10 on test, among 100 negatives drawn "
-        "by popularity; ours / the paper's):",
-        "",
-        *_beside_in_words(beside_paper(units(2, data=shown, seeds=range(10)), out, 2)),
-        "**Full ranking** of all items, on test, of the same runs and of RecBLR on MovieLens with "
-        "the settings that were best on valid:",
-        "",
-        *_full_ranking_in_words(out),
-    ]
-    if any(unit.paper_data in EARLIER for unit, _ in recorded(units(2, data=shown), out)):
-        lines += [ABOUT_EARLIER, ""]
-
-    own = Path(out) / PAPER
-    for table, title in RECBLR_TITLES.items():
-        todo = units_of_table(table, seeds=range(10))
-        lines += [title, "", *_beside_in_words(beside_paper(todo, own, table, of="recblr"))]
-    lines += [*_orders_in_words(own)]
-    return "\n".join(lines)
-
-
-def _beside_in_words(table: pd.DataFrame) -> list[str]:
-    """Return a table beside the paper's: what converged, best first; what did not; what is to do.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `beside_paper`.
-    """
-    was_run = table["n_seeds"] > 0
-    converged = table["ended"] == "converged"
-    lines = []
-    if converged.any():
-        lines += [*markdown_rows(_pairs(table[converged])), ""]
-    cut_short = table[was_run & ~converged]
-    if len(cut_short):
-        lines += [CUT_SHORT, "", *markdown_rows(_pairs(cut_short)), ""]
-    is_earlier = table["data"].isin(list(EARLIER))
-    if (~was_run & ~is_earlier).any():
-        lines += [_not_run(table[~is_earlier]), ""]
-    return lines
-
-
-def _pairs(table: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `beside_paper`, best first, each metric as "ours / the paper's"."""
-    table = table.sort_values(["data", "ndcg"], ascending=[True, False])
-    name = table.columns[0]  # "system" or "variant"
-    shown = table[["data", "ties", name]].copy()
-    for metric, title in METRICS.items():
-        both = zip(table[metric], table[f"paper {metric}"], strict=True)
-        shown[title] = [f"{ours:.4f} / {_printed_or_dash(printed)}" for ours, printed in both]
-    shown["seeds"] = table["n_seeds"]
-    return shown
-
-
-def _printed_or_dash(value: float) -> str:
-    """Return the paper's figure, "-" where it has none."""
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _not_run(table: pd.DataFrame) -> str:
-    """Return the rows of `beside_paper` that were not run as one sentence."""
-    was_run = set(table.loc[table["n_seeds"] > 0, "data"])
-    missing = table[table["n_seeds"] == 0].groupby("data", sort=False)[table.columns[0]]
-    parts = []
-    for data, names in missing:
-        which = ", ".join(names) if data in was_run else "anything"
-        parts.append(f"{which} on {data}")
-    return f"Not run: {'; '.join(parts)}."
-
-
-def _full_ranking_in_words(out: str | Path) -> list[str]:
-    """Return the metrics under full ranking of GLINT-RU's table and of RecBLR's best settings."""
-    shown = [*DATA, *EARLIER]
-    found = recorded([*units(2, data=shown), *units(data=shown)], out)
-    lines = []
-    for ended, heading in (("converged", []), ("budget", [CUT_SHORT, ""])):
-        rows = [
-            [unit.paper_data, unit.order, f"{unit.row}, chosen by {unit.settings['select']}"]
-            + [f"{record[f'metrics.test.full.{metric}']:.4f}" for metric in METRICS]
-            for unit, record in found
-            if record["ended"] == ended
-        ]
-        if rows:
-            table = pd.DataFrame(rows, columns=["data", "ties", "system", *METRICS.values()])
-            lines += [*heading, *markdown_rows(table), ""]
-
-    was_recorded = [unit for unit, _ in found]
-    to_run = [unit.paper_data for unit in units() if unit not in was_recorded]
-    if to_run:
-        lines += [f"Not run: RecBLR, chosen by full, on {', '.join(to_run)}.", ""]
-    return lines
-
-
-def _orders_in_words(out: str | Path) -> list[str]:
-    """Return what is recorded of `table_of_orders`: a row a system, a column an order of ties."""
-    table = table_of_orders(cells_of_orders(), out)
-    ran = table[table["ended"] == "converged"]
-    if ran.empty:
-        return []
-    ndcg = ran.pivot_table(
-        index=["data", "system"], columns="ties", values="ndcg full", observed=True
-    )
-    shown = ndcg.map(_printed_or_dash).reset_index()
-    shown.columns.name = None
-    lines = [ABOUT_ORDERS, "", *markdown_rows(shown), ""]
-    missing = table[table["ended"] != "converged"]
-    return [*lines, f"Not run or not finished: {len(missing)} of {len(table)} cells.", ""]
-
-
-def markdown_rows(table: pd.DataFrame) -> list[str]:
-    """Return a frame as lines of a Markdown table, its index left out."""
-    lines = [_markdown_row(table.columns), "|" + "---|" * len(table.columns)]
-    lines += [_markdown_row(row) for row in table.to_numpy(dtype=object)]
-    return lines
-
-
-def _markdown_row(cells: Any) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def write_readme(path: str | Path, out: str | Path) -> None:
-    """Write `results_section` into a README.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; what stands between its lines <!-- results --> and <!-- end of results --> is
-        replaced, nothing else.
-    out : str or Path
-        The folder of the records.
-
-    Raises
-    ------
-    ValueError
-        Where one of the two lines is missing.
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    found = RESULTS.search(text)
-    if found is None:
-        raise ValueError(
-            f"{path} has no lines <!-- results --> and <!-- end of results --> to write between."
-        )
-    written = text[: found.start()] + results_section(out) + text[found.end() :]
-    with atomic_write(path) as file:
-        file.write(written.encode())

@@ -1,9 +1,10 @@
-"""One search for every system: as many trials, as many epochs, the same space, on valid alone.
+"""The same search of settings for every system: trials, epochs and space, on valid alone.
 
-A comparison of a tuned system with untuned ones compares the tuning. Here each gets the same: a
-learning rate, a dropout and a batch size are sampled by Optuna's tree-structured Parzen estimator
-(Bergstra et al., 2011), trained, and judged by the best valid NDCG@10. The winner is trained once
-more, and only that run meets the test users. Optuna is an extra: pip install 'minirec[tune]'.
+To compare a tuned system with untuned ones is to compare the tuning. Here every system gets the
+same search. A trial samples a learning rate, a dropout and a batch size by Optuna's tree-structured
+Parzen estimator (Bergstra et al., 2011), trains with them, and is judged by its best valid NDCG@10.
+The winner is trained once more, and only that run is evaluated on the test users. Optuna is an
+extra: pip install 'minirec[tune]'.
 """
 
 import math
@@ -321,7 +322,7 @@ def _settings_of(trial: "Trial") -> dict[str, Any]:
 
 
 def _try(unit: Unit, split: Split, tried: dict[str, Any]) -> dict[str, Any]:
-    """Return what a trial came to; settings with which training diverges are worth nothing."""
+    """Train with a trial's settings and return its outcome; if training diverges, NDCG is 0."""
     try:
         history = _train(unit, split, tried)[1]
     except FloatingPointError:

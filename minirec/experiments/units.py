@@ -30,7 +30,7 @@ class DataSetup(NamedTuple):
         return {"d_model": self.d_model, "max_len": self.max_len, "dropout": self.dropout}
 
 
-# The papers' names of the systems, and ours, in the order in which they are worth running.
+# The papers' names of the systems, and ours, in the order in which they are run.
 SYSTEMS = {
     "GLINT-RU": "glint-ru",
     "SASRec": "sasrec",

@@ -1,4 +1,4 @@
-"""Caser (Tang and Wang, 2018): the last items as an image, which convolutions look at.
+"""Caser (Tang and Wang, 2018): convolutions over the last items, taken as an image.
 
 The embeddings of the last L items, one below the other, are a picture with L rows and d columns.
 Horizontal filters look for patterns of several items in a row, wherever in the picture they

@@ -5,10 +5,10 @@ number, and the row is put together again. By the convolution theorem this is a 
 convolution: each channel of a position becomes a weighted sum over the whole row, with the same
 weights at every position, wrapped around at the ends.
 
-What it may promise: at the last of W positions nothing wraps, because its W weights reach back
-just to the first one. Every other position wraps, and so reads what follows it; from the second
-layer on the last position reads those. So the objective is "prefix". Rows are moved to the end of
-W = max_len positions, so that neither the batch's width nor its padding has a say.
+Why the objective is "prefix": at the last of W positions nothing wraps, because its W weights reach
+back just to the first one. Every other position wraps, and so reads items that follow it; only the
+last one, which represents the row, has none to read. Rows are moved to the end of W = max_len
+positions, so that neither the batch's width nor its padding matters.
 
 Where others differ: in the released code, the positions before the first item are filtered like
 items, and carry position embeddings and LayerNorm's bias, so that a short history is mostly made
@@ -46,8 +46,9 @@ class FourierFilter(nn.Module):
         super().__init__()
         self.max_len = max_len
 
-        # The last dimension holds real and imaginary part. The imaginary part has no say where a
-        # real row's spectrum is real: at frequency 0, and at the last one if W is even.
+        # The last dimension holds the real and the imaginary part. The spectrum of a real row is
+        # real at frequency 0, and at the last one if W is even: there the imaginary part of the
+        # weight has no effect.
         n_frequencies = max_len // 2 + 1
         self.weight = nn.Parameter(0.02 * torch.randn(n_frequencies, d_model, 2))
 

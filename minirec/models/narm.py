@@ -1,6 +1,6 @@
-"""NARM (Li et al., 2017): a GRU whose last state asks all the states before it.
+"""NARM (Li et al., 2017): a GRU, and attention from its last state to all states before it.
 
-    h_t         = GRU(e(x_t), h_{t-1})
+    h_t         = GRU(e_{x_t}, h_{t-1})                                  e: the embeddings
     a_{t,j}     = v . sigmoid(A_1 h_t + A_2 h_j)                         for j <= t
     c_t         = [sum over j <= t of a_{t,j} h_j ; h_t]                 local beside global
     score_t(i)  = e_i . (B c_t)                                          the bilinear decoder
@@ -17,7 +17,8 @@ per prefix.
 The attention reads the states of the whole history, whose number grows with it. So there is no
 state of a fixed size, and NARM does not stream, though its GRU could.
 
-B batch, N positions, d model width, s width of a state, Q queries in a block, K keys that they see.
+B batch, N positions, d model width, s width of a state; Q queries in a block, and K keys, which are
+the positions up to the block's end.
 """
 
 from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ class AdditiveAttention(nn.Module):
         self.to_weight = nn.Linear(d_state, 1, bias=False)  # v
 
     def forward(self, states: Tensor) -> Tensor:
-        """Let every position ask itself and those before it: states [B, N, s] -> [B, N, s]."""
+        """Let every position attend to itself and those before it: [B, N, s] -> [B, N, s]."""
         queries = self.to_query(states)
         keys = self.to_key(states)
         positions = torch.arange(states.shape[1], device=states.device)
@@ -68,19 +69,19 @@ class AdditiveAttention(nn.Module):
         if states.shape[1] > KEPT_UP_TO:
             weighted_sum = self._weighted_sum_anew
 
-        found = []
+        blocks = []
         for start, end in _blocks(states.shape[1]):
             not_later = positions[:end] <= positions[start:end, None]  # [Q, K]
             block = weighted_sum(queries[:, start:end], keys[:, :end], states[:, :end], not_later)
-            found.append(block)
-        return torch.cat(found, dim=1)
+            blocks.append(block)
+        return torch.cat(blocks, dim=1)
 
-    def of_one(self, asking: Tensor, states: Tensor, real: Tensor) -> Tensor:
-        """Let one state per row ask all states of its row.
+    def of_one(self, newest: Tensor, states: Tensor, real: Tensor) -> Tensor:
+        """Let one state per row attend to all states of its row.
 
-        asking: [B, s]; states: [B, N, s]; real: Bool[B, N], False at padding. Returns [B, s].
+        newest: [B, s]; states: [B, N, s]; real: Bool[B, N], False at padding. Returns [B, s].
         """
-        query = self.to_query(asking)[:, None]
+        query = self.to_query(newest)[:, None]
         return self._weighted_sum(query, self.to_key(states), states, real[:, None])[:, 0]
 
     def _weighted_sum(self, queries: Tensor, keys: Tensor, states: Tensor, seen: Tensor) -> Tensor:
@@ -94,13 +95,15 @@ class AdditiveAttention(nn.Module):
         return weights @ states
 
     def _weighted_sum_anew(self, *block: Tensor) -> Tensor:
-        """Do the same, but keep only what is given for backward, which computes the rest anew."""
-        # Without random numbers there is no state of a generator to restore.
+        """Do the same, but keep only the arguments for backward, which computes the rest anew."""
+        # It draws no random numbers, so there is no generator's state to restore.
         return checkpoint(self._weighted_sum, *block, use_reentrant=False, preserve_rng_state=False)
 
 
 class NARM(NeuralRecommender):
-    """Embed, drop, run L GRU layers, join what attention finds to the state, drop, map back.
+    """Embed, run L GRU layers, join the attention's output to the newest state, map back to d.
+
+    Dropout follows the embeddings and the joined vector.
 
     Parameters
     ----------
@@ -175,8 +178,8 @@ class NARM(NeuralRecommender):
     def last(self, items: Tensor) -> Tensor:
         """Represent each whole row: items [B, N] -> [B, d].
 
-        As `encode` at the last items, but only they ask: the cost of the attention grows with N,
-        not with N squared.
+        As `encode` at the last items, but only they are queries: the cost of the attention grows
+        with N, not with N squared.
         """
         states = self.states(items)
         rows = torch.arange(len(items), device=items.device)
@@ -192,7 +195,7 @@ class NARM(NeuralRecommender):
         return x
 
     def decode(self, local: Tensor, newest: Tensor) -> Tensor:
-        """Map what attention found and the newest state, [..., s] each, to [..., d]."""
+        """Map the attention's output and the newest state, [..., s] each, to [..., d]."""
         joined = self.inner_dropout(torch.cat([local, newest], dim=-1))
         return self.output(joined)
 
@@ -207,15 +210,15 @@ class NARM(NeuralRecommender):
         output = 2 * s * d
 
         n_pairs = sum((end - start) * end for start, end in _blocks(n))
-        pair = 2 * s  # its weight, and the weight by the state
+        pair = 2 * s  # s for v . sigmoid(...), and s for the weight times the state
         return n * (first + others + maps + output) + n_pairs * pair
 
 
 def _blocks(n: int) -> Iterator[tuple[int, int]]:
     """Cut n queries into blocks: where each starts and ends.
 
-    A block meets the keys before its end. So of the pairs that may not count only those within a
-    block are computed, and nearly half of all are saved.
+    A block is computed against the keys up to its end. So pairs whose key comes after the query are
+    computed only within a block, and nearly half of all pairs are saved.
     """
     for start in range(0, n, QUERIES_PER_BLOCK):
         yield start, min(start + QUERIES_PER_BLOCK, n)

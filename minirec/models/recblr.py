@@ -1,4 +1,4 @@
-"""RecBLR (Liu et al., CIKM 2024), recurrent in the user's behaviour (notebook 11).
+"""RecBLR (Liu et al., CIKM 2024): behaviour-dependent linear recurrence (notebook 11).
 
 B batch, N positions, d model width, k kernel size of the temporal convolution.
 """
@@ -12,7 +12,7 @@ from minirec.models.recurrent import RecurrentRecommender, stack
 
 
 class RecBLR(RecurrentRecommender):
-    """Layers of a gated recurrent layer and a feed-forward.
+    """A stack of layers, each a gated recurrent layer and a feed-forward network.
 
     The gated recurrent layer is built around a behaviour-dependent linear recurrent unit.
 
@@ -40,9 +40,9 @@ class RecBLR(RecurrentRecommender):
         How much of a state the channels keep in one step before any training: from 0.9 to 0.999,
         or as a draw from a normal distribution has it (`layers.bd_lru.initial_Lambda`).
     padding_class : bool
-        True makes the padding's row of the embedding one class more of the softmax while training,
-        never the target, and draws it like the items' rows. The released code does so, as it takes
-        the cross-entropy over its whole embedding table; ours does not unless told to. The padding
+        True makes the padding's row of the embedding one more class of the softmax while training,
+        one that is never the target, and draws it at the start like the items' rows. The released
+        code does so, since it takes the cross-entropy over its whole embedding table. The padding
         is never recommended, and no score depends on its row.
 
     Raises

@@ -11,7 +11,15 @@ import torch
 
 from minirec.data.batching import TrainingBatches
 from minirec.experiments import benchmarks, tables
-from minirec.experiments.benchmarks import glint_ru, losses, recblr, recblr_scans, scan, systems
+from minirec.experiments.benchmarks import (
+    glint_ru,
+    glint_ru_variants,
+    losses,
+    recblr,
+    recblr_scans,
+    scan,
+    systems,
+)
 from minirec.experiments.records import device_in_words
 from minirec.layers.bd_lru import GatedRecurrentLayer
 from minirec.profiling import take_turns
@@ -98,6 +106,22 @@ def test_the_sample_of_an_epoch_stands_for_all_of_it():
     assert sum(real.n_rows for real in epoch.real) == n_prefixes
     # Every width rounds its number of batches by itself, by a half at most.
     assert len(epoch) == pytest.approx(n_prefixes / 16, abs=len(epoch.shapes) / 2)
+
+
+def test_variants_of_glint_ru_are_measured_under_the_titles_of_all_systems():
+    sizes = {"beauty": (8, 6), "ml-1m": (8, 7)}
+    frame = glint_ru_variants.benchmark_glint_ru_variants(
+        n_users=12, repeats=1, rows=4, n=1, sizes=sizes, n_histories=3
+    )
+    trained = systems.benchmark_train(n_users=12, repeats=1, sizes=SMALL, n=1, rows=4)
+    title = next(case for case in trained["case"] if "a sample a prefix" in case)
+    kernels = frame[frame["case"] == title]
+    assert list(kernels["name"]) == [f"glint-ru, k = {k}" for k in (1, 3, 5, 7)]
+    assert (kernels["seconds"] > 0).all()
+    of_memory = frame[frame["case"].str.startswith("training step") & frame["mib"].notna()]
+    assert {"glint-ru, k = 7", glint_ru_variants.LIGHT, "mamba4rec"} <= set(of_memory["name"])
+    reading = frame[frame["case"] == "reading 3 histories of 7, d = 8"]
+    assert set(reading["name"]) == {"glint-ru", glint_ru_variants.LIGHT}
 
 
 def test_recblr_is_timed_by_every_scan_of_its_table_and_by_ours():

@@ -398,6 +398,22 @@ def test_a_cost_is_judged_by_its_ratio_and_the_spread_of_that(out, kind, ours, v
     assert f"ratio {ours[0] / 2:.2f}" in row["said"][0]
 
 
+def test_what_was_counted_has_no_spread_though_times_stand_beside_it(out):
+    write_claims(out, CHEAPER | {"protocol": "memory", "metric": "mib"})
+    case = "training step, a sample a prefix, padded, beauty, d = 64, N = 100"
+    rows = [
+        {"case": "a time", "name": "glint-ru", "seconds": 1.0, "low": 0.9, "high": 1.1},
+        {"case": case, "name": "glint-ru", "mib": 20.0},
+        {"case": case, "name": "sasrec", "mib": 80.0},
+    ]
+    record = {"device": "a CPU", "rows": rows}
+    (out / "benchmarks").mkdir(exist_ok=True)
+    (out / "benchmarks" / "memory.json").write_text(json.dumps(record))
+    row = judged(out)
+    assert row["verdict"] == "confirmed"
+    assert row["said"][0].endswith("ratio 0.25")
+
+
 def test_a_gpus_benchmark_goes_before_the_cpus(out):
     write_claims(out, CHEAPER)
     rows = [(READING, "glint-ru", 1.0, 1.0, 1.0), (READING, "sasrec", 2.0, 2.0, 2.0)]
@@ -486,14 +502,14 @@ def test_the_scoreboard_is_written_between_its_marks_and_whole_beside_the_readme
     write_record(out, "glint-ru", 0.30)
     write_record(out, "sasrec", 0.25)
     readme = out.parent / "README.md"
-    readme.write_text("before\n<!-- scoreboard -->\nold\n<!-- end of scoreboard -->\nafter\n")
+    readme.write_text("before\n<!-- scoreboard -->\nstale\n<!-- end of scoreboard -->\nafter\n")
     for _ in range(2):
         scoreboard.write_scoreboard(readme, out)
     text = readme.read_text()
     assert text.startswith("before\n<!-- scoreboard -->\n| verdict | GLINT-RU | RecBLR |")
     assert text.endswith("<!-- end of scoreboard -->\nafter\n")
     assert "| confirmed | 1 | 0 |" in text
-    assert "old" not in text
+    assert "stale" not in text
     whole = (out.parent / "docs" / "scoreboard.md").read_text()
     assert "no benchmark of inference on Beauty" in whole
     assert "no benchmark" not in text  # only what is decided
@@ -506,3 +522,20 @@ def test_the_scoreboard_is_written_between_its_marks_and_whole_beside_the_readme
 def test_fields_of_a_claim_are_the_columns_of_the_table():
     header = (DATA / "claims.csv").read_text().partition("\n")[0]
     assert header.split(",") == [field.name for field in fields(claims.Claim)]
+
+
+def test_the_page_says_first_what_was_tested_and_what_each_verdict_means(out):
+    write_claims(out, AHEAD, CHEAPER | {"id": "two"})
+    write_record(out, "glint-ru", 0.30)
+    write_record(out, "sasrec", 0.25)
+    text = scoreboard.page(claims.judged_claims(out))
+    summary, _, rest = text.partition("## Decided")
+    assert "lists 2 claims" in summary
+    assert "1 of them are decided so far, 1 are untested" in summary
+    for verdict in claims.VERDICTS:
+        assert f"| {scoreboard.MEANINGS[verdict]} |" in summary
+    assert "| quality of recommendations | 1 | 0 | 0 | 0 |" in summary
+    assert "| time and memory | 0 | 0 | 0 | 1 |" in summary
+    decided, _, not_decided = rest.partition("## Not decided")
+    assert "no benchmark of inference on Beauty" in not_decided
+    assert "**confirmed**" in decided

@@ -9,9 +9,9 @@ from minirec import load_dataset
 from minirec.data.datasets import NAMED_SETS
 from minirec.errors import DataError
 from minirec.experiments.orders import (
-    COUNTED,
+    BASELINES,
     FILES,
-    ONLY_COUNTED,
+    ONLY_BASELINES,
     ORDERS_OF,
     TRAINED,
     cells_of_orders,
@@ -44,17 +44,17 @@ def record(folder, unit, ndcg, ended="converged"):
 
 def test_every_system_has_a_run_of_its_own_in_every_order():
     cells = cells_of_orders()
-    n_trained = sum(len(ORDERS_OF[data]) for data in ORDERS_OF if data not in ONLY_COUNTED)
-    n_counted = sum(len(orders) for orders in ORDERS_OF.values())
-    n_cells = n_trained * len(TRAINED) + n_counted * len(COUNTED)
+    n_trained = sum(len(ORDERS_OF[data]) for data in ORDERS_OF if data not in ONLY_BASELINES)
+    n_baselines = sum(len(orders) for orders in ORDERS_OF.values())
+    n_cells = n_trained * len(TRAINED) + n_baselines * len(BASELINES)
     assert len({cell.unit.name for cell in cells}) == len(cells) == n_cells
     assert len({(cell.data, cell.order, cell.unit.row) for cell in cells}) == len(cells)
 
 
-def test_what_only_counts_comes_first():
+def test_the_baselines_come_first():
     rows = [cell.unit.row for cell in cells_of_orders()]
-    n_counted = sum(row in COUNTED for row in rows)
-    assert set(rows[:n_counted]) == set(COUNTED)
+    n_baselines = sum(row in BASELINES for row in rows)
+    assert set(rows[:n_baselines]) == set(BASELINES)
 
 
 def test_the_table_shows_records_and_says_not_run_elsewhere(tmp_path):

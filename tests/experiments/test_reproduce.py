@@ -12,8 +12,8 @@ import torch
 from scipy import stats
 
 from minirec.devices import choose_device
+from minirec.experiments import results, tables, units
 from minirec.experiments import run as runs
-from minirec.experiments import tables, units
 from minirec.experiments.records import benchmark_folder, device_in_words, load_records
 from minirec.models import model_options
 from minirec.training import fit
@@ -67,6 +67,7 @@ def record(folder, name, unit, seed, ndcg, ended="converged"):
         "data": unit.recorded_data,
         "options": model_options(unit.model) | unit.options,
         "settings": settings,
+        "device": "a CPU, 2 threads",
         "ended": ended,
         "metrics": {"test": {"popular-100": figures, "full": figures}},
     }
@@ -256,15 +257,16 @@ def test_runs_on_an_earlier_order_are_shown_under_its_name_and_never_to_be_train
     table = tables.beside_paper(units.units(2, data=["ml-1m, 5-core"]), tmp_path, 2)
     assert set(table["ended"]) == {"not run"}
 
-    lines = tables.results_section(tmp_path).splitlines()
+    lines = results.page(tmp_path).splitlines()
     shown = [line for line in lines if line.startswith("| ml-1m, 5-core")]
     assert len(shown) == 5  # two of Table 2's; by full ranking these two and RecBLR's own
     assert all(line.startswith("| ml-1m, 5-core, ties by movie id |") for line in shown)
-    not_run = [line for line in lines if line.startswith("Not run:")]
+    not_run = [line for line in lines if line.startswith("Not run yet:")]
     assert len(not_run) == 4  # Table 2, full ranking, and RecBLR's two
     assert all("ml-1m, 5-core" in line for line in not_run[:2])
     assert not any("ties by movie id" in line for line in not_run)
-    assert tables.ABOUT_EARLIER in lines
+    assert results.ABOUT_EARLIER in lines
+    assert "ties by movie id" not in results.readme_section(tmp_path)
 
 
 def test_efficiency_is_compared_by_ratios(tmp_path):
@@ -302,11 +304,11 @@ def test_figures_of_a_cpu_and_of_a_gpu_lie_apart(tmp_path, monkeypatch):
 
 def test_systems_are_timed_once(tmp_path, monkeypatch):
     calls = []
-    kinds = ["train", "inference", "memory", "length"]
+    kinds = ["train", "inference", "memory", *runs.OF_CLAIMS]
 
     def measure(kind):
         calls.append(kind)
-        return pd.DataFrame({"name": ["x"]})
+        return pd.DataFrame({"name": ["x", "y"], "seconds": [1.0, None], "mib": [None, 2.0]})
 
     monkeypatch.setattr(runs, "measure", measure)
     for _ in range(2):
@@ -314,7 +316,7 @@ def test_systems_are_timed_once(tmp_path, monkeypatch):
     assert calls == kinds
     folder = benchmark_folder(tmp_path, choose_device("auto"))
     memory = json.loads((folder / "memory.json").read_text())
-    assert memory["rows"] == [{"name": "x"}]
+    assert memory["rows"] == [{"name": "x", "seconds": 1}, {"name": "y", "mib": 2}]
 
 
 def test_runs_that_ended_on_their_budget_stand_apart(tmp_path):
@@ -322,28 +324,48 @@ def test_runs_that_ended_on_their_budget_stand_apart(tmp_path):
         units.units(2, data=["beauty"])[:2], ("converged", "budget"), strict=True
     ):
         record(tmp_path, unit.name, unit, 0, 0.3, ended)
-    lines = tables.results_section(tmp_path).splitlines()
-    heading = lines.index(tables.CUT_SHORT)
-    (ranked,) = [
-        i for i, line in enumerate(lines) if line.startswith("| beauty | id | GLINT-RU | ")
-    ]
-    (apart,) = [i for i, line in enumerate(lines) if line.startswith("| beauty | id | SASRec | ")]
+    lines = results.page(tmp_path).splitlines()
+    heading = lines.index(results.CUT_SHORT)  # of Table 2; full ranking has its own further down
+    starts = [line[:37] for line in lines]
+    ranked = starts.index("| beauty | id | GLINT-RU | 0.4000 / 0")
+    apart = starts.index("| beauty | id | SASRec | 0.4000 / 0.4")
     assert ranked < heading < apart
 
 
-def test_the_readme_is_written_between_its_marks_only(tmp_path):
+def test_the_readme_shows_the_best_finished_run_bold_and_a_cut_short_one_in_brackets(tmp_path):
+    of_system = {unit.row: unit for unit in units.units(2, data=["beauty"])}
+    record(tmp_path, "best", of_system["GLINT-RU"], 0, 0.3)
+    record(tmp_path, "cut-short", of_system["SASRec"], 0, 0.4, "budget")
+    record(tmp_path, "second", of_system["GRU4Rec"], 0, 0.2)
+    lines = results.readme_section(tmp_path).splitlines()
+    assert "| system | beauty (ties: id) |" in lines
+    assert "| GLINT-RU | **0.3000** / 0.2964 |" in lines
+    assert "| SASRec | (0.4000) / 0.2798 |" in lines
+    assert "| GRU4Rec | 0.2000 / 0.2351 |" in lines
+    assert not [line for line in lines if line.startswith("| LinRec |")]
+    assert "No system has been run yet on ml-1m; video-games; ml-1m, 5-core." in lines
+
+
+def test_of_a_single_run_nobody_says_that_it_is_the_best(tmp_path):
+    unit = units.units(2, data=["beauty"])[0]
+    record(tmp_path, unit.name, unit, 0, 0.3)
+    assert "| GLINT-RU | 0.3000 / 0.2964 |" in results.readme_section(tmp_path).splitlines()
+
+
+def test_the_results_are_written_between_their_marks_and_whole_beside_the_readme(tmp_path):
     record(tmp_path, "one", units.units(2, data=["beauty"])[0], 0, 0.3)
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
     for _ in range(2):
-        tables.write_readme(readme, tmp_path)
+        results.write_results(readme, tmp_path)
 
+    section = results.readme_section(tmp_path)
     text = readme.read_text()
-    results = tables.results_section(tmp_path)
-    assert text == f"before\n<!-- results -->\n{results}<!-- end of results -->\nafter\n"
-    assert "| beauty | id | GLINT-RU | 0.4000 / 0.4472 |" in text
-    assert "old" not in text
+    assert text == f"before\n<!-- results -->\n{section}<!-- end of results -->\nafter\n"
+    whole = (tmp_path / "docs" / "results.md").read_text()
+    assert whole == results.page(tmp_path)
+    assert "| beauty | id | GLINT-RU | 0.4000 / 0.4472 |" in whole
 
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="end of results"):
-        tables.write_readme(readme, tmp_path)
+        results.write_results(readme, tmp_path)

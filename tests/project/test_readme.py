@@ -15,9 +15,8 @@ import pytest
 
 import minirec
 from minirec.cli.main import _parser
+from minirec.experiments import results, scoreboard
 from minirec.experiments.claims import judged_claims
-from minirec.experiments.scoreboard import SCOREBOARD, page, readme_section
-from minirec.experiments.tables import RESULTS, results_section
 
 pytestmark = pytest.mark.slow
 
@@ -75,8 +74,12 @@ def png_pictures(cell) -> list[bytes]:
     return [base64.b64decode(data["image/png"]) for data in stored if "image/png" in data]
 
 
-def test_the_results_are_those_of_the_records():
-    assert RESULTS.search(TEXT)[0] == results_section(ROOT / "data" / "results")
+def test_the_results_are_those_of_the_records_here_and_whole_on_their_page():
+    records = ROOT / "data" / "results"
+    assert results.RESULTS.search(TEXT)[0] == results.readme_section(records)
+    whole = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert whole == results.page(records)
+    assert not notebook_rules.dead_links(whole, ROOT / "docs")
 
 
 def test_the_lesson_table_lists_every_notebook_there_is():
@@ -86,7 +89,7 @@ def test_the_lesson_table_lists_every_notebook_there_is():
 
 def test_the_scoreboard_is_that_of_the_records_here_and_whole_on_its_page():
     claims = judged_claims(ROOT / "data" / "results")
-    assert SCOREBOARD.search(TEXT)[0] == readme_section(claims)
+    assert scoreboard.SCOREBOARD.search(TEXT)[0] == scoreboard.readme_section(claims)
     whole = (ROOT / "docs" / "scoreboard.md").read_text(encoding="utf-8")
-    assert whole == page(claims)
+    assert whole == scoreboard.page(claims)
     assert not notebook_rules.dead_links(whole, ROOT / "docs")

@@ -6,6 +6,7 @@ others. Where there is a GPU they run on it, but for those that have nothing to 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ import torch
 
 from minirec.devices import choose_device
 from minirec.experiments.benchmarks.glint_ru import benchmark_glint_ru
+from minirec.experiments.benchmarks.glint_ru_variants import benchmark_glint_ru_variants
 from minirec.experiments.benchmarks.loading import benchmark_loading
 from minirec.experiments.benchmarks.losses import benchmark_losses
 from minirec.experiments.benchmarks.recblr import benchmark_recblr
@@ -30,11 +32,13 @@ from minirec.experiments.records import device_in_words
 BENCHMARKS: dict[str, Callable[..., pd.DataFrame]] = {
     "loading": benchmark_loading,
     "glint-ru": benchmark_glint_ru,
+    "glint-ru-variants": benchmark_glint_ru_variants,
     "scan": benchmark_scan,
     "losses": benchmark_losses,
     "recblr": benchmark_recblr,
     "recblr-scans": benchmark_recblr_scans,
     "train": benchmark_train,
+    "train-video-games": partial(benchmark_train, sizes={"video-games": (64, 100)}),
     "inference": benchmark_inference,
     "memory": benchmark_memory,
     "length": benchmark_length,
