@@ -85,7 +85,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         temporary = _temporary_beside(path)
-        with _held(_lock_of(temporary)):
+        lock = _lock_of(temporary)
+        with _gone_in_the_end(lock), _held(lock):
             try:
                 with open(temporary, "xb") as file:
                     yield file
@@ -144,14 +145,20 @@ def _errors_that_name(path: Path) -> Iterator[None]:
 @contextmanager
 def _held(lock: FileLock) -> Iterator[None]:
     """Hold a lock for this block, then remove its file; a process that dies lets go of it, too."""
-    with lock:
-        try:
-            yield
-        finally:
-            # Others who wait for the lock find that its file is gone, and make a new one. Windows
-            # lets nobody remove an open file: there it stays, empty.
-            with contextlib.suppress(PermissionError):
-                Path(lock.lock_file).unlink(missing_ok=True)
+    with lock, _gone_in_the_end(lock):
+        # Others who wait for the lock find that its file is gone, and make a new one.
+        yield
+
+
+@contextmanager
+def _gone_in_the_end(lock: FileLock) -> Iterator[None]:
+    """Remove a lock's file after this block, even where Ctrl-C comes while the lock is taken."""
+    try:
+        yield
+    finally:
+        # Windows lets nobody remove an open file: there it stays, empty.
+        with contextlib.suppress(PermissionError):
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _sweep(path: Path) -> None:

@@ -158,7 +158,7 @@ STORAGE = faults_of(
         ("a checkpoint passes for a model", "    if found != kind:\n", "    if False:\n"),
         (
             "whoever is writing is swept",
-            "with _held(_lock_of(temporary)):\n            try:",
+            "with _gone_in_the_end(lock), _held(lock):\n            try:",
             "with contextlib.nullcontext():\n            try:",
         ),
         ("nothing is swept", "        _sweep(path)\n", "        pass\n"),

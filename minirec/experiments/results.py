@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from minirec.experiments.markdown import between_marks, markdown_rows, with_section
-from minirec.experiments.orders import cells_of_orders, table_of_orders
+from minirec.experiments.orders import cells_of_orders, leads_by_order, table_of_orders
 from minirec.experiments.recblr import PAPER, units_of_table
 from minirec.experiments.records import load_records
 from minirec.experiments.tables import METRICS, beside_paper
@@ -19,6 +19,13 @@ SEEDS = range(10)  # whichever of these have a record are averaged
 # What `settings.select` of a record means: the ranking whose NDCG on valid chose the best epoch.
 CHOSEN_BY = {"popular-100": "100 popular negatives", "full": "full ranking"}
 
+# The rankings of all items, by what becomes of those that the user has seen.
+RANKINGS_IN_WORDS = {
+    "full": "kept",
+    "full-unseen": "left out",
+    "full-unseen-window": "left out as far as the system read them",
+}
+
 # --- The texts ---------------------------------------------------------------------------------
 
 ABOUT_THE_README = (
@@ -27,6 +34,17 @@ ABOUT_THE_README = (
     "end of its budget of time or epochs before it had converged, and is not ranked. A dash means "
     "not run, or not printed. Recall, MRR, the number of seeds, the same runs under full ranking "
     "and RecBLR's ablations are in [docs/results.md](docs/results.md)."
+)
+
+ABOUT_LEADS = (
+    "RecBLR's NDCG@10 less that of another system, from the runs above. *Printed* is the "
+    "difference in its paper. A lead in one order of ties alone is a lead in guessing that order."
+)
+
+ABOUT_SEEN = (
+    "NDCG@10 of the same runs, by what becomes of the items that a user has seen before: RecBLR's "
+    "paper keeps them among the candidates, many others leave them out, and LRURec's code leaves "
+    "out those that the system has read. Figures in different columns are not comparable."
 )
 
 ABOUT_THE_PAGE = """\
@@ -178,6 +196,8 @@ def page(out: str | Path) -> str:
         "RecBLR's Table 1: under full ranking": _beside(table_1),
         "RecBLR's Table 3: without one of its parts, under full ranking": _beside(table_3),
         "The order of ties in time": [ABOUT_ORDERS, "", *_orders(own)],
+        "What is left of RecBLR's lead in each order": [ABOUT_LEADS, "", *_leads(own)],
+        "Seen items kept among the candidates, and left out": [ABOUT_SEEN, "", *_seen_items(own)],
     }
     lines = ["# Results: our runs beside the papers'", "", ABOUT_THE_PAGE + _devices(out), ""]
     if (table_2["data"].isin(list(EARLIER)) & (table_2["n_seeds"] > 0)).any():
@@ -291,6 +311,35 @@ def _orders(out: str | Path, only: list[str] | None = None) -> list[str]:
     if len(finished) < len(table):
         lines += [f"{len(finished)} of these {len(table)} runs have finished so far.", ""]
     return lines
+
+
+def _leads(out: str | Path) -> list[str]:
+    """Return the rows of `leads_by_order` that have a lead of ours, out as in `_orders`."""
+    leads = leads_by_order(table_of_orders(cells_of_orders(), out))
+    figures = leads.columns[2:]
+    ours = [column for column in figures if column != "printed"]
+    leads = leads[leads[ours].notna().any(axis=1)]
+    if leads.empty:
+        return [NOTHING_YET, ""]
+    leads[figures] = leads[figures].map(_signed)
+    return [*markdown_rows(leads), ""]
+
+
+def _seen_items(out: str | Path) -> list[str]:
+    """Return finished runs under each of FULL_RANKINGS, out as in `_orders`."""
+    table = table_of_orders(cells_of_orders(), out)
+    finished = table[table["ended"] == "converged"]
+    if finished.empty:
+        return [NOTHING_YET, ""]
+    shown = finished[["data", "system", "ties"]].copy()
+    for ranking, title in RANKINGS_IN_WORDS.items():
+        shown[title] = finished[f"ndcg {ranking}"].map(_figure)
+    return [*markdown_rows(shown), ""]
+
+
+def _signed(value: float) -> str:
+    """Return a difference as it is shown, "-" where there is none."""
+    return "-" if math.isnan(value) else f"{value:+.4f}"
 
 
 def _figure(value: float) -> str:
