@@ -18,7 +18,13 @@ from minirec.experiments.references import protocol_in_words, references
 from minirec.experiments.results import write_results
 from minirec.experiments.run import run as run_units
 from minirec.experiments.run import time_systems
-from minirec.experiments.tuning import require_optuna, tune, tuned_side_by_side, unit_to_tune
+from minirec.experiments.tuning import (
+    SEARCHES,
+    require_optuna,
+    tune,
+    tuned_side_by_side,
+    unit_to_tune,
+)
 from minirec.experiments.units import DATA, Unit, units
 from minirec.models import MODELS, model_options
 
@@ -242,7 +248,7 @@ def _causes(options: argparse.Namespace) -> None:
 
 def _tune(options: argparse.Namespace) -> None:
     """Give each system the same search of settings, and show the outcomes side by side."""
-    out = Path(options.out) / "tuning"
+    out = Path(options.out) / SEARCHES
     deadline = time.monotonic() + options.budget
     todo = {}  # all of them first: a name that is not known must not be met after hours
     for data in options.data or ["beauty"]:

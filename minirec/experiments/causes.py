@@ -19,7 +19,9 @@ from minirec.experiments.orders import cells_of_orders
 from minirec.experiments.printed import paper
 from minirec.experiments.recblr import PAPER, unit_of
 from minirec.experiments.records import load_record
+from minirec.experiments.tuning import SEARCHES
 from minirec.experiments.units import Unit, recorded
+from minirec.models import model_options
 
 DATA = "beauty"
 BASE = "nothing: the base"
@@ -31,8 +33,6 @@ LONGER = 100  # items of a history, where the paper's own settings have 50
 # Every prefix of every history is a sample once an epoch, as in the framework: no user of Beauty
 # has so many, so none is left out.
 AS_SAMPLES = {"objective": "prefix", "prefixes_per_user": 1000}
-
-SEARCHES = "tuning"  # the folder of the searches' records, in that of all records
 
 # Settings that belong to a run, not to its configuration.
 NO_CONFIGURATION = ("seed", "epochs", "patience", "device")
@@ -326,6 +326,6 @@ def _configuration(data: str, options: dict[str, Any], settings: dict[str, Any])
 
 def _configuration_of_trial(search: dict[str, Any], trial: dict[str, Any]) -> str:
     """Return the configuration of a search's trial."""
-    options = search["options"] | {"dropout": trial["dropout"]}
+    options = model_options(search["model"]) | search["sizes"] | {"dropout": trial["dropout"]}
     settings = search["settings"] | {"lr": trial["lr"], "batch_size": trial["batch_size"]}
     return _configuration(search["data"], options, settings)

@@ -37,6 +37,8 @@ from minirec.training import History, fit
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
+SEARCHES = "tuning"  # the folder of the searches' records, in that of all records
+
 PLANTED = {"d_model": 32, "max_len": 50}  # sizes on the planted set
 
 # The space, the same for every system.

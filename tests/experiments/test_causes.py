@@ -177,7 +177,7 @@ def test_configurations_are_counted_from_records(tmp_path):
         "schema": 1,
         "model": "recblr",
         "data": "beauty",
-        "options": {"d_model": 64},
+        "sizes": {"d_model": 64},
         "settings": {"seed": 0},
         "trials": [trial, trial | {"dropout": 0.5}],
     }
