@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from minirec.errors import printable_path
+from minirec.storage import atomic_write
 
 
 def markdown_rows(table: pd.DataFrame) -> list[str]:
@@ -81,3 +82,29 @@ def with_section(page: str | Path, name: str, section: str) -> str:
             "write between; add them where the section belongs."
         )
     return text[: found.start()] + section + text[found.end() :]
+
+
+def write_short_and_whole(readme: str | Path, name: str, section: str, page: str) -> None:
+    """Write a section into a README, and the page that it is short for into docs/ beside it.
+
+    Parameters
+    ----------
+    readme : str or Path
+        The file; what stands between its marks <!-- name --> and <!-- end of name --> is replaced,
+        nothing else.
+    name : str
+        Of the section; the page is docs/name.md.
+    section, page : str
+        What is written, whole lines.
+
+    Raises
+    ------
+    ValueError
+        Where one of the two marks is missing; nothing is written then.
+    """
+    written = with_section(readme, name, section)
+    whole = Path(readme).parent / "docs" / f"{name}.md"
+    whole.parent.mkdir(exist_ok=True)
+    for path, content in ((Path(readme), written), (whole, page)):
+        with atomic_write(path) as file:
+            file.write(content.encode())

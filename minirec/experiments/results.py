@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from minirec.experiments.markdown import between_marks, markdown_rows, with_section
+from minirec.experiments.markdown import between_marks, markdown_rows, write_short_and_whole
 from minirec.experiments.orders import cells_of_orders, leads_by_order, table_of_orders
 from minirec.experiments.recblr import PAPER, units_of_table
 from minirec.experiments.records import load_records
 from minirec.experiments.tables import METRICS, beside_paper
 from minirec.experiments.units import DATA, EARLIER, recorded, units
-from minirec.storage import atomic_write
 
 RESULTS = between_marks("results")
 SEEDS = range(10)  # whichever of these have a record are averaged
@@ -112,6 +111,7 @@ def readme_section(out: str | Path) -> str:
     own = Path(out) / PAPER
     table_2 = beside_paper(units(2, seeds=SEEDS), out, 2)
     table_1 = beside_paper(units_of_table(1, seeds=SEEDS), own, 1, of="recblr")
+    orders = table_of_orders(cells_of_orders(), own)
     lines = [
         ABOUT_THE_README,
         "",
@@ -123,7 +123,7 @@ def readme_section(out: str | Path) -> str:
         *_side_by_side(table_1),
         f"**The order of ties in time**, on Beauty. {ABOUT_ORDERS}",
         "",
-        *_orders(own, ["beauty"]),
+        *_orders(orders[orders["data"] == "beauty"]),
     ]
     return "\n".join(lines)
 
@@ -190,14 +190,19 @@ def page(out: str | Path) -> str:
     table_2 = beside_paper(units(2, data=with_earlier, seeds=SEEDS), out, 2)
     table_1 = beside_paper(units_of_table(1, seeds=SEEDS), own, 1, of="recblr")
     table_3 = beside_paper(units_of_table(3, seeds=SEEDS), own, 3, of="recblr")
+    orders = table_of_orders(cells_of_orders(), own)
     sections = {
         "GLINT-RU's Table 2: among 100 negatives drawn by popularity": _beside(table_2),
         "The same runs, and RecBLR's of lesson 11, under full ranking": _full_ranking(out),
         "RecBLR's Table 1: under full ranking": _beside(table_1),
         "RecBLR's Table 3: without one of its parts, under full ranking": _beside(table_3),
-        "The order of ties in time": [ABOUT_ORDERS, "", *_orders(own)],
-        "What is left of RecBLR's lead in each order": [ABOUT_LEADS, "", *_leads(own)],
-        "Seen items kept among the candidates, and left out": [ABOUT_SEEN, "", *_seen_items(own)],
+        "The order of ties in time": [ABOUT_ORDERS, "", *_orders(orders)],
+        "What is left of RecBLR's lead in each order": [ABOUT_LEADS, "", *_leads(orders)],
+        "Seen items kept among the candidates, and left out": [
+            ABOUT_SEEN,
+            "",
+            *_seen_items(orders),
+        ],
     }
     lines = ["# Results: our runs beside the papers'", "", ABOUT_THE_PAGE + _devices(out), ""]
     if (table_2["data"].isin(list(EARLIER)) & (table_2["n_seeds"] > 0)).any():
@@ -291,14 +296,8 @@ def _full_ranking(out: str | Path) -> list[str]:
 # --- Both --------------------------------------------------------------------------------------
 
 
-def _orders(out: str | Path, only: list[str] | None = None) -> list[str]:
-    """Return finished runs of `table_of_orders`: a row for each system, a column for each order.
-
-    out : the folder of RecBLR's records; only : the data sets to show, all of them unless given.
-    """
-    table = table_of_orders(cells_of_orders(), out)
-    if only is not None:
-        table = table[table["data"].isin(only)]
+def _orders(table: pd.DataFrame) -> list[str]:
+    """Return finished runs of `table_of_orders`: a row for each system, a column for each order."""
     finished = table[table["ended"] == "converged"]
     if finished.empty:
         return [NOTHING_YET, ""]
@@ -313,9 +312,9 @@ def _orders(out: str | Path, only: list[str] | None = None) -> list[str]:
     return lines
 
 
-def _leads(out: str | Path) -> list[str]:
-    """Return the rows of `leads_by_order` that have a lead of ours, out as in `_orders`."""
-    leads = leads_by_order(table_of_orders(cells_of_orders(), out))
+def _leads(table: pd.DataFrame) -> list[str]:
+    """Return the rows of `leads_by_order` that have a lead of ours."""
+    leads = leads_by_order(table)
     figures = leads.columns[2:]
     ours = [column for column in figures if column != "printed"]
     leads = leads[leads[ours].notna().any(axis=1)]
@@ -325,9 +324,8 @@ def _leads(out: str | Path) -> list[str]:
     return [*markdown_rows(leads), ""]
 
 
-def _seen_items(out: str | Path) -> list[str]:
-    """Return finished runs under each of FULL_RANKINGS, out as in `_orders`."""
-    table = table_of_orders(cells_of_orders(), out)
+def _seen_items(table: pd.DataFrame) -> list[str]:
+    """Return finished runs of `table_of_orders` under each of FULL_RANKINGS."""
     finished = table[table["ended"] == "converged"]
     if finished.empty:
         return [NOTHING_YET, ""]
@@ -369,10 +367,4 @@ def write_results(readme: str | Path, out: str | Path) -> None:
     ValueError
         Where one of the two lines is missing, or where there is no record; nothing is written then.
     """
-    written = with_section(readme, "results", readme_section(out))
-    whole = Path(readme).parent / "docs" / "results.md"
-    contents = {Path(readme): written, whole: page(out)}
-    whole.parent.mkdir(exist_ok=True)
-    for path, content in contents.items():
-        with atomic_write(path) as file:
-            file.write(content.encode())
+    write_short_and_whole(readme, "results", readme_section(out), page(out))

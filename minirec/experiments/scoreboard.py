@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from minirec.experiments.claims import KINDS, PAPERS, VERDICTS, judged_claims
-from minirec.experiments.markdown import between_marks, markdown_rows, with_section
+from minirec.experiments.markdown import between_marks, markdown_rows, write_short_and_whole
 from minirec.experiments.references import protocol_in_words, references
-from minirec.storage import atomic_write
 
 SCOREBOARD = between_marks("scoreboard")
 
@@ -268,10 +267,4 @@ def write_scoreboard(readme: str | Path, out: str | Path) -> None:
         Where one of the two lines is missing, before anything is written; and see `judged_claims`.
     """
     claims = judged_claims(out)
-    written = with_section(readme, "scoreboard", readme_section(claims))
-    whole = Path(readme).parent / "docs" / "scoreboard.md"
-    contents = {Path(readme): written, whole: page(claims)}
-    whole.parent.mkdir(exist_ok=True)
-    for path, content in contents.items():
-        with atomic_write(path) as file:
-            file.write(content.encode())
+    write_short_and_whole(readme, "scoreboard", readme_section(claims), page(claims))
