@@ -17,7 +17,7 @@ import pandas as pd
 
 from minirec.data.frames import columns_of_frame
 from minirec.data.raw_ids import dense_ids, encode_items
-from minirec.data.ties import check_order, checked_seed, reordered, runs
+from minirec.data.ties import check_order, checked_seed, name_of_data, reordered, runs
 from minirec.data.times import NotATime, moments_of_column, ticks
 from minirec.errors import DataError
 
@@ -90,10 +90,7 @@ class Interactions:
 
         Such as "beauty", "beauty, ties by id" or "beauty, ties random 3".
         """
-        if self.ties == "file":
-            return self.source
-        by = "by " if self.ties == "id" else ""
-        return f"{self.source}, ties {by}{self.ties}"
+        return name_of_data(self.source, self.ties)
 
     @property
     def n_users(self) -> int:

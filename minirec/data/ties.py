@@ -16,6 +16,27 @@ from minirec.errors import DataError
 ORDERS = ("file", "id", "random")
 
 
+def name_of_data(source: str, ties: str) -> str:
+    """Name data after their source and, if it is not the file's, the order of their ties.
+
+    Parameters
+    ----------
+    source : str
+        Of the data.
+    ties : str
+        "file", "id", or "random" and its seed, as in "random 3".
+
+    Returns
+    -------
+    str
+        Such as "beauty", "beauty, ties by id" or "beauty, ties random 3".
+    """
+    if ties == "file":
+        return source
+    by = "by " if ties == "id" else ""
+    return f"{source}, ties {by}{ties}"
+
+
 def runs(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
     """Give every run of a log that is sorted by user and time a number.
 

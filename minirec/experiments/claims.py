@@ -18,11 +18,15 @@ from scipy import stats
 
 from minirec.errors import printable_path
 from minirec.experiments.benchmarks.recblr_scans import EMBEDDINGS_PADDED, SEQUENCES_PADDED, SERIAL
+from minirec.experiments.recblr import ABLATIONS as OF_TABLE_3
+from minirec.experiments.recblr import DROPOUTS, PAPER
 from minirec.experiments.recblr import SIZES as RECBLR_SIZES
+from minirec.experiments.recblr import SYSTEMS as OF_RECBLR
 from minirec.experiments.records import load_records
-from minirec.experiments.units import ABLATIONS, Unit, find
+from minirec.experiments.units import ABLATIONS as OF_TABLE_4
 from minirec.experiments.units import DATA as GLINT_RU_DATA
-from minirec.experiments.units import SYSTEMS as KNOWN_SYSTEMS
+from minirec.experiments.units import KERNEL_SIZES, Unit, find
+from minirec.experiments.units import SYSTEMS as OF_GLINT_RU
 from minirec.models import MODELS, model_options
 
 VERDICTS = ("confirmed", "contradicted", "undecided", "untested", "untestable here")
@@ -74,13 +78,7 @@ DATA = {
     ("RecBLR", "Sports"): DataSet(("sports", "sports, ties by id"), RECBLR_SIZES["sports"]),
 }
 
-SYSTEMS = KNOWN_SYSTEMS | {
-    "LRURec": "lrurec",
-    "FPMC": "fpmc",
-    "Caser": "caser",
-    "NARM": "narm",
-    "FMLP-Rec": "fmlp-rec",
-}
+SYSTEMS = OF_GLINT_RU | OF_RECBLR
 
 
 class Variant(NamedTuple):
@@ -90,22 +88,26 @@ class Variant(NamedTuple):
     options: dict[str, Any]
 
 
+# RecBLR's ablations: what the claims call them, and their rows in its Table 3.
+ABLATED = {
+    "RecBLR with one layer": "one layer",
+    "RecBLR, BD-LRU only": "BD-LRU only",
+    "RecBLR without convolution": "without conv1d",
+    "RecBLR without feed-forward": "without feed-forward",
+    "RecBLR with random initial decays": "without initialisation of Lambda",
+}
+
+
 def _variants() -> dict[str, Variant]:
     """Name every variant that a claim is about."""
-    variants = {
-        "RecBLR with one layer": Variant("RecBLR", {"n_layers": 1}),
-        "RecBLR, BD-LRU only": Variant("RecBLR", {"gated_layer": False}),
-        "RecBLR without convolution": Variant("RecBLR", {"temporal_conv": False}),
-        "RecBLR without feed-forward": Variant("RecBLR", {"feed_forward": False}),
-        "RecBLR with random initial decays": Variant("RecBLR", {"initial_decays": "random"}),
-    }
-    for name, options in ABLATIONS.items():
+    variants = {name: Variant("RecBLR", OF_TABLE_3[row]) for name, row in ABLATED.items()}
+    for name, options in OF_TABLE_4.items():
         if options:
             variants[f"GLINT-RU {name}"] = Variant("GLINT-RU", options)
-    for kernel_size in (1, 3, 5, 7):
+    for kernel_size in KERNEL_SIZES:
         options = {"kernel_size": kernel_size}
         variants[f"GLINT-RU, k = {kernel_size}"] = Variant("GLINT-RU", options)
-    for dropout in (0.1, 0.2, 0.3, 0.4, 0.5):
+    for dropout in DROPOUTS:
         variants[f"RecBLR, dropout {dropout}"] = Variant("RecBLR", {"dropout": dropout})
     return variants
 
@@ -361,7 +363,7 @@ def _once(texts: Iterable[str]) -> list[str]:
 def _load_evidence(out: str | Path) -> Evidence:
     """Load the training records of the folder, and of its folder with RecBLR's own settings."""
     frames = [pd.DataFrame(columns=NEEDED)]
-    for folder in (Path(out), Path(out) / "recblr"):
+    for folder in (Path(out), Path(out) / PAPER):
         if any(folder.glob("*.json")):
             frame = load_records(folder)
             place = folder.relative_to(out)

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from minirec.data.datasets import find_file, load_dataset, load_file
+from minirec.experiments.benchmarks.recblr_scans import EMBEDDINGS_PADDED
 from minirec.experiments.printed import paper
 from minirec.experiments.recblr import LOADED
 from minirec.experiments.units import DATA, SYSTEMS, Unit, recorded
@@ -26,7 +27,6 @@ ROWS_OF = {"glint-ru": (2, 4), "recblr": (1, 3, 4)}
 METRICS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
 SCANS = "recblr-scans"  # the benchmark behind RecBLR's Table 5
-EMBEDDINGS_PADDED = "parallel, embeddings padded"  # its row that the others are compared with
 
 # Which data set of the paper has this d and N. Video Games has those of Beauty.
 PAPER_SIZES = {(64, 100): "beauty", (128, 200): "ml-1m"}

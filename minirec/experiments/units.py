@@ -11,6 +11,7 @@ import pandas as pd
 from minirec.data.datasets import NAMED_SETS, find_in_folders, load_dataset, load_file
 from minirec.data.interactions import Interactions
 from minirec.data.long_logs import LONG_LOGS, generate_long_logs
+from minirec.data.ties import name_of_data
 from minirec.errors import DataError
 from minirec.experiments.records import load_records
 from minirec.models import MODELS, model_options
@@ -74,6 +75,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "without temporal conv": {"temporal_conv": False},
 }
 
+KERNEL_SIZES = (1, 3, 5, 7)  # of Figures 2 and 3
+
 # How GLINT-RU's tables are trained: its released code chooses among popular negatives.
 USUAL_SETTINGS = {"select": "popular-100", "epochs": 200, "patience": 10, "seed": 0}
 
@@ -131,10 +134,7 @@ class Unit:
     @property
     def recorded_data(self) -> str:
         """What its record calls the data, as `Interactions.name` does."""
-        data = Path(self.data).name
-        if self.ties == "file":
-            return data
-        return f"{data}, ties {'by id' if self.ties == 'id' else self.ties}"
+        return name_of_data(Path(self.data).name, self.ties)
 
     def is_here(self, data_home: str | Path | None) -> bool:
         """Whether its data, in its order of ties, lie on this machine or are generated."""
@@ -226,7 +226,7 @@ def _table_4() -> list[Unit]:
 
 def _figures_2_and_3() -> list[Unit]:
     """GLINT-RU with every kernel size, and Mamba4Rec to compare with."""
-    rows = [_unit(f"k = {k}", "beauty", "glint-ru", {"kernel_size": k}) for k in (1, 3, 5, 7)]
+    rows = [_unit(f"k = {k}", "beauty", "glint-ru", {"kernel_size": k}) for k in KERNEL_SIZES]
     rows.append(_unit("Mamba4Rec", "beauty", "mamba4rec"))
     return rows
 

@@ -22,9 +22,9 @@ from minirec.experiments.benchmarks.systems import (
     infer,
     split_of,
 )
+from minirec.experiments.units import KERNEL_SIZES
 from minirec.profiling import keep_memory, peak_memory, take_turns
 
-KERNEL_SIZES = (1, 3, 5, 7)
 LIGHT = "glint-ru without gated MLP"
 
 
