@@ -33,6 +33,13 @@ SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}  # in each unit of a duration
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `reproduce`."""
+    _add_what(parser)
+    _add_which(parser)
+    _add_limits(parser)
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of which one says what is wanted."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--table",
@@ -87,6 +94,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="file what `python -m minirec.experiments.gpu --out DIR` left among the records",
     )
+
+
+def _add_which(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose among what a table or a search may have."""
     parser.add_argument(
         "--paper",
         choices=("glint-ru", "recblr"),
@@ -124,6 +135,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="0,1,2",
         help="a run with each, in tables of runs and figures (default 0)",
     )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add how long it may take, and where the records lie."""
     parser.add_argument(
         "--budget",
         type=duration,
