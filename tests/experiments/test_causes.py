@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from run_records import write_record
 
 from minirec.data.batching import TrainingBatches
 from minirec.data.datasets import load_dataset
@@ -27,8 +28,6 @@ from minirec.experiments.causes import (
 from minirec.experiments.gpu import table_runs
 from minirec.experiments.orders import cells_of_orders
 from minirec.experiments.recblr import units_of_table
-from minirec.models import model_options
-from minirec.training import FIT_DEFAULTS
 
 DAY = 24 * 60 * 60
 
@@ -36,21 +35,11 @@ DAY = 24 * 60 * 60
 def record(folder, unit, ndcg, name=None):
     """Write a record of a unit, with figures made up around an NDCG on test."""
     folder.mkdir(exist_ok=True)
-    used = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
-    used["objective"] = "next-item"
-    told = {
-        "schema": 1,
-        "model": unit.model,
-        "data": unit.recorded_data,
-        "options": model_options(unit.model) | unit.options,
-        "settings": used | unit.settings,
-        "ended": "converged",
-        "metrics": {
-            "valid": {"full": {"recall": 3 * ndcg, "ndcg": ndcg + 0.01}},
-            "test": {"full": {"recall": 2 * ndcg, "ndcg": ndcg}},
-        },
+    metrics = {
+        "valid": {"full": {"recall": 3 * ndcg, "ndcg": ndcg + 0.01}},
+        "test": {"full": {"recall": 2 * ndcg, "ndcg": ndcg}},
     }
-    (folder / f"{name or unit.name}.json").write_text(json.dumps(told))
+    write_record(folder / f"{name or unit.name}.json", unit, metrics)
 
 
 def unit_of_change(change):

@@ -1,9 +1,9 @@
 """The table of orders of ties: every cell has its run, and only records fill it."""
 
-import json
 import math
 
 import pytest
+from run_records import write_record
 
 from minirec import load_dataset
 from minirec.data.datasets import NAMED_SETS
@@ -21,25 +21,14 @@ from minirec.experiments.orders import (
 from minirec.experiments.recblr import SETTINGS
 from minirec.experiments.records import FULL_RANKINGS, record_run
 from minirec.experiments.units import Unit
-from minirec.models import build_model, model_options
-from minirec.training import FIT_DEFAULTS, fit
+from minirec.models import build_model
+from minirec.training import fit
 
 
 def record(folder, unit, ndcg, ended="converged"):
     """Write a record of a unit, with an NDCG made up for each ranking."""
     test = {name: {"recall": 0.5, "ndcg": ndcg + 0.01 * n} for n, name in enumerate(FULL_RANKINGS)}
-    used = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
-    used["objective"] = "next-item"
-    told = {
-        "schema": 1,
-        "model": unit.model,
-        "data": unit.recorded_data,
-        "options": model_options(unit.model) | unit.options,
-        "settings": used | unit.settings,
-        "ended": ended,
-        "metrics": {"test": test},
-    }
-    (folder / f"{unit.name}.json").write_text(json.dumps(told))
+    write_record(folder / f"{unit.name}.json", unit, {"test": test}, ended=ended)
 
 
 def test_every_system_has_a_run_of_its_own_in_every_order():

@@ -1,8 +1,7 @@
 """The runs behind RecBLR's tables: every printed row has one, at the paper's settings."""
 
-import json
-
 import pytest
+from run_records import write_record
 
 from minirec.experiments import tables
 from minirec.experiments.recblr import (
@@ -17,7 +16,6 @@ from minirec.experiments.recblr import (
     units_of_table,
 )
 from minirec.models import build_model
-from minirec.training import FIT_DEFAULTS
 
 
 def rows_of(units):
@@ -70,21 +68,8 @@ def test_figure_6_has_a_run_for_every_dropout_one_of_them_table_1_s():
 def test_table_4_says_what_long_histories_cost(tmp_path):
     unit = next(unit for unit in units_of_table(4) if unit.model == "sasrec")
     figures = {"recall": 0.3, "mrr": 0.1, "ndcg": 0.2, "users": 10}
-    used = {key: FIT_DEFAULTS[key] for key in ("lr", "lr_schedule", "batch_size", "precision")}
-    record = {
-        "schema": 1,
-        "model": unit.model,
-        "data": unit.recorded_data,
-        "options": unit.options,
-        "settings": used | {"objective": "next-item"} | unit.settings,
-        "history": [{}, {}, {}, {}],
-        "seconds": 20.0,
-        "peak_memory_mib": 300.0,
-        "device": "a machine",
-        "ended": "converged",
-        "metrics": {"test": {"full": figures}},
-    }
-    (tmp_path / "one.json").write_text(json.dumps(record))
+    cost = {"history": [{}] * 4, "seconds": 20.0, "peak_memory_mib": 300.0, "device": "a machine"}
+    write_record(tmp_path / "one.json", unit, {"test": {"full": figures}}, **cost)
 
     table = tables.long_beside_paper(units_of_table(4), tmp_path).set_index(["system", "data"])
     row = table.loc["SASRec", unit.paper_data]
