@@ -1,4 +1,4 @@
-"""What a piece of work costs, and the least time that this machine could do it in (notebook 13).
+"""What a piece of work costs, and the least time that this machine could do it in (notebook 15).
 
 Its time, memory, operations and bytes. One multiply-add is two operations (FLOPs).
 
@@ -86,7 +86,7 @@ def take_turns(
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     for run in runs.values():
         run()
@@ -163,7 +163,7 @@ def peak_memory(run: Run, device: str | torch.device | None = None) -> float:
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     on_gpu = _takes_memory_on_gpu(run)  # the warm run
     if device is None:
@@ -238,7 +238,7 @@ def operator_seconds(
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     run()
     synchronize()
@@ -319,7 +319,7 @@ def flops(run: Run) -> int:
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     with FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS) as counter:
         run()
@@ -403,7 +403,7 @@ def closed_form(model: NeuralRecommender, n: int) -> int:
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     return 2 * model.multiply_adds(n)
 
@@ -449,7 +449,7 @@ def traffic(run: Run) -> int:
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     with _Traffic() as counter:
         run()
@@ -493,7 +493,7 @@ def calls(run: Run) -> int:
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     with _Calls() as counter:
         run()
@@ -523,7 +523,7 @@ def machine(
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     a = torch.rand(size, size, device=device)
     product = torch.empty_like(a)
@@ -566,7 +566,7 @@ def roofline(
 
     References
     ----------
-    Notebook 13.
+    Notebook 15.
     """
     seconds_of_flops = n_flops / roofs["flops"]
     seconds_of_bytes = n_bytes / roofs["bandwidth"]

@@ -187,7 +187,7 @@ class TrainingBatches:
 
     References
     ----------
-    Notebook 07.
+    Notebook 08.
     """
 
     def __init__(

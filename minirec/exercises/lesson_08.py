@@ -1,271 +1,263 @@
-"""The exercises of notebook 08: a decay, joined steps, Lambda for a half-life, the first verdict.
+"""The exercises of notebook 08: the padding tax, truncated windows, states to start from, steps.
 
-A step takes a state h to a h + b; alpha: a constant decay in the place of a; Lambda: what a channel
-of the BD-LRU trains, behind a softplus; openness: the value of its gate sigmoid(r).
+x: [N], one channel of a history; w: [k], a kernel, the oldest input's weight first;
+r = (k - 1) / 2, how far its centred window reaches ahead; m: 0 to r, how far a window has moved on
+from t - r; t: the position at which a prefix ends; h: [N, d], the states over complete windows.
 """
-
-import math
 
 import torch
 
 from minirec.exercises.checker import Exercise, mistake
-from minirec.scan import linear_recurrence
+from minirec.exercises.inputs import random_tensors
 
-# 08.1 The constant decay that leaves half of a state after n steps.
-
-
-def alpha_for(n):
-    return 0.5 ** (1 / n)
+# 08.1 Samples, positions read and positions that hold an item, with every prefix a sample.
 
 
-@mistake("that is the share lost in a step. The decay alpha is the share that is kept.")
-def share_lost(n):
-    return 1 - 0.5 ** (1 / n)
+def padding_tax(train_items, max_len):
+    lengths = prefix_lengths(train_items)
+    n_real = sum(min(length, max_len) for length in lengths)
+    return len(lengths), len(lengths) * max_len, n_real
 
 
-@mistake("after n steps that leaves 1/e, 37%. For a half, the exponent is -ln 2 / n.")
-def leaves_one_over_e(n):
-    return math.exp(-1 / n)
-
-
-@mistake("the factors of n steps multiply: alpha^n = 1/2. Solve for alpha.")
-def half_times_n(n):
-    return 0.5 * n
+def prefix_lengths(train_items):
+    """Return the length of each prefix behind which a training item follows, its target."""
+    lengths = []
+    for n_items in train_items:
+        lengths.extend(range(1, n_items))
+    return lengths
 
 
 @mistake(
-    "you spread the loss evenly over the steps. Each step takes its share of what is still left, "
-    "so the factors multiply."
+    "one sample too many for each user: the sample that ends in the last training item has no "
+    "target left in the training part."
 )
-def loss_spread_evenly(n):
-    return 1 - 0.5 / n
-
-
-@mistake("you took the n-th power where the n-th root is wanted: alpha^n = 1/2.")
-def power_for_root(n):
-    return 0.5**n
-
-
-ALPHA_FOR = Exercise(
-    solution=alpha_for,
-    cases=((1,), (10,), (2.5,), (693,)),
-    mistakes=(
-        share_lost,
-        leaves_one_over_e,
-        half_times_n,
-        loss_spread_evenly,
-        power_for_root,
-    ),
-)
-
-
-# 08.2 The one step (a, b) that does what a list of steps does; (1, 0) for an empty list.
-
-
-def join(steps):
-    a = 1.0
-    b = 0.0
-    for a_next, b_next in steps:
-        b = a_next * b + b_next
-        a = a * a_next
-    return a, b
+def sample_without_target(train_items, max_len):
+    return padding_tax([n_items + 1 for n_items in train_items], max_len)
 
 
 @mistake(
-    "the wrong b decays, as if the last step came first. The earlier b passes through the later "
-    "steps, so it is the one that meets their a."
+    "a prefix longer than max_len keeps only its last max_len items: no sample has more real "
+    "positions than that."
 )
-def last_step_first(steps):
-    return join(steps[::-1])
+def prefixes_uncut(train_items, max_len):
+    lengths = prefix_lengths(train_items)
+    return len(lengths), len(lengths) * max_len, sum(lengths)
+
+
+@mistake("padding is read too: every sample costs max_len positions, however short its prefix is.")
+def padding_unread(train_items, max_len):
+    n_samples, _, n_real = padding_tax(train_items, max_len)
+    return n_samples, n_real, n_real
+
+
+PADDING_TAX = Exercise(
+    solution=padding_tax,
+    cases=(([5, 3], 4), ([10, 2, 6], 4), ([1, 4], 10), ([200], 50)),
+    mistakes=(sample_without_target, prefixes_uncut, padding_unread),
+)
+
+
+# 08.2 Row m, column t: the convolution at t - r + m of the prefix that ends at t, [r + 1, N].
+
+
+def truncated_windows(x, w):
+    k = len(w)
+    r = k // 2
+    rows = []
+    for m in range(r + 1):
+        rows.append(row_of_windows(x, w, m, taps=range(k - m), first=r - m))
+    return torch.stack(rows)
+
+
+def row_of_windows(x, w, m, taps, first):
+    """Convolve at t - r + m for each t from `first` on, with these taps only; 0 before."""
+    r = len(w) // 2
+    row = torch.zeros_like(x)
+    for t in range(first, len(x)):
+        for i in taps:
+            position = t - 2 * r + m + i  # that tap i meets; beyond the ends of x are zeros
+            if 0 <= position < len(x):
+                row[t] += w[i] * x[position]
+    return row
 
 
 @mistake(
-    "you only added the b. What the first step brought in decays in the second: its b meets the "
-    "second a."
+    "your windows look beyond the end of their prefix. At t - r + m, tap i meets x at "
+    "t - 2r + m + i, and that must not lie beyond t."
 )
-def inputs_added(steps):
-    a = 1.0
-    b = 0.0
-    for a_next, b_next in steps:
-        b = b + b_next
-        a = a * a_next
-    return a, b
-
-
-@mistake("the decays multiply, they do not add: a half of a quarter is an eighth.")
-def decays_added(steps):
-    a = 1.0
-    b = 0.0
-    for a_next, b_next in steps:
-        b = a_next * b + b_next
-        a = a + a_next
-    return a, b
+def beyond_the_prefix(x, w):
+    k = len(w)
+    r = k // 2
+    rows = []
+    for m in range(r + 1):
+        rows.append(row_of_windows(x, w, m, taps=range(k), first=r - m))
+    return torch.stack(rows)
 
 
 @mistake(
-    "the b is right, but the old state decays in every step, not only in the last: multiply all "
-    "the a."
+    "you cut the window at its wrong side. The items that are missing are the newest: the last m "
+    "taps fall away, not the first."
 )
-def last_decay_alone(steps):
-    a = 1.0
-    b = 0.0
-    for a_next, b_next in steps:
-        b = a_next * b + b_next
-        a = a_next
-    return a, b
+def cut_at_the_wrong_side(x, w):
+    k = len(w)
+    r = k // 2
+    rows = []
+    for m in range(r + 1):
+        rows.append(row_of_windows(x, w, m, taps=range(m, k), first=r - m))
+    return torch.stack(rows)
 
 
-JOIN = Exercise(
-    solution=join,
+@mistake(
+    "right where there is a position t - r + m. Where there is none (t < r - m) the entry should "
+    "be 0."
+)
+def before_the_first_position(x, w):
+    k = len(w)
+    r = k // 2
+    rows = []
+    for m in range(r + 1):
+        rows.append(row_of_windows(x, w, m, taps=range(k - m), first=0))
+    return torch.stack(rows)
+
+
+TRUNCATED_WINDOWS = Exercise(
+    solution=truncated_windows,
     cases=(
-        ([(0.5, 3.0), (0.25, 1.0)],),
-        ([(0.5, 1.0), (2.0, -1.0), (0.1, 4.0)],),
-        ([(0.9, 2.0)],),
-        ([],),
+        (*random_tensors(0, (6,)), *random_tensors(1, (3,))),
+        (*random_tensors(2, (5,)), *random_tensors(3, (5,))),
+        (*random_tensors(4, (2,)), *random_tensors(5, (7,))),
+        (*random_tensors(6, (4,)), *random_tensors(7, (1,))),
     ),
-    mistakes=(last_step_first, inputs_added, decays_added, last_decay_alone),
+    mistakes=(beyond_the_prefix, cut_at_the_wrong_side, before_the_first_position),
 )
 
 
-# 08.3 The Lambda with which a channel has a half-life of n steps, while its gate is at `openness`.
+# 08.3 The state from which each prefix starts its own r steps, [N, d].
 
 
-def lambda_for(n, openness):
-    return inverse_softplus(math.log(2) / (n * openness))
-
-
-def inverse_softplus(s):
-    return math.log(math.expm1(s))
+def start_states(h, r):
+    n_zeros = min(r, len(h))
+    return torch.cat([torch.zeros_like(h[:n_zeros]), h[: len(h) - n_zeros]])
 
 
 @mistake(
-    "that is softplus(Lambda), not yet Lambda. Undo the softplus: s = ln(1 + e^L) gives "
-    "L = ln(e^s - 1)."
+    "the first r prefixes get states from the end of the history: they would see the future. Roll "
+    "wraps round; they start from zeros."
 )
-def softplus_left_on(n, openness):
-    return math.log(2) / (n * openness)
+def rolled(h, r):
+    return torch.roll(h, r, 0)
 
 
 @mistake(
-    "close for long half-lives, where softplus(Lambda) is nearly e^Lambda. Undo it exactly: "
-    "L = ln(e^s - 1)."
+    "one position too far back: the state at t - r has itself read complete windows only, so it "
+    "can be shared."
 )
-def for_long_half_lives(n, openness):
-    return math.log(math.log(2) / (n * openness))
+def too_far_back(h, r):
+    return start_states(h, r + 1)
 
 
-@mistake("you left out how far the gate is open: it multiplies softplus(Lambda).")
-def gate_left_out(n, openness):
-    return inverse_softplus(math.log(2) / n)
+@mistake("one position too near: the state at t - r + 1 has read a window that reaches t + 1.")
+def too_near(h, r):
+    return start_states(h, max(r - 1, 0))
 
 
 @mistake(
-    "the gate multiplies softplus(Lambda), so to reach the same decay through a half open gate, "
-    "softplus(Lambda) must be twice as large, not half."
+    "that is the state at t, which has read windows that reach t + r. The prefix needs the one r "
+    "positions back."
 )
-def gate_multiplied(n, openness):
-    return inverse_softplus(math.log(2) * openness / n)
+def state_at_the_end(h, r):
+    return h
 
 
-@mistake("that leaves 1/e after n steps. A half needs ln 2.")
-def without_log_2(n, openness):
-    return inverse_softplus(1 / (n * openness))
-
-
-LAMBDA_FOR = Exercise(
-    solution=lambda_for,
-    cases=((10.0, 1.0), (10.0, 0.5), (0.5, 0.25), (200.0, 0.1)),
-    mistakes=(
-        softplus_left_on,
-        for_long_half_lives,
-        gate_left_out,
-        gate_multiplied,
-        without_log_2,
+START_STATES = Exercise(
+    solution=start_states,
+    cases=(
+        (*random_tensors(8, (6, 2)), 1),
+        (*random_tensors(9, (5, 3)), 2),
+        (*random_tensors(10, (2, 2)), 3),
+        (*random_tensors(11, (4, 1)), 0),
     ),
+    mistakes=(rolled, too_far_back, too_near, state_at_the_end),
 )
 
 
-# 08.4 The first verdict so far, by two recurrences. x: [B, N, 1], of -1, 0 (no verdict) and +1.
+# 08.4 The GRU steps of one pass over n positions: the shared ones somebody reads, and all own ones.
 
 
-def first_verdict(x):
-    verdicts_before = running_sum(x.abs()) - x.abs()
-    return kept_where_none(verdicts_before, x)
+def cell_steps(n, kernel_size, causal):
+    r = reach_ahead(kernel_size, causal)
+    return shared_steps(n, r) + own_steps(n, r)
 
 
-def running_sum(x):
-    return linear_recurrence(torch.ones_like(x), x)
+def reach_ahead(kernel_size, causal):
+    if causal:
+        return 0
+    return (kernel_size - 1) // 2
 
 
-def kept_where_none(verdicts, x):
-    """Let in only what meets a count of 0, and keep it."""
-    return running_sum(torch.where(verdicts == 0, x, 0.0))
+def shared_steps(n, r):
+    return max(n - r, 0)
 
 
-@mistake("that is the sum of all verdicts. Let in only those before which there was none.")
-def sum_of_all(x):
-    return running_sum(x)
-
-
-@mistake("that is the majority so far. Let in only the verdict before which there was none.")
-def majority(x):
-    return running_sum(x).sign()
+def own_steps(n, r):
+    return sum(min(r, t + 1) for t in range(n))
 
 
 @mistake(
-    "that is the latest verdict, a gate that sees only the input. To know whether a verdict is the "
-    "first, a second recurrence has to count."
+    "nearly: prefix t has only t + 1 positions, so the first prefixes take fewer than r steps of "
+    "their own, min(r, t + 1)."
 )
-def latest(x):
-    keep = (x == 0).to(x.dtype)
-    return linear_recurrence(keep, x)
+def r_own_steps_for_all(n, kernel_size, causal):
+    r = reach_ahead(kernel_size, causal)
+    return shared_steps(n, r) + r * n
 
 
 @mistake(
-    "your count includes the present verdict, so that even the first is not let in. Count those "
-    "before it."
+    "a causal convolution sees nothing ahead, whatever its size. No window is ever truncated, and "
+    "no prefix needs a step of its own."
 )
-def present_verdict_counted(x):
-    return kept_where_none(running_sum(x.abs()), x)
+def causal_like_centred(n, kernel_size, causal):
+    return cell_steps(n, kernel_size, causal=False)
 
 
 @mistake(
-    "you added the verdicts up, and +1 and -1 cancel: after one of each it looks as if there had "
-    "been none. Count |x|."
+    "the last r shared states are read by nobody: prefix t starts from the state at t - r, and t "
+    "ends at n - 1."
 )
-def verdicts_cancel(x):
-    return kept_where_none(running_sum(x) - x, x)
+def all_states_shared(n, kernel_size, causal):
+    r = reach_ahead(kernel_size, causal)
+    return n + own_steps(n, r)
+
+
+@mistake("that is the naive loop, t + 1 steps for every prefix.")
+def naive_loop(n, kernel_size, causal):
+    return n * (n + 1) // 2
 
 
 @mistake(
-    "the first verdict comes in but is not kept. Run a second recurrence over what was let in."
+    "you let every window reach k - 1 positions ahead. Half of a centred window lies behind: "
+    "r = (k - 1) / 2; all of a causal one does: r = 0."
 )
-def first_not_kept(x):
-    verdicts_before = running_sum(x.abs()) - x.abs()
-    return torch.where(verdicts_before == 0, x, 0.0)
+def whole_window_ahead(n, kernel_size, causal):
+    r = kernel_size - 1
+    return shared_steps(n, r) + own_steps(n, r)
 
 
-THREE_ROWS = torch.tensor(
-    [[0.0, -1.0, 1.0, 1.0, 0.0], [1.0, 1.0, -1.0, -1.0, -1.0], [0.0, 0.0, 1.0, -1.0, 1.0]],
-    dtype=torch.float64,
-).unsqueeze(-1)
-
-FIRST_VERDICT = Exercise(
-    solution=first_verdict,
-    cases=((THREE_ROWS,), (THREE_ROWS[:, :1],), (-THREE_ROWS[:1, 1:],)),
+CELL_STEPS = Exercise(
+    solution=cell_steps,
+    cases=((10, 3, False), (10, 7, False), (10, 7, True), (2, 7, False), (50, 1, False)),
     mistakes=(
-        sum_of_all,
-        majority,
-        latest,
-        present_verdict_counted,
-        verdicts_cancel,
-        first_not_kept,
+        r_own_steps_for_all,
+        causal_like_centred,
+        all_states_shared,
+        naive_loop,
+        whole_window_ahead,
     ),
 )
 
 EXERCISES = {
-    "08.1": ALPHA_FOR,
-    "08.2": JOIN,
-    "08.3": LAMBDA_FOR,
-    "08.4": FIRST_VERDICT,
+    "08.1": PADDING_TAX,
+    "08.2": TRUNCATED_WINDOWS,
+    "08.3": START_STATES,
+    "08.4": CELL_STEPS,
 }

@@ -1,7 +1,7 @@
-"""The exercises of notebook 09: a scan's work, packed users, the last state alone, another scan.
+"""The exercises of notebook 09: a decay, joined steps, Lambda for a half-life, the first verdict.
 
-h_t = a_t h_{t-1} + b_t, from zero; a, b: [n], one channel; h: its states; g_t: the gradient of h_t;
-lengths: [users], how many steps each user has.
+A step takes a state h to a h + b; alpha: a constant decay in the place of a; Lambda: what a channel
+of the BD-LRU trains, behind a softplus; openness: the value of its gate sigmoid(r).
 """
 
 import math
@@ -9,266 +9,263 @@ import math
 import torch
 
 from minirec.exercises.checker import Exercise, mistake
-from minirec.exercises.inputs import random_tensors
+from minirec.scan import linear_recurrence
 
-# 09.1 How many rounds and how many combinations the scan of Hillis and Steele needs for n steps.
-
-
-def count(n):
-    combinations = sum(n - reach for reach in reaches(n))
-    return len(reaches(n)), combinations
+# 09.1 The constant decay that leaves half of a state after n steps.
 
 
-def reaches(n):
-    """Return how far back each round reaches: 1, 2, 4, ... while there is a step so far back."""
-    found = []
-    reach = 1
-    while reach < n:
-        found.append(reach)
-        reach = 2 * reach
-    return found
+def alpha_for(n):
+    return 0.5 ** (1 / n)
 
 
-@mistake(
-    "you combine at every position in every round. In the round with reach r, the first r "
-    "positions have nothing r steps back: they are finished."
-)
-def at_every_position(n):
-    n_rounds = len(reaches(n))
-    return n_rounds, n * n_rounds
+@mistake("that is the share lost in a step. The decay alpha is the share that is kept.")
+def share_lost(n):
+    return 1 - 0.5 ** (1 / n)
+
+
+@mistake("after n steps that leaves 1/e, 37%. For a half, the exponent is -ln 2 / n.")
+def leaves_one_over_e(n):
+    return math.exp(-1 / n)
+
+
+@mistake("the factors of n steps multiply: alpha^n = 1/2. Solve for alpha.")
+def half_times_n(n):
+    return 0.5 * n
 
 
 @mistake(
-    "your rounds stop too early where n is no power of two. Go on while the reach is smaller than "
-    "n."
+    "you spread the loss evenly over the steps. Each step takes its share of what is still left, "
+    "so the factors multiply."
 )
-def rounds_rounded_down(n):
-    n_rounds = int(math.log2(n))
-    return n_rounds, sum(n - 2**s for s in range(n_rounds))
+def loss_spread_evenly(n):
+    return 1 - 0.5 / n
 
 
-@mistake("n - 1 products are what the loop needs. Add up n - reach over the rounds.")
-def products_of_the_loop(n):
-    return len(reaches(n)), n - 1
+@mistake("you took the n-th power where the n-th root is wanted: alpha^n = 1/2.")
+def power_for_root(n):
+    return 0.5**n
 
 
-@mistake(
-    "that is Blelloch's number, for powers of two. Hillis and Steele spend more, to have fewer "
-    "rounds."
-)
-def combinations_of_blelloch(n):
-    n_rounds = len(reaches(n))
-    return n_rounds, 2 * n - 2 - n_rounds
-
-
-COUNT = Exercise(
-    solution=count,
-    cases=((8,), (1,), (6,), (200,), (4096,)),
+ALPHA_FOR = Exercise(
+    solution=alpha_for,
+    cases=((1,), (10,), (2.5,), (693,)),
     mistakes=(
-        at_every_position,
-        rounds_rounded_down,
-        products_of_the_loop,
-        combinations_of_blelloch,
+        share_lost,
+        leaves_one_over_e,
+        half_times_n,
+        loss_spread_evenly,
+        power_for_root,
     ),
 )
 
 
-# 09.2 The steps of users behind one another, changed so that one scan starts every user from zero.
+# 09.2 The one step (a, b) that does what a list of steps does; (1, 0) for an empty list.
 
 
-def packed(a, b, lengths):
-    return replaced(a, first_steps(lengths), 0), b
-
-
-def first_steps(lengths):
-    """Return the position of each user's first step."""
-    return lengths.cumsum(0) - lengths
-
-
-def replaced(values, positions, by):
-    values = values.clone()
-    values[positions] = by
-    return values
+def join(steps):
+    a = 1.0
+    b = 0.0
+    for a_next, b_next in steps:
+        b = a_next * b + b_next
+        a = a * a_next
+    return a, b
 
 
 @mistake(
-    "you emptied b as well. The first step of a user begins from nothing, but what comes in with "
-    "it, b, has to enter."
+    "the wrong b decays, as if the last step came first. The earlier b passes through the later "
+    "steps, so it is the one that meets their a."
 )
-def inputs_emptied_too(a, b, lengths):
-    firsts = first_steps(lengths)
-    return replaced(a, firsts, 0), replaced(b, firsts, 0)
+def last_step_first(steps):
+    return join(steps[::-1])
 
 
 @mistake(
-    "you cut one step too early: the old state is multiplied by the a of the NEW user's first "
-    "step. The last of the old user stays."
+    "you only added the b. What the first step brought in decays in the second: its b meets the "
+    "second a."
 )
-def cut_one_step_early(a, b, lengths):
-    lasts_of_the_users_before = first_steps(lengths) - 1  # -1 for user 0: the very last step
-    return replaced(a, lasts_of_the_users_before, 0), b
+def inputs_added(steps):
+    a = 1.0
+    b = 0.0
+    for a_next, b_next in steps:
+        b = b + b_next
+        a = a * a_next
+    return a, b
 
 
-@mistake("b is what comes in; a is what is kept. To forget the user before, nothing must be kept.")
-def inputs_emptied_instead(a, b, lengths):
-    return a, replaced(b, first_steps(lengths), 0)
+@mistake("the decays multiply, they do not add: a half of a quarter is an eighth.")
+def decays_added(steps):
+    a = 1.0
+    b = 0.0
+    for a_next, b_next in steps:
+        b = a_next * b + b_next
+        a = a + a_next
+    return a, b
 
 
-@mistake("a = 1 keeps the whole state of the user before. Which a keeps nothing of it?")
-def all_kept(a, b, lengths):
-    return replaced(a, first_steps(lengths), 1), b
+@mistake(
+    "the b is right, but the old state decays in every step, not only in the last: multiply all "
+    "the a."
+)
+def last_decay_alone(steps):
+    a = 1.0
+    b = 0.0
+    for a_next, b_next in steps:
+        b = a_next * b + b_next
+        a = a_next
+    return a, b
 
 
-def steps_of_users(seed, lengths):
-    """Draw the steps of users packed in one row.
-
-    The very first a meets the zero state, so that it may stay or become 0: here it is 0 already.
-    """
-    n = sum(lengths)
-    a, b = random_tensors(seed, (n,), (n,))
-    a[0] = 0
-    return a, b, torch.tensor(lengths)
-
-
-PACKED = Exercise(
-    solution=packed,
+JOIN = Exercise(
+    solution=join,
     cases=(
-        steps_of_users(0, [2, 3, 1]),
-        steps_of_users(1, [5]),
-        steps_of_users(2, [1, 1, 5]),
+        ([(0.5, 3.0), (0.25, 1.0)],),
+        ([(0.5, 1.0), (2.0, -1.0), (0.1, 4.0)],),
+        ([(0.9, 2.0)],),
+        ([],),
     ),
-    mistakes=(inputs_emptied_too, cut_one_step_early, inputs_emptied_instead, all_kept),
+    mistakes=(last_step_first, inputs_added, decays_added, last_decay_alone),
 )
 
 
-# 09.3 The gradients of a and of b, [n] each, where the last state's is 1 and no other counts.
+# 09.3 The Lambda with which a channel has a half-life of n steps, while its gate is at `openness`.
 
 
-def from_the_end(a, b):
-    g = torch.ones_like(a)
-    for t in reversed(range(len(a) - 1)):
-        g[t] = a[t + 1] * g[t + 1]
-    return g * states_before(a, b), g
+def lambda_for(n, openness):
+    return inverse_softplus(math.log(2) / (n * openness))
 
 
-def states(a, b):
-    h = torch.zeros_like(b)
-    state = 0
-    for t in range(len(b)):
-        state = a[t] * state + b[t]
-        h[t] = state
-    return h
-
-
-def states_before(a, b):
-    """Return h_{t-1} for each t, 0 at the first."""
-    h = states(a, b)
-    return torch.cat([torch.zeros_like(h[:1]), h[:-1]])
+def inverse_softplus(s):
+    return math.log(math.expm1(s))
 
 
 @mistake(
-    "you multiply by a_t. What carries h_t into the next state is the NEXT step's a: "
-    "g_t = a_{t+1} g_{t+1}."
+    "that is softplus(Lambda), not yet Lambda. Undo the softplus: s = ln(1 + e^L) gives "
+    "L = ln(e^s - 1)."
 )
-def by_its_own_decay(a, b):
-    g = torch.ones_like(a)
-    for t in reversed(range(len(a) - 1)):
-        g[t] = a[t] * g[t + 1]
-    return g * states_before(a, b), g
+def softplus_left_on(n, openness):
+    return math.log(2) / (n * openness)
 
 
-@mistake("a_t multiplies the state before its step: its gradient is g_t h_{t-1}, not g_t h_t.")
-def by_the_state_after(a, b):
-    _, g = from_the_end(a, b)
-    return g * states(a, b), g
+@mistake(
+    "close for long half-lives, where softplus(Lambda) is nearly e^Lambda. Undo it exactly: "
+    "L = ln(e^s - 1)."
+)
+def for_long_half_lives(n, openness):
+    return math.log(math.log(2) / (n * openness))
 
 
-@mistake("you let every state into the loss. Here only the last is: the grad_t of all others is 0.")
-def every_state_in_the_loss(a, b):
-    g = torch.ones_like(a)
-    for t in reversed(range(len(a) - 1)):
-        g[t] = 1 + a[t + 1] * g[t + 1]
-    return g * states_before(a, b), g
+@mistake("you left out how far the gate is open: it multiplies softplus(Lambda).")
+def gate_left_out(n, openness):
+    return inverse_softplus(math.log(2) / n)
 
 
-@mistake("the right numbers in the wrong order: first the gradient of a, then that of b.")
-def in_the_wrong_order(a, b):
-    gradient_of_a, gradient_of_b = from_the_end(a, b)
-    return gradient_of_b, gradient_of_a
+@mistake(
+    "the gate multiplies softplus(Lambda), so to reach the same decay through a half open gate, "
+    "softplus(Lambda) must be twice as large, not half."
+)
+def gate_multiplied(n, openness):
+    return inverse_softplus(math.log(2) * openness / n)
 
 
-FROM_THE_END = Exercise(
-    solution=from_the_end,
-    cases=(
-        random_tensors(3, (4,), (4,)),
-        random_tensors(4, (1,), (1,)),
-        random_tensors(5, (6,), (6,)),
-    ),
+@mistake("that leaves 1/e after n steps. A half needs ln 2.")
+def without_log_2(n, openness):
+    return inverse_softplus(1 / (n * openness))
+
+
+LAMBDA_FOR = Exercise(
+    solution=lambda_for,
+    cases=((10.0, 1.0), (10.0, 0.5), (0.5, 0.25), (200.0, 0.1)),
     mistakes=(
-        by_its_own_decay,
-        by_the_state_after,
-        every_state_in_the_loss,
-        in_the_wrong_order,
+        softplus_left_on,
+        for_long_half_lives,
+        gate_left_out,
+        gate_multiplied,
+        without_log_2,
     ),
 )
 
 
-# 09.4 Two steps of the leaky maximum, h_t = max(h_{t-1} + a_t, b_t), as one. A step is (a, b).
+# 09.4 The first verdict so far, by two recurrences. x: [B, N, 1], of -1, 0 (no verdict) and +1.
 
 
-def combine_leaky(first, second):
-    a1, b1 = first
-    a2, b2 = second
-    return a1 + a2, torch.maximum(b1 + a2, b2)
+def first_verdict(x):
+    verdicts_before = running_sum(x.abs()) - x.abs()
+    return kept_where_none(verdicts_before, x)
+
+
+def running_sum(x):
+    return linear_recurrence(torch.ones_like(x), x)
+
+
+def kept_where_none(verdicts, x):
+    """Let in only what meets a count of 0, and keep it."""
+    return running_sum(torch.where(verdicts == 0, x, 0.0))
+
+
+@mistake("that is the sum of all verdicts. Let in only those before which there was none.")
+def sum_of_all(x):
+    return running_sum(x)
+
+
+@mistake("that is the majority so far. Let in only the verdict before which there was none.")
+def majority(x):
+    return running_sum(x).sign()
 
 
 @mistake(
-    "you let b1 fade by a1. It has been through that already; it is the SECOND step that makes it "
-    "fade, by a2."
+    "that is the latest verdict, a gate that sees only the input. To know whether a verdict is the "
+    "first, a second recurrence has to count."
 )
-def faded_by_the_first(first, second):
-    a1, b1 = first
-    a2, b2 = second
-    return a1 + a2, torch.maximum(b1 + a1, b2)
+def latest(x):
+    keep = (x == 0).to(x.dtype)
+    return linear_recurrence(keep, x)
 
 
 @mistake(
-    "the two leaks follow each other: h + a1 and then + a2. That is a sum, where the lesson's "
-    "recurrence has a product."
+    "your count includes the present verdict, so that even the first is not let in. Count those "
+    "before it."
 )
-def leaks_multiplied(first, second):
-    a1, b1 = first
-    a2, b2 = second
-    return a1 * a2, torch.maximum(b1 + a2, b2)
+def present_verdict_counted(x):
+    return kept_where_none(running_sum(x.abs()), x)
 
 
-@mistake("that adds up. The second step takes the larger of what came before it, faded, and b2.")
-def added_up(first, second):
-    a1, b1 = first
-    a2, b2 = second
-    return a1 + a2, (b1 + a2) + b2
+@mistake(
+    "you added the verdicts up, and +1 and -1 cancel: after one of each it looks as if there had "
+    "been none. Count |x|."
+)
+def verdicts_cancel(x):
+    return kept_where_none(running_sum(x) - x, x)
 
 
-@mistake("you took the steps in the wrong order. This product too depends on which step is first.")
-def second_step_first(first, second):
-    return combine_leaky(second, first)
+@mistake(
+    "the first verdict comes in but is not kept. Run a second recurrence over what was let in."
+)
+def first_not_kept(x):
+    verdicts_before = running_sum(x.abs()) - x.abs()
+    return torch.where(verdicts_before == 0, x, 0.0)
 
 
-def leaky_steps(seed):
-    """Draw two steps; a leak is negative."""
-    a1, b1, a2, b2 = random_tensors(seed, (5,), (5,), (5,), (5,))
-    return (-a1.abs(), b1), (-a2.abs(), b2)
+THREE_ROWS = torch.tensor(
+    [[0.0, -1.0, 1.0, 1.0, 0.0], [1.0, 1.0, -1.0, -1.0, -1.0], [0.0, 0.0, 1.0, -1.0, 1.0]],
+    dtype=torch.float64,
+).unsqueeze(-1)
 
-
-COMBINE_LEAKY = Exercise(
-    solution=combine_leaky,
-    cases=(leaky_steps(6), leaky_steps(7)),
-    mistakes=(faded_by_the_first, leaks_multiplied, added_up, second_step_first),
+FIRST_VERDICT = Exercise(
+    solution=first_verdict,
+    cases=((THREE_ROWS,), (THREE_ROWS[:, :1],), (-THREE_ROWS[:1, 1:],)),
+    mistakes=(
+        sum_of_all,
+        majority,
+        latest,
+        present_verdict_counted,
+        verdicts_cancel,
+        first_not_kept,
+    ),
 )
 
 EXERCISES = {
-    "09.1": COUNT,
-    "09.2": PACKED,
-    "09.3": FROM_THE_END,
-    "09.4": COMBINE_LEAKY,
+    "09.1": ALPHA_FOR,
+    "09.2": JOIN,
+    "09.3": LAMBDA_FOR,
+    "09.4": FIRST_VERDICT,
 }

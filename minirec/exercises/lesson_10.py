@@ -1,253 +1,274 @@
-"""The exercises of notebook 10: the least time, a program's lanes, 2^n from bits, a fused backward.
+"""The exercises of notebook 10: a scan's work, packed users, the last state alone, another scan.
 
-B batch, N positions, D channels; a lane: one row's channel, of which a program owns `block`;
-k, c, grad: [N, D], the minGRU's gate before its sigmoid, its candidate, and the gradient of h;
-z = sigmoid(k); g: the gradient of h with what later states give back.
+h_t = a_t h_{t-1} + b_t, from zero; a, b: [n], one channel; h: its states; g_t: the gradient of h_t;
+lengths: [users], how many steps each user has.
 """
 
-import numpy as np
+import math
+
 import torch
 
 from minirec.exercises.checker import Exercise, mistake
 from minirec.exercises.inputs import random_tensors
 
-# 10.1 The least seconds that the recurrence takes, forward and backward.
+# 10.1 How many rounds and how many combinations the scan of Hillis and Steele needs for n steps.
 
 
-def least_seconds(B, N, D, n_bytes, gigabytes_per_second):
-    n_tensors = 3 + 5  # forward: a, b, h; backward: a, h and the gradient of h, those of a and b
-    return seconds_to_move(n_tensors, B, N, D, n_bytes, gigabytes_per_second)
+def count(n):
+    combinations = sum(n - reach for reach in reaches(n))
+    return len(reaches(n)), combinations
 
 
-def seconds_to_move(n_tensors, B, N, D, n_bytes, gigabytes_per_second):
-    """Return the seconds to read or write so many tensors of [B, N, D]."""
-    return n_tensors * B * N * D * n_bytes / (gigabytes_per_second * 1e9)
-
-
-@mistake("that is the forward walk alone. Backward reads three tensors and writes two more.")
-def forward_alone(B, N, D, n_bytes, gigabytes_per_second):
-    return seconds_to_move(3, B, N, D, n_bytes, gigabytes_per_second)
-
-
-@mistake("you took four bytes a number. `n_bytes` says how many: 2 in bfloat16, 8 in float64.")
-def four_bytes_each(B, N, D, n_bytes, gigabytes_per_second):
-    return seconds_to_move(8, B, N, D, 4, gigabytes_per_second)
-
-
-@mistake("that is the backward walk alone. Forward reads two tensors and writes one more.")
-def backward_alone(B, N, D, n_bytes, gigabytes_per_second):
-    return seconds_to_move(5, B, N, D, n_bytes, gigabytes_per_second)
+def reaches(n):
+    """Return how far back each round reaches: 1, 2, 4, ... while there is a step so far back."""
+    found = []
+    reach = 1
+    while reach < n:
+        found.append(reach)
+        reach = 2 * reach
+    return found
 
 
 @mistake(
-    "one tensor is missing. Forward reads a and b and writes h. Backward reads a, h and the "
-    "gradient, and writes two gradients."
+    "you combine at every position in every round. In the round with reach r, the first r "
+    "positions have nothing r steps back: they are finished."
 )
-def one_tensor_missing(B, N, D, n_bytes, gigabytes_per_second):
-    return seconds_to_move(7, B, N, D, n_bytes, gigabytes_per_second)
+def at_every_position(n):
+    n_rounds = len(reaches(n))
+    return n_rounds, n * n_rounds
 
 
-@mistake("the bandwidth is in gigabytes a second: multiply it by 1e9.")
-def bandwidth_in_bytes(B, N, D, n_bytes, gigabytes_per_second):
-    return least_seconds(B, N, D, n_bytes, gigabytes_per_second) * 1e9
+@mistake(
+    "your rounds stop too early where n is no power of two. Go on while the reach is smaller than "
+    "n."
+)
+def rounds_rounded_down(n):
+    n_rounds = int(math.log2(n))
+    return n_rounds, sum(n - 2**s for s in range(n_rounds))
 
 
-LEAST_SECONDS = Exercise(
-    solution=least_seconds,
-    cases=((64, 200, 128, 4, 10.0), (2048, 200, 128, 2, 4000.0), (1, 8192, 64, 8, 25.0)),
+@mistake("n - 1 products are what the loop needs. Add up n - reach over the rounds.")
+def products_of_the_loop(n):
+    return len(reaches(n)), n - 1
+
+
+@mistake(
+    "that is Blelloch's number, for powers of two. Hillis and Steele spend more, to have fewer "
+    "rounds."
+)
+def combinations_of_blelloch(n):
+    n_rounds = len(reaches(n))
+    return n_rounds, 2 * n - 2 - n_rounds
+
+
+COUNT = Exercise(
+    solution=count,
+    cases=((8,), (1,), (6,), (200,), (4096,)),
     mistakes=(
-        forward_alone,
-        four_bytes_each,
-        backward_alone,
-        one_tensor_missing,
-        bandwidth_in_bytes,
+        at_every_position,
+        rounds_rounded_down,
+        products_of_the_loop,
+        combinations_of_blelloch,
     ),
 )
 
 
-# 10.2 The (row, channel) pairs that a Triton program owns, in the order of its lanes.
+# 10.2 The steps of users behind one another, changed so that one scan starts every user from zero.
 
 
-def lanes_of(program, block, B, D):
-    lanes = range(program * block, (program + 1) * block)
-    return [(lane // D, lane % D) for lane in lanes if lane < B * D]
+def packed(a, b, lengths):
+    return replaced(a, first_steps(lengths), 0), b
 
 
-@mistake("row and channel are exchanged. Channels are side by side, so they are the remainder.")
-def row_and_channel_exchanged(program, block, B, D):
-    return [(channel, row) for row, channel in lanes_of(program, block, B, D)]
+def first_steps(lengths):
+    """Return the position of each user's first step."""
+    return lengths.cumsum(0) - lengths
 
 
-@mistake("you divide by the number of rows. A row holds D lanes, so divide by D.")
-def divided_by_rows(program, block, B, D):
-    lanes = range(program * block, (program + 1) * block)
-    return [(lane // B, lane % B) for lane in lanes if lane < B * D]
-
-
-@mistake(
-    "the last program has lanes that do not exist. Leave out those from B * D on: that is the mask."
-)
-def without_mask(program, block, B, D):
-    lanes = range(program * block, (program + 1) * block)
-    return [(lane // D, lane % D) for lane in lanes]
-
-
-@mistake("one lane too many: they are numbered from 0, so lane B * D does not exist.")
-def one_lane_too_many(program, block, B, D):
-    lanes = range(program * block, (program + 1) * block)
-    return [(lane // D, lane % D) for lane in lanes if lane <= B * D]
-
-
-@mistake("program p starts where p programs of `block` lanes each have ended, at p * block.")
-def starts_at_its_number(program, block, B, D):
-    lanes = range(program, program + block)
-    return [(lane // D, lane % D) for lane in lanes if lane < B * D]
-
-
-LANES_OF = Exercise(
-    solution=lanes_of,
-    cases=((0, 4, 3, 5), (3, 4, 3, 5), (1, 8, 2, 16), (2, 4, 2, 3)),
-    mistakes=(
-        row_and_channel_exchanged,
-        divided_by_rows,
-        without_mask,
-        one_lane_too_many,
-        starts_at_its_number,
-    ),
-)
-
-
-# 10.3 2^n as float32, by bits: one for the sign, 8 for the exponent, 23 for the fraction. n: int32.
-
-
-def two_to(n):
-    return ((n + 127) << 23).view(np.float32)
-
-
-@mistake("the exponent field holds n + 127, not n: that is how it can say negative powers.")
-def without_bias(n):
-    return (n << 23).view(np.float32)
-
-
-@mistake("you added 128. The field of 1.0 = 2^0 holds 127.")
-def bias_of_128(n):
-    return ((n + 128) << 23).view(np.float32)
-
-
-@mistake("shifted by 22 places, the number lands partly in the fraction. The fraction has 23 bits.")
-def shifted_by_22(n):
-    return ((n + 127) << 22).view(np.float32)
+def replaced(values, positions, by):
+    values = values.clone()
+    values[positions] = by
+    return values
 
 
 @mistake(
-    "you converted the integer to the nearest float. Reinterpret its bits instead: "
-    "`.view(np.float32)`."
+    "you emptied b as well. The first step of a user begins from nothing, but what comes in with "
+    "it, b, has to enter."
 )
-def converted(n):
-    return ((n + 127) << 23).astype(np.float32)
+def inputs_emptied_too(a, b, lengths):
+    firsts = first_steps(lengths)
+    return replaced(a, firsts, 0), replaced(b, firsts, 0)
 
 
-TWO_TO = Exercise(
-    solution=two_to,
+@mistake(
+    "you cut one step too early: the old state is multiplied by the a of the NEW user's first "
+    "step. The last of the old user stays."
+)
+def cut_one_step_early(a, b, lengths):
+    lasts_of_the_users_before = first_steps(lengths) - 1  # -1 for user 0: the very last step
+    return replaced(a, lasts_of_the_users_before, 0), b
+
+
+@mistake("b is what comes in; a is what is kept. To forget the user before, nothing must be kept.")
+def inputs_emptied_instead(a, b, lengths):
+    return a, replaced(b, first_steps(lengths), 0)
+
+
+@mistake("a = 1 keeps the whole state of the user before. Which a keeps nothing of it?")
+def all_kept(a, b, lengths):
+    return replaced(a, first_steps(lengths), 1), b
+
+
+def steps_of_users(seed, lengths):
+    """Draw the steps of users packed in one row.
+
+    The very first a meets the zero state, so that it may stay or become 0: here it is 0 already.
+    """
+    n = sum(lengths)
+    a, b = random_tensors(seed, (n,), (n,))
+    a[0] = 0
+    return a, b, torch.tensor(lengths)
+
+
+PACKED = Exercise(
+    solution=packed,
     cases=(
-        (np.array([0, 1, 3, -2], dtype=np.int32),),
-        (np.array([-126, 10, 127], dtype=np.int32),),
+        steps_of_users(0, [2, 3, 1]),
+        steps_of_users(1, [5]),
+        steps_of_users(2, [1, 1, 5]),
     ),
-    mistakes=(without_bias, bias_of_128, shifted_by_22, converted),
+    mistakes=(inputs_emptied_too, cut_one_step_early, inputs_emptied_instead, all_kept),
 )
 
 
-# 10.4 The gradients of k and c, [N, D] each, for the minGRU h_n = (1 - z_n) h_{n-1} + z_n c_n.
+# 10.3 The gradients of a and of b, [n] each, where the last state's is 1 and no other counts.
 
 
-def min_gru_backward(k, c, grad):
-    z = torch.sigmoid(k)
-    g = walk_back(1 - z, grad)
-    return gradients(z, c, g, states_before(z, c))
+def from_the_end(a, b):
+    g = torch.ones_like(a)
+    for t in reversed(range(len(a) - 1)):
+        g[t] = a[t + 1] * g[t + 1]
+    return g * states_before(a, b), g
 
 
-def states(z, c):
-    h = torch.zeros_like(c)
-    state = torch.zeros_like(c[0])
-    for n in range(len(c)):
-        state = (1 - z[n]) * state + z[n] * c[n]
-        h[n] = state
+def states(a, b):
+    h = torch.zeros_like(b)
+    state = 0
+    for t in range(len(b)):
+        state = a[t] * state + b[t]
+        h[t] = state
     return h
 
 
-def states_before(z, c):
-    """Return h_{n-1} for each n, 0 at the first."""
-    h = states(z, c)
+def states_before(a, b):
+    """Return h_{t-1} for each t, 0 at the first."""
+    h = states(a, b)
     return torch.cat([torch.zeros_like(h[:1]), h[:-1]])
 
 
-def walk_back(kept, grad):
-    """Return g_n = grad_n + kept_{n+1} g_{n+1}."""
-    g = torch.zeros_like(grad)
-    onward = torch.zeros_like(grad[0])
-    for n in reversed(range(len(grad))):
-        g[n] = grad[n] + onward
-        onward = kept[n] * g[n]
-    return g
-
-
-def gradients(z, c, g, before):
-    """Return the gradients of k and c. before: what is subtracted from c, h_{n-1}."""
-    to_k = g * (c - before) * (z * (1 - z))
-    to_c = g * z
-    return to_k, to_c
-
-
 @mistake(
-    "you subtract h_n. The derivative with respect to z_n is c_n - h_{n-1}, the state before the "
-    "step."
+    "you multiply by a_t. What carries h_t into the next state is the NEXT step's a: "
+    "g_t = a_{t+1} g_{t+1}."
 )
-def state_after_the_step(k, c, grad):
-    z = torch.sigmoid(k)
-    g = walk_back(1 - z, grad)
-    return gradients(z, c, g, states(z, c))
+def by_its_own_decay(a, b):
+    g = torch.ones_like(a)
+    for t in reversed(range(len(a) - 1)):
+        g[t] = a[t] * g[t + 1]
+    return g * states_before(a, b), g
 
 
-@mistake("that is the gradient of z. k comes before the sigmoid: multiply by z (1 - z).")
-def gradient_of_z(k, c, grad):
-    z = torch.sigmoid(k)
-    g = walk_back(1 - z, grad)
-    return g * (c - states_before(z, c)), g * z
+@mistake("a_t multiplies the state before its step: its gradient is g_t h_{t-1}, not g_t h_t.")
+def by_the_state_after(a, b):
+    _, g = from_the_end(a, b)
+    return g * states(a, b), g
 
 
-@mistake("what flows on to h_{n-1} is multiplied by the factor of h_{n-1}, which is 1 - z_n.")
-def wrong_share_flows_on(k, c, grad):
-    z = torch.sigmoid(k)
-    g = walk_back(z, grad)
-    return gradients(z, c, g, states_before(z, c))
+@mistake("you let every state into the loss. Here only the last is: the grad_t of all others is 0.")
+def every_state_in_the_loss(a, b):
+    g = torch.ones_like(a)
+    for t in reversed(range(len(a) - 1)):
+        g[t] = 1 + a[t + 1] * g[t + 1]
+    return g * states_before(a, b), g
 
 
-@mistake(
-    "each position is treated alone. A state also acts on all later ones: carry (1 - z_n) g_n to "
-    "the position before."
-)
-def each_position_alone(k, c, grad):
-    z = torch.sigmoid(k)
-    return gradients(z, c, grad, states_before(z, c))
+@mistake("the right numbers in the wrong order: first the gradient of a, then that of b.")
+def in_the_wrong_order(a, b):
+    gradient_of_a, gradient_of_b = from_the_end(a, b)
+    return gradient_of_b, gradient_of_a
 
 
-MIN_GRU_BACKWARD = Exercise(
-    solution=min_gru_backward,
+FROM_THE_END = Exercise(
+    solution=from_the_end,
     cases=(
-        random_tensors(0, (5, 3), (5, 3), (5, 3)),
-        random_tensors(1, (1, 2), (1, 2), (1, 2)),
+        random_tensors(3, (4,), (4,)),
+        random_tensors(4, (1,), (1,)),
+        random_tensors(5, (6,), (6,)),
     ),
     mistakes=(
-        state_after_the_step,
-        gradient_of_z,
-        wrong_share_flows_on,
-        each_position_alone,
+        by_its_own_decay,
+        by_the_state_after,
+        every_state_in_the_loss,
+        in_the_wrong_order,
     ),
+)
+
+
+# 10.4 Two steps of the leaky maximum, h_t = max(h_{t-1} + a_t, b_t), as one. A step is (a, b).
+
+
+def combine_leaky(first, second):
+    a1, b1 = first
+    a2, b2 = second
+    return a1 + a2, torch.maximum(b1 + a2, b2)
+
+
+@mistake(
+    "you let b1 fade by a1. It has been through that already; it is the SECOND step that makes it "
+    "fade, by a2."
+)
+def faded_by_the_first(first, second):
+    a1, b1 = first
+    a2, b2 = second
+    return a1 + a2, torch.maximum(b1 + a1, b2)
+
+
+@mistake(
+    "the two leaks follow each other: h + a1 and then + a2. That is a sum, where the lesson's "
+    "recurrence has a product."
+)
+def leaks_multiplied(first, second):
+    a1, b1 = first
+    a2, b2 = second
+    return a1 * a2, torch.maximum(b1 + a2, b2)
+
+
+@mistake("that adds up. The second step takes the larger of what came before it, faded, and b2.")
+def added_up(first, second):
+    a1, b1 = first
+    a2, b2 = second
+    return a1 + a2, (b1 + a2) + b2
+
+
+@mistake("you took the steps in the wrong order. This product too depends on which step is first.")
+def second_step_first(first, second):
+    return combine_leaky(second, first)
+
+
+def leaky_steps(seed):
+    """Draw two steps; a leak is negative."""
+    a1, b1, a2, b2 = random_tensors(seed, (5,), (5,), (5,), (5,))
+    return (-a1.abs(), b1), (-a2.abs(), b2)
+
+
+COMBINE_LEAKY = Exercise(
+    solution=combine_leaky,
+    cases=(leaky_steps(6), leaky_steps(7)),
+    mistakes=(faded_by_the_first, leaks_multiplied, added_up, second_step_first),
 )
 
 EXERCISES = {
-    "10.1": LEAST_SECONDS,
-    "10.2": LANES_OF,
-    "10.3": TWO_TO,
-    "10.4": MIN_GRU_BACKWARD,
+    "10.1": COUNT,
+    "10.2": PACKED,
+    "10.3": FROM_THE_END,
+    "10.4": COMBINE_LEAKY,
 }

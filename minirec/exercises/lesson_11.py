@@ -1,300 +1,253 @@
-"""The exercises of notebook 11: a BD-LRU step, the window per step, fake steps, a table of states.
+"""The exercises of notebook 11: the least time, a program's lanes, 2^n from bits, a fused backward.
 
-B rows, H channels; h: [B, H], the state; r, i: [B, H], the gates before their sigmoids; x: [B, H],
-the input; Lambda: [H], trained; alpha: the decay, so that a step takes h to alpha h + b.
+B batch, N positions, D channels; a lane: one row's channel, of which a program owns `block`;
+k, c, grad: [N, D], the minGRU's gate before its sigmoid, its candidate, and the gradient of h;
+z = sigmoid(k); g: the gradient of h with what later states give back.
 """
 
+import numpy as np
 import torch
-from torch.nn import functional as F
 
 from minirec.exercises.checker import Exercise, mistake
 from minirec.exercises.inputs import random_tensors
 
-# 11.1 One step of the BD-LRU: the new state, [B, H].
+# 11.1 The least seconds that the recurrence takes, forward and backward.
 
 
-def bd_lru_step(h, r, i, x, Lambda):
-    alpha = decay(r, Lambda)
-    return alpha * h + input_scale(alpha) * i.sigmoid() * x
+def least_seconds(B, N, D, n_bytes, gigabytes_per_second):
+    n_tensors = 3 + 5  # forward: a, b, h; backward: a, h and the gradient of h, those of a and b
+    return seconds_to_move(n_tensors, B, N, D, n_bytes, gigabytes_per_second)
 
 
-def decay(r, Lambda):
-    return torch.exp(-F.softplus(Lambda) * r.sigmoid())
+def seconds_to_move(n_tensors, B, N, D, n_bytes, gigabytes_per_second):
+    """Return the seconds to read or write so many tensors of [B, N, D]."""
+    return n_tensors * B * N * D * n_bytes / (gigabytes_per_second * 1e9)
 
 
-def input_scale(alpha):
-    """Return what the input is multiplied by: it fills the room of what is forgotten."""
-    return (1 - alpha**2).sqrt()
+@mistake("that is the forward walk alone. Backward reads three tensors and writes two more.")
+def forward_alone(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(3, B, N, D, n_bytes, gigabytes_per_second)
 
 
-@mistake("1 - alpha is a GRU's share. Here the input is scaled by sqrt(1 - alpha^2).")
-def share_of_a_gru(h, r, i, x, Lambda):
-    alpha = decay(r, Lambda)
-    return alpha * h + (1 - alpha) * i.sigmoid() * x
+@mistake("you took four bytes a number. `n_bytes` says how many: 2 in bfloat16, 8 in float64.")
+def four_bytes_each(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(8, B, N, D, 4, gigabytes_per_second)
 
 
-@mistake("the root is missing: the input is scaled by sqrt(1 - alpha^2).")
-def without_root(h, r, i, x, Lambda):
-    alpha = decay(r, Lambda)
-    return alpha * h + (1 - alpha**2) * i.sigmoid() * x
-
-
-@mistake("the 1e-8 is the released code's; the formula has none.")
-def as_released(h, r, i, x, Lambda):
-    alpha = decay(r, Lambda)
-    return alpha * h + (1 - alpha**2 + 1e-8).sqrt() * i.sigmoid() * x
+@mistake("that is the backward walk alone. Forward reads two tensors and writes one more.")
+def backward_alone(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(5, B, N, D, n_bytes, gigabytes_per_second)
 
 
 @mistake(
-    "the input comes in at full size. What is forgotten makes room for it: times sqrt(1 - alpha^2)."
+    "one tensor is missing. Forward reads a and b and writes h. Backward reads a, h and the "
+    "gradient, and writes two gradients."
 )
-def input_at_full_size(h, r, i, x, Lambda):
-    return decay(r, Lambda) * h + i.sigmoid() * x
+def one_tensor_missing(B, N, D, n_bytes, gigabytes_per_second):
+    return seconds_to_move(7, B, N, D, n_bytes, gigabytes_per_second)
 
 
-@mistake("r must go through a sigmoid before it meets softplus(Lambda).")
-def r_without_sigmoid(h, r, i, x, Lambda):
-    alpha = torch.exp(-F.softplus(Lambda) * r)
-    return alpha * h + input_scale(alpha) * i.sigmoid() * x
+@mistake("the bandwidth is in gigabytes a second: multiply it by 1e9.")
+def bandwidth_in_bytes(B, N, D, n_bytes, gigabytes_per_second):
+    return least_seconds(B, N, D, n_bytes, gigabytes_per_second) * 1e9
 
 
-@mistake("your alpha is the same for every film: r has no say in it.")
-def same_alpha_for_all(h, r, i, x, Lambda):
-    alpha = torch.exp(-F.softplus(Lambda))
-    return alpha * h + input_scale(alpha) * i.sigmoid() * x
-
-
-@mistake("Lambda may be negative, and alpha would exceed 1. It goes through softplus first.")
-def lambda_without_softplus(h, r, i, x, Lambda):
-    alpha = torch.exp(-Lambda * r.sigmoid())
-    return alpha * h + input_scale(alpha) * i.sigmoid() * x
-
-
-@mistake("the input gate lacks its sigmoid.")
-def i_without_sigmoid(h, r, i, x, Lambda):
-    alpha = decay(r, Lambda)
-    return alpha * h + input_scale(alpha) * i * x
-
-
-@mistake("the input gate sigma(i) is missing.")
-def without_input_gate(h, r, i, x, Lambda):
-    alpha = decay(r, Lambda)
-    return alpha * h + input_scale(alpha) * x
-
-
-@mistake("r and i are swapped: r decides what is kept, i what comes in.")
-def r_and_i_swapped(h, r, i, x, Lambda):
-    return bd_lru_step(h, i, r, x, Lambda)
-
-
-def step_inputs(seed, B, H):
-    """Draw h, r, i, x and Lambda; r and Lambda positive, or some mistakes would give no numbers."""
-    h, r, i, x, Lambda = random_tensors(seed, (B, H), (B, H), (B, H), (B, H), (H,))
-    return h, r.abs(), i, x, Lambda.abs()
-
-
-BD_LRU_STEP = Exercise(
-    solution=bd_lru_step,
-    cases=(step_inputs(0, 3, 4), step_inputs(1, 1, 2)),
+LEAST_SECONDS = Exercise(
+    solution=least_seconds,
+    cases=((64, 200, 128, 4, 10.0), (2048, 200, 128, 2, 4000.0), (1, 8192, 64, 8, 25.0)),
     mistakes=(
-        share_of_a_gru,
-        without_root,
-        as_released,
-        input_at_full_size,
-        r_without_sigmoid,
-        same_alpha_for_all,
-        lambda_without_softplus,
-        i_without_sigmoid,
-        without_input_gate,
-        r_and_i_swapped,
+        forward_alone,
+        four_bytes_each,
+        backward_alone,
+        one_tensor_missing,
+        bandwidth_in_bytes,
     ),
 )
 
 
-# 11.2 A convolution's output and new window. window: [B, k - 1, H]; weight: [H, k]; bias: [H].
+# 11.2 The (row, channel) pairs that a Triton program owns, in the order of its lanes.
 
 
-def window_step(window, x, weight, bias):
-    seen = with_newest(window, x)
-    output = (seen * weight.T).sum(1) + bias
-    return output, seen[:, 1:]
+def lanes_of(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // D, lane % D) for lane in lanes if lane < B * D]
 
 
-def with_newest(window, x):
-    """Return all k inputs, oldest first, [B, k, H]."""
-    return torch.cat([window, x[:, None]], dim=1)
+@mistake("row and channel are exchanged. Channels are side by side, so they are the remainder.")
+def row_and_channel_exchanged(program, block, B, D):
+    return [(channel, row) for row, channel in lanes_of(program, block, B, D)]
 
 
-@mistake("the window has not moved on: the new input enters at its end, the oldest leaves.")
-def window_unmoved(window, x, weight, bias):
-    output, _ = window_step(window, x, weight, bias)
-    return output, window
-
-
-@mistake("in your new window the newest input stands first. Oldest first: it enters at the end.")
-def newest_first(window, x, weight, bias):
-    output, _ = window_step(window, x, weight, bias)
-    return output, torch.cat([x[:, None], window[:, :-1]], dim=1)
-
-
-@mistake("the weights are turned round: the last column meets the newest input.")
-def weights_turned_round(window, x, weight, bias):
-    return window_step(window, x, weight.flip(1), bias)
-
-
-@mistake("the bias is missing.")
-def without_bias(window, x, weight, bias):
-    return window_step(window, x, weight, torch.zeros_like(bias))
-
-
-@mistake("no SiLU here; it comes after.")
-def with_silu(window, x, weight, bias):
-    output, moved_on = window_step(window, x, weight, bias)
-    return F.silu(output), moved_on
-
-
-@mistake("your window grows. Drop the oldest input: k - 1 remain.")
-def window_grows(window, x, weight, bias):
-    output, _ = window_step(window, x, weight, bias)
-    return output, with_newest(window, x)
-
-
-WINDOW_STEP = Exercise(
-    solution=window_step,
-    cases=(
-        random_tensors(2, (2, 3, 4), (2, 4), (4, 4), (4,)),
-        random_tensors(3, (3, 1, 2), (3, 2), (2, 2), (2,)),
-    ),
-    mistakes=(
-        window_unmoved,
-        newest_first,
-        weights_turned_round,
-        without_bias,
-        with_silu,
-        window_grows,
-    ),
-)
-
-
-# 11.3 The state after n steps of the same alpha and b, [H] both, from zero.
-
-
-def after_fakes(alpha, b, n):
-    return b * (1 - alpha**n) / (1 - alpha)
-
-
-@mistake("that is where infinitely many steps lead. After n of them 1 - alpha^n of it is reached.")
-def after_infinitely_many(alpha, b, n):
-    return b / (1 - alpha)
-
-
-@mistake("what earlier steps put in fades: the sum is b + alpha b + alpha^2 b + ...")
-def nothing_fades(alpha, b, n):
-    return n * b
-
-
-@mistake("that is what is left of the first step alone. Every step adds a b of its own.")
-def left_of_the_first_step(alpha, b, n):
-    return alpha**n * b
-
-
-@mistake("one step too many: n steps put in b n times, the first of which has faded n - 1 times.")
-def one_step_too_many(alpha, b, n):
-    return after_fakes(alpha, b, n + 1)
-
-
-@mistake("the last step's b has not faded yet: the sum begins with b, not with alpha b.")
-def last_step_faded(alpha, b, n):
-    return after_fakes(alpha, b, n) * alpha
-
-
-def fake_steps(seed, H, n):
-    """Draw alpha, between 0 and 1, and b."""
-    raw, b = random_tensors(seed, (H,), (H,))
-    return raw.sigmoid(), b, n
-
-
-AFTER_FAKES = Exercise(
-    solution=after_fakes,
-    cases=(
-        fake_steps(4, 3, 5),
-        fake_steps(5, 2, 56),
-        fake_steps(6, 4, 1),
-        fake_steps(7, 2, 0),
-    ),
-    mistakes=(
-        after_infinitely_many,
-        nothing_fades,
-        left_of_the_first_step,
-        one_step_too_many,
-        last_step_faded,
-    ),
-)
-
-
-# 11.4 The new table of states, [n_users, H], after events of the users `users`, [B]. b: [B, H].
-
-
-def move_on(table, users, alpha, b):
-    return with_states(table, users, alpha * table[users] + b)
-
-
-def with_states(table, users, states):
-    """Return a copy of the table in which these users have these states."""
-    table = table.clone()
-    table[users] = states
-    return table
+@mistake("you divide by the number of rows. A row holds D lanes, so divide by D.")
+def divided_by_rows(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // B, lane % B) for lane in lanes if lane < B * D]
 
 
 @mistake(
-    "these are the new states of those who came. Write them back: the whole table is asked for."
+    "the last program has lanes that do not exist. Leave out those from B * D on: that is the mask."
 )
-def only_those_who_came(table, users, alpha, b):
-    return alpha * table[users] + b
+def without_mask(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // D, lane % D) for lane in lanes]
 
 
-@mistake("you moved on the first B users of the table. `users` says which rows they are.")
-def first_users_of_the_table(table, users, alpha, b):
-    return move_on(table, torch.arange(len(users)), alpha, b)
+@mistake("one lane too many: they are numbered from 0, so lane B * D does not exist.")
+def one_lane_too_many(program, block, B, D):
+    lanes = range(program * block, (program + 1) * block)
+    return [(lane // D, lane % D) for lane in lanes if lane <= B * D]
 
 
-@mistake("their old states are gone. They fade by alpha, and b comes on top.")
-def old_states_gone(table, users, alpha, b):
-    return with_states(table, users, b)
+@mistake("program p starts where p programs of `block` lanes each have ended, at p * block.")
+def starts_at_its_number(program, block, B, D):
+    lanes = range(program, program + block)
+    return [(lane // D, lane % D) for lane in lanes if lane < B * D]
 
 
-@mistake("the states fade, but nothing comes in: b is missing.")
-def nothing_comes_in(table, users, alpha, b):
-    return with_states(table, users, alpha * table[users])
-
-
-@mistake("those who stayed away have lost their states: copy the old table first.")
-def others_lost(table, users, alpha, b):
-    return with_states(torch.zeros_like(table), users, alpha * table[users] + b)
-
-
-def events(seed, n_users, users, H):
-    """Draw a table, and events; PyTorch refuses to change a table with a gradient in place."""
-    B = len(users)
-    table, raw, b = random_tensors(seed, (n_users, H), (B, H), (B, H))
-    return table.requires_grad_(), torch.tensor(users), raw.sigmoid(), b
-
-
-MOVE_ON = Exercise(
-    solution=move_on,
-    cases=(events(8, 6, [4, 1], 3), events(9, 5, [0, 3, 2], 2)),
+LANES_OF = Exercise(
+    solution=lanes_of,
+    cases=((0, 4, 3, 5), (3, 4, 3, 5), (1, 8, 2, 16), (2, 4, 2, 3)),
     mistakes=(
-        only_those_who_came,
-        first_users_of_the_table,
-        old_states_gone,
-        nothing_comes_in,
-        others_lost,
+        row_and_channel_exchanged,
+        divided_by_rows,
+        without_mask,
+        one_lane_too_many,
+        starts_at_its_number,
+    ),
+)
+
+
+# 10.3 2^n as float32, by bits: one for the sign, 8 for the exponent, 23 for the fraction. n: int32.
+
+
+def two_to(n):
+    return ((n + 127) << 23).view(np.float32)
+
+
+@mistake("the exponent field holds n + 127, not n: that is how it can say negative powers.")
+def without_bias(n):
+    return (n << 23).view(np.float32)
+
+
+@mistake("you added 128. The field of 1.0 = 2^0 holds 127.")
+def bias_of_128(n):
+    return ((n + 128) << 23).view(np.float32)
+
+
+@mistake("shifted by 22 places, the number lands partly in the fraction. The fraction has 23 bits.")
+def shifted_by_22(n):
+    return ((n + 127) << 22).view(np.float32)
+
+
+@mistake(
+    "you converted the integer to the nearest float. Reinterpret its bits instead: "
+    "`.view(np.float32)`."
+)
+def converted(n):
+    return ((n + 127) << 23).astype(np.float32)
+
+
+TWO_TO = Exercise(
+    solution=two_to,
+    cases=(
+        (np.array([0, 1, 3, -2], dtype=np.int32),),
+        (np.array([-126, 10, 127], dtype=np.int32),),
+    ),
+    mistakes=(without_bias, bias_of_128, shifted_by_22, converted),
+)
+
+
+# 11.4 The gradients of k and c, [N, D] each, for the minGRU h_n = (1 - z_n) h_{n-1} + z_n c_n.
+
+
+def min_gru_backward(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(1 - z, grad)
+    return gradients(z, c, g, states_before(z, c))
+
+
+def states(z, c):
+    h = torch.zeros_like(c)
+    state = torch.zeros_like(c[0])
+    for n in range(len(c)):
+        state = (1 - z[n]) * state + z[n] * c[n]
+        h[n] = state
+    return h
+
+
+def states_before(z, c):
+    """Return h_{n-1} for each n, 0 at the first."""
+    h = states(z, c)
+    return torch.cat([torch.zeros_like(h[:1]), h[:-1]])
+
+
+def walk_back(kept, grad):
+    """Return g_n = grad_n + kept_{n+1} g_{n+1}."""
+    g = torch.zeros_like(grad)
+    onward = torch.zeros_like(grad[0])
+    for n in reversed(range(len(grad))):
+        g[n] = grad[n] + onward
+        onward = kept[n] * g[n]
+    return g
+
+
+def gradients(z, c, g, before):
+    """Return the gradients of k and c. before: what is subtracted from c, h_{n-1}."""
+    to_k = g * (c - before) * (z * (1 - z))
+    to_c = g * z
+    return to_k, to_c
+
+
+@mistake(
+    "you subtract h_n. The derivative with respect to z_n is c_n - h_{n-1}, the state before the "
+    "step."
+)
+def state_after_the_step(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(1 - z, grad)
+    return gradients(z, c, g, states(z, c))
+
+
+@mistake("that is the gradient of z. k comes before the sigmoid: multiply by z (1 - z).")
+def gradient_of_z(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(1 - z, grad)
+    return g * (c - states_before(z, c)), g * z
+
+
+@mistake("what flows on to h_{n-1} is multiplied by the factor of h_{n-1}, which is 1 - z_n.")
+def wrong_share_flows_on(k, c, grad):
+    z = torch.sigmoid(k)
+    g = walk_back(z, grad)
+    return gradients(z, c, g, states_before(z, c))
+
+
+@mistake(
+    "each position is treated alone. A state also acts on all later ones: carry (1 - z_n) g_n to "
+    "the position before."
+)
+def each_position_alone(k, c, grad):
+    z = torch.sigmoid(k)
+    return gradients(z, c, grad, states_before(z, c))
+
+
+MIN_GRU_BACKWARD = Exercise(
+    solution=min_gru_backward,
+    cases=(
+        random_tensors(0, (5, 3), (5, 3), (5, 3)),
+        random_tensors(1, (1, 2), (1, 2), (1, 2)),
+    ),
+    mistakes=(
+        state_after_the_step,
+        gradient_of_z,
+        wrong_share_flows_on,
+        each_position_alone,
     ),
 )
 
 EXERCISES = {
-    "11.1": BD_LRU_STEP,
-    "11.2": WINDOW_STEP,
-    "11.3": AFTER_FAKES,
-    "11.4": MOVE_ON,
+    "11.1": LEAST_SECONDS,
+    "11.2": LANES_OF,
+    "11.3": TWO_TO,
+    "11.4": MIN_GRU_BACKWARD,
 }

@@ -1,217 +1,300 @@
-"""The exercises of notebook 13: an attention layer's multiply-adds, a peak of memory, a least time.
+"""The exercises of notebook 13: a BD-LRU step, the window per step, fake steps, a table of states.
 
-n items of a history, d the model width; tensors: tuples (size, birth, death), alive from moment
-birth on, gone at moment death; operators: tuples (flops, n_bytes), which run one after the other.
+B rows, H channels; h: [B, H], the state; r, i: [B, H], the gates before their sigmoids; x: [B, H],
+the input; Lambda: [H], trained; alpha: the decay, so that a step takes h to alpha h + b.
 """
 
+import torch
+from torch.nn import functional as F
+
 from minirec.exercises.checker import Exercise, mistake
+from minirec.exercises.inputs import random_tensors
 
-# 13.1 The multiply-adds of one attention layer, softmax or linear, for one row.
-
-
-def multiply_adds(n, d, heads, linear):
-    maps = 4 * n * d * d  # of queries, keys, values and of the output
-    return maps + two_products(n, d, heads, linear)
+# 13.1 One step of the BD-LRU: the new state, [B, H].
 
 
-def two_products(n, d, heads, linear):
-    """Count the multiply-adds between the maps."""
-    if linear:
-        return 2 * n * d * d // heads
-    return 2 * n * n * d
+def bd_lru_step(h, r, i, x, Lambda):
+    alpha = decay(r, Lambda)
+    return alpha * h + input_scale(alpha) * i.sigmoid() * x
 
 
-@mistake(
-    "one map is missing. Besides queries, keys and values there is the output map behind the heads."
-)
-def without_output_map(n, d, heads, linear):
-    return 3 * n * d * d + two_products(n, d, heads, linear)
+def decay(r, Lambda):
+    return torch.exp(-F.softplus(Lambda) * r.sigmoid())
 
 
-@mistake("those are operations. One multiply-add is two of them, and multiply-adds are asked for.")
-def operations(n, d, heads, linear):
-    return 2 * multiply_adds(n, d, heads, linear)
+def input_scale(alpha):
+    """Return what the input is multiplied by: it fills the room of what is forgotten."""
+    return (1 - alpha**2).sqrt()
 
 
-@mistake("yours takes no notice of `linear`: Q (K^T V) makes no [n, n] weights.")
-def always_softmax(n, d, heads, linear):
-    return multiply_adds(n, d, heads, linear=False)
+@mistake("1 - alpha is a GRU's share. Here the input is scaled by sqrt(1 - alpha^2).")
+def share_of_a_gru(h, r, i, x, Lambda):
+    alpha = decay(r, Lambda)
+    return alpha * h + (1 - alpha) * i.sigmoid() * x
 
 
-@mistake(
-    "with `linear`, each head has its own table, [d / heads, d / heads]: all of them together are "
-    "heads times smaller than one [d, d]."
-)
-def one_table_for_all_heads(n, d, heads, linear):
-    maps = 4 * n * d * d
-    if linear:
-        return maps + 2 * n * d * d
-    return maps + 2 * n * n * d
+@mistake("the root is missing: the input is scaled by sqrt(1 - alpha^2).")
+def without_root(h, r, i, x, Lambda):
+    alpha = decay(r, Lambda)
+    return alpha * h + (1 - alpha**2) * i.sigmoid() * x
+
+
+@mistake("the 1e-8 is the released code's; the formula has none.")
+def as_released(h, r, i, x, Lambda):
+    alpha = decay(r, Lambda)
+    return alpha * h + (1 - alpha**2 + 1e-8).sqrt() * i.sigmoid() * x
 
 
 @mistake(
-    "softmax heads are narrower, but each has its own [N, N] weights: over all heads the two "
-    "products still cost 2 N N d."
+    "the input comes in at full size. What is forgotten makes room for it: times sqrt(1 - alpha^2)."
 )
-def softmax_divided_by_heads(n, d, heads, linear):
-    maps = 4 * n * d * d
-    if linear:
-        return maps + 2 * n * d * d // heads
-    return maps + 2 * n * n * d // heads
+def input_at_full_size(h, r, i, x, Lambda):
+    return decay(r, Lambda) * h + i.sigmoid() * x
 
 
-@mistake(
-    "there are two products between the maps: one makes weights (or the table), the other uses "
-    "them."
+@mistake("r must go through a sigmoid before it meets softplus(Lambda).")
+def r_without_sigmoid(h, r, i, x, Lambda):
+    alpha = torch.exp(-F.softplus(Lambda) * r)
+    return alpha * h + input_scale(alpha) * i.sigmoid() * x
+
+
+@mistake("your alpha is the same for every film: r has no say in it.")
+def same_alpha_for_all(h, r, i, x, Lambda):
+    alpha = torch.exp(-F.softplus(Lambda))
+    return alpha * h + input_scale(alpha) * i.sigmoid() * x
+
+
+@mistake("Lambda may be negative, and alpha would exceed 1. It goes through softplus first.")
+def lambda_without_softplus(h, r, i, x, Lambda):
+    alpha = torch.exp(-Lambda * r.sigmoid())
+    return alpha * h + input_scale(alpha) * i.sigmoid() * x
+
+
+@mistake("the input gate lacks its sigmoid.")
+def i_without_sigmoid(h, r, i, x, Lambda):
+    alpha = decay(r, Lambda)
+    return alpha * h + input_scale(alpha) * i * x
+
+
+@mistake("the input gate sigma(i) is missing.")
+def without_input_gate(h, r, i, x, Lambda):
+    alpha = decay(r, Lambda)
+    return alpha * h + input_scale(alpha) * x
+
+
+@mistake("r and i are swapped: r decides what is kept, i what comes in.")
+def r_and_i_swapped(h, r, i, x, Lambda):
+    return bd_lru_step(h, i, r, x, Lambda)
+
+
+def step_inputs(seed, B, H):
+    """Draw h, r, i, x and Lambda; r and Lambda positive, or some mistakes would give no numbers."""
+    h, r, i, x, Lambda = random_tensors(seed, (B, H), (B, H), (B, H), (B, H), (H,))
+    return h, r.abs(), i, x, Lambda.abs()
+
+
+BD_LRU_STEP = Exercise(
+    solution=bd_lru_step,
+    cases=(step_inputs(0, 3, 4), step_inputs(1, 1, 2)),
+    mistakes=(
+        share_of_a_gru,
+        without_root,
+        as_released,
+        input_at_full_size,
+        r_without_sigmoid,
+        same_alpha_for_all,
+        lambda_without_softplus,
+        i_without_sigmoid,
+        without_input_gate,
+        r_and_i_swapped,
+    ),
 )
-def one_product(n, d, heads, linear):
-    maps = 4 * n * d * d
-    return maps + two_products(n, d, heads, linear) // 2
 
 
-MULTIPLY_ADDS = Exercise(
-    solution=multiply_adds,
+# 13.2 A convolution's output and new window. window: [B, k - 1, H]; weight: [H, k]; bias: [H].
+
+
+def window_step(window, x, weight, bias):
+    seen = with_newest(window, x)
+    output = (seen * weight.T).sum(1) + bias
+    return output, seen[:, 1:]
+
+
+def with_newest(window, x):
+    """Return all k inputs, oldest first, [B, k, H]."""
+    return torch.cat([window, x[:, None]], dim=1)
+
+
+@mistake("the window has not moved on: the new input enters at its end, the oldest leaves.")
+def window_unmoved(window, x, weight, bias):
+    output, _ = window_step(window, x, weight, bias)
+    return output, window
+
+
+@mistake("in your new window the newest input stands first. Oldest first: it enters at the end.")
+def newest_first(window, x, weight, bias):
+    output, _ = window_step(window, x, weight, bias)
+    return output, torch.cat([x[:, None], window[:, :-1]], dim=1)
+
+
+@mistake("the weights are turned round: the last column meets the newest input.")
+def weights_turned_round(window, x, weight, bias):
+    return window_step(window, x, weight.flip(1), bias)
+
+
+@mistake("the bias is missing.")
+def without_bias(window, x, weight, bias):
+    return window_step(window, x, weight, torch.zeros_like(bias))
+
+
+@mistake("no SiLU here; it comes after.")
+def with_silu(window, x, weight, bias):
+    output, moved_on = window_step(window, x, weight, bias)
+    return F.silu(output), moved_on
+
+
+@mistake("your window grows. Drop the oldest input: k - 1 remain.")
+def window_grows(window, x, weight, bias):
+    output, _ = window_step(window, x, weight, bias)
+    return output, with_newest(window, x)
+
+
+WINDOW_STEP = Exercise(
+    solution=window_step,
     cases=(
-        (3, 4, 1, False),
-        (3, 4, 2, True),
-        (100, 64, 8, False),
-        (100, 64, 8, True),
-        (2000, 32, 4, False),
+        random_tensors(2, (2, 3, 4), (2, 4), (4, 4), (4,)),
+        random_tensors(3, (3, 1, 2), (3, 2), (2, 2), (2,)),
     ),
     mistakes=(
-        without_output_map,
-        operations,
-        always_softmax,
-        one_table_for_all_heads,
-        softmax_divided_by_heads,
-        one_product,
+        window_unmoved,
+        newest_first,
+        weights_turned_round,
+        without_bias,
+        with_silu,
+        window_grows,
     ),
 )
 
 
-# 13.2 How much is alive at most.
+# 13.3 The state after n steps of the same alpha and b, [H] both, from zero.
 
 
-def peak(tensors):
-    alive = []
-    for moment in moments(tensors):
-        sizes = [size for size, birth, death in tensors if birth <= moment < death]
-        alive.append(sum(sizes))
-    return max(alive)
+def after_fakes(alpha, b, n):
+    return b * (1 - alpha**n) / (1 - alpha)
 
 
-def moments(tensors):
-    """Return every moment at which something begins or ends."""
-    births = {birth for _, birth, _ in tensors}
-    deaths = {death for _, _, death in tensors}
-    return sorted(births | deaths)
+@mistake("that is where infinitely many steps lead. After n of them 1 - alpha^n of it is reached.")
+def after_infinitely_many(alpha, b, n):
+    return b / (1 - alpha)
 
 
-@mistake("that is everything that was ever made. A tensor that has died makes room for the next.")
-def all_ever_made(tensors):
-    return sum(size for size, _, _ in tensors)
+@mistake("what earlier steps put in fades: the sum is b + alpha b + alpha^2 b + ...")
+def nothing_fades(alpha, b, n):
+    return n * b
 
 
-@mistake("`death` is the first moment at which the tensor is gone: it no longer counts there.")
-def alive_at_death(tensors):
-    alive = []
-    for moment in moments(tensors):
-        sizes = [size for size, birth, death in tensors if birth <= moment <= death]
-        alive.append(sum(sizes))
-    return max(alive)
+@mistake("that is what is left of the first step alone. Every step adds a b of its own.")
+def left_of_the_first_step(alpha, b, n):
+    return alpha**n * b
 
 
-@mistake("that is the largest tensor. Ask how much all tensors together hold, at each moment.")
-def largest_tensor(tensors):
-    return max(size for size, _, _ in tensors)
+@mistake("one step too many: n steps put in b n times, the first of which has faded n - 1 times.")
+def one_step_too_many(alpha, b, n):
+    return after_fakes(alpha, b, n + 1)
 
 
-@mistake("a tensor is there from `birth` on, that moment included.")
-def not_yet_alive_at_birth(tensors):
-    alive = []
-    for moment in moments(tensors):
-        sizes = [size for size, birth, death in tensors if birth < moment < death]
-        alive.append(sum(sizes))
-    return max(alive)
+@mistake("the last step's b has not faded yet: the sum begins with b, not with alpha b.")
+def last_step_faded(alpha, b, n):
+    return after_fakes(alpha, b, n) * alpha
 
 
-PEAK = Exercise(
-    solution=peak,
+def fake_steps(seed, H, n):
+    """Draw alpha, between 0 and 1, and b."""
+    raw, b = random_tensors(seed, (H,), (H,))
+    return raw.sigmoid(), b, n
+
+
+AFTER_FAKES = Exercise(
+    solution=after_fakes,
     cases=(
-        ([(1, 0, 2), (1, 1, 4), (1, 2, 4)],),
-        ([(4, 0, 3), (2, 1, 2), (8, 3, 5), (1, 0, 9)],),
-        ([(3, 5, 6), (2, 0, 5)],),
-        ([(1, 0, 8), (2, 0, 4), (2, 2, 6), (5, 6, 7)],),
-    ),
-    mistakes=(all_ever_made, alive_at_death, largest_tensor, not_yet_alive_at_birth),
-)
-
-
-# 13.3 The least seconds of a chain. peak_flops: operations per second; bandwidth: bytes per second.
-
-
-def least_seconds(operators, peak_flops, bandwidth):
-    return sum(seconds_of_each(operators, peak_flops, bandwidth))
-
-
-def seconds_of_each(operators, peak_flops, bandwidth):
-    """Return each operator's least time: the longer of computing and moving its bytes."""
-    return [max(flops / peak_flops, n_bytes / bandwidth) for flops, n_bytes in operators]
-
-
-@mistake(
-    "you added up all operations and all bytes first. Operators run one after the other: each has "
-    "a roof of its own."
-)
-def one_roof_for_all(operators, peak_flops, bandwidth):
-    all_flops = sum(flops for flops, _ in operators)
-    all_bytes = sum(n_bytes for _, n_bytes in operators)
-    return max(all_flops / peak_flops, all_bytes / bandwidth)
-
-
-@mistake(
-    "within one operator, moving and computing go on at the same time: the longer of the two "
-    "decides."
-)
-def moving_and_computing_added(operators, peak_flops, bandwidth):
-    return sum(flops / peak_flops + n_bytes / bandwidth for flops, n_bytes in operators)
-
-
-@mistake("the slower of moving and computing decides, not the quicker: take the larger time.")
-def quicker_decides(operators, peak_flops, bandwidth):
-    return sum(min(flops / peak_flops, n_bytes / bandwidth) for flops, n_bytes in operators)
-
-
-@mistake("only computing is counted. An operator must also move its bytes.")
-def computing_alone(operators, peak_flops, bandwidth):
-    return sum(flops / peak_flops for flops, _ in operators)
-
-
-@mistake("only moving is counted. An operator with much to compute is limited by that.")
-def moving_alone(operators, peak_flops, bandwidth):
-    return sum(n_bytes / bandwidth for _, n_bytes in operators)
-
-
-@mistake("that is the slowest operator alone. They run one after the other, so their times add up.")
-def slowest_operator(operators, peak_flops, bandwidth):
-    return max(seconds_of_each(operators, peak_flops, bandwidth))
-
-
-LEAST_SECONDS = Exercise(
-    solution=least_seconds,
-    cases=(
-        ([(200.0, 10.0), (10.0, 100.0)], 100.0, 10.0),
-        ([(6e9, 1e8), (1e6, 4e8), (1e6, 4e8)], 6e10, 1e10),
-        ([(5.0, 1.0)], 2.0, 4.0),
+        fake_steps(4, 3, 5),
+        fake_steps(5, 2, 56),
+        fake_steps(6, 4, 1),
+        fake_steps(7, 2, 0),
     ),
     mistakes=(
-        one_roof_for_all,
-        moving_and_computing_added,
-        quicker_decides,
-        computing_alone,
-        moving_alone,
-        slowest_operator,
+        after_infinitely_many,
+        nothing_fades,
+        left_of_the_first_step,
+        one_step_too_many,
+        last_step_faded,
     ),
 )
 
-EXERCISES = {"13.1": MULTIPLY_ADDS, "13.2": PEAK, "13.3": LEAST_SECONDS}
+
+# 13.4 The new table of states, [n_users, H], after events of the users `users`, [B]. b: [B, H].
+
+
+def move_on(table, users, alpha, b):
+    return with_states(table, users, alpha * table[users] + b)
+
+
+def with_states(table, users, states):
+    """Return a copy of the table in which these users have these states."""
+    table = table.clone()
+    table[users] = states
+    return table
+
+
+@mistake(
+    "these are the new states of those who came. Write them back: the whole table is asked for."
+)
+def only_those_who_came(table, users, alpha, b):
+    return alpha * table[users] + b
+
+
+@mistake("you moved on the first B users of the table. `users` says which rows they are.")
+def first_users_of_the_table(table, users, alpha, b):
+    return move_on(table, torch.arange(len(users)), alpha, b)
+
+
+@mistake("their old states are gone. They fade by alpha, and b comes on top.")
+def old_states_gone(table, users, alpha, b):
+    return with_states(table, users, b)
+
+
+@mistake("the states fade, but nothing comes in: b is missing.")
+def nothing_comes_in(table, users, alpha, b):
+    return with_states(table, users, alpha * table[users])
+
+
+@mistake("those who stayed away have lost their states: copy the old table first.")
+def others_lost(table, users, alpha, b):
+    return with_states(torch.zeros_like(table), users, alpha * table[users] + b)
+
+
+def events(seed, n_users, users, H):
+    """Draw a table, and events; PyTorch refuses to change a table with a gradient in place."""
+    B = len(users)
+    table, raw, b = random_tensors(seed, (n_users, H), (B, H), (B, H))
+    return table.requires_grad_(), torch.tensor(users), raw.sigmoid(), b
+
+
+MOVE_ON = Exercise(
+    solution=move_on,
+    cases=(events(8, 6, [4, 1], 3), events(9, 5, [0, 3, 2], 2)),
+    mistakes=(
+        only_those_who_came,
+        first_users_of_the_table,
+        old_states_gone,
+        nothing_comes_in,
+        others_lost,
+    ),
+)
+
+EXERCISES = {
+    "13.1": BD_LRU_STEP,
+    "13.2": WINDOW_STEP,
+    "13.3": AFTER_FAKES,
+    "13.4": MOVE_ON,
+}

@@ -193,7 +193,7 @@ def page(out: str | Path) -> str:
     orders = table_of_orders(cells_of_orders(), own)
     sections = {
         "GLINT-RU's Table 2: among 100 negatives drawn by popularity": _beside(table_2),
-        "The same runs, and RecBLR's of lesson 11, under full ranking": _full_ranking(out),
+        "The same runs, and RecBLR's of lesson 13, under full ranking": _full_ranking(out),
         "RecBLR's Table 1: under full ranking": _beside(table_1),
         "RecBLR's Table 3: without one of its parts, under full ranking": _beside(table_3),
         "The order of ties in time": [ABOUT_ORDERS, "", *_orders(orders)],

@@ -1,4 +1,4 @@
-"""The papers' tables as frames from run records, ours beside the papers' (notebook 12).
+"""The papers' tables as frames from run records, ours beside the papers' (notebook 14).
 
 Where no paper is named, GLINT-RU's is meant.
 """

@@ -80,7 +80,7 @@ KERNEL_SIZES = (1, 3, 5, 7)  # of Figures 2 and 3
 # How GLINT-RU's tables are trained: its released code chooses among popular negatives.
 USUAL_SETTINGS = {"select": "popular-100", "epochs": 200, "patience": 10, "seed": 0}
 
-# RecBLR's own sizes, and its settings on each data set: lesson 11's best on valid, for MovieLens
+# RecBLR's own sizes, and its settings on each data set: lesson 13's best on valid, for MovieLens
 # with the ties by movie id.
 RECBLR_OPTIONS = {"d_model": 64, "dropout": 0.2}
 RECBLR_ON_ML_1M = {

@@ -1,4 +1,4 @@
-"""RecBLR's behaviour-dependent LRU, and the gated layer around it (notebooks 08 and 11).
+"""RecBLR's behaviour-dependent LRU, and the gated layer around it (notebooks 09 and 13).
 
 B : batch
 N : positions
@@ -61,8 +61,8 @@ class GatedRecurrentLayer(nn.Module):
 
     References
     ----------
-    Liu et al. (2024). The layer is RecBLR, Algorithm 1, put together in notebook 11; the recurrence
-    is RecBLR, Eqs. 5 to 8, derived in notebook 08.
+    Liu et al. (2024). The layer is RecBLR, Algorithm 1, put together in notebook 13; the recurrence
+    is RecBLR, Eqs. 5 to 8, derived in notebook 09.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class BehaviourDependentLRU(nn.Module):
 
     References
     ----------
-    RecBLR, Eqs. 5 to 8, "BD-LRU only" in its Table 3 (Liu et al., 2024); derived in notebook 08.
+    RecBLR, Eqs. 5 to 8, "BD-LRU only" in its Table 3 (Liu et al., 2024); derived in notebook 09.
     """
 
     def __init__(
@@ -245,7 +245,7 @@ def initial_Lambda(n: int, decays: str = "spread") -> Tensor:
 
     References
     ----------
-    Lambda is that of RecBLR, Eq. 8; derived in notebook 08.
+    Lambda is that of RecBLR, Eq. 8; derived in notebook 09.
     """
     if decays not in ("spread", "random"):
         raise ValueError(f"initial_decays must be 'spread' or 'random'; got {decays!r}.")
@@ -269,7 +269,7 @@ def _shut_at_padding(gates: Tensor, real: Tensor) -> Tensor:
 def _next_state(h: Tensor, gates: Tensor, x: Tensor, Lambda: Tensor) -> Tensor:
     """Return the state after one more input: h and x [B, H], gates [B, 2H], Lambda [H].
 
-    RecBLR, Eqs. 5 to 8 (notebook 08).
+    RecBLR, Eqs. 5 to 8 (notebook 09).
     """
     r, i = gates.chunk(2, dim=-1)
     log_alpha, scale = decay_and_scale(r, Lambda)  # scale = sqrt(1 - alpha^2)

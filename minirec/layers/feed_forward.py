@@ -1,4 +1,4 @@
-"""The feed-forward block of self-attentive and recurrent recommenders (notebook 11).
+"""The feed-forward block of self-attentive and recurrent recommenders (notebook 13).
 
 d : model width
 x : the input, [..., d]
@@ -28,7 +28,7 @@ class FeedForward(nn.Module):
 
     References
     ----------
-    RecBLR, Eq. 4, with the dropout, residual and LayerNorm around it; derived in notebook 11.
+    RecBLR, Eq. 4, with the dropout, residual and LayerNorm around it; derived in notebook 13.
     """
 
     def __init__(

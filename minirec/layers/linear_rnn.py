@@ -1,4 +1,4 @@
-"""minGRU, whose gate sees only the input, and the LRU, which has no gate (notebook 08).
+"""minGRU, whose gate sees only the input, and the LRU, which has no gate (notebook 09).
 
 Both are linear in their state, so `linear_recurrence` runs them.
 
@@ -41,7 +41,7 @@ class MinGRU(nn.Module):
 
     References
     ----------
-    Feng et al., 2024; derived in notebook 08.
+    Feng et al., 2024; derived in notebook 09.
     """
 
     def __init__(self, d_input: int, d_state: int):
@@ -95,7 +95,7 @@ class LRU(nn.Module):
 
     References
     ----------
-    Orvieto et al., 2023; RecBLR, Eq. 3, with its A made diagonal. Derived in notebook 08.
+    Orvieto et al., 2023; RecBLR, Eq. 3, with its A made diagonal. Derived in notebook 09.
     """
 
     def __init__(

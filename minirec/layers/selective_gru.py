@@ -1,4 +1,4 @@
-"""The dense selective GRU, GLINT-RU's recurrent expert (notebooks 06 and 07).
+"""The dense selective GRU, GLINT-RU's recurrent expert (notebooks 06 and 08).
 
 B : batch
 N : positions
@@ -58,7 +58,7 @@ class SelectiveGRU(nn.Module):
     References
     ----------
     GLINT-RU, Eqs. 5 to 9; put together in notebook 06. The form for every prefix at once is
-    derived in notebook 07.
+    derived in notebook 08.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SelectiveGRU(nn.Module):
         In the prefix that ends at t, the windows up to position t - r are complete. They, and so
         the states up to t - r, are the same in every longer prefix: one run of the GRU computes
         them for all. Only the last r windows are cut off at t. For these each prefix takes r
-        steps of its own, all prefixes at the same time (notebook 07).
+        steps of its own, all prefixes at the same time (notebook 08).
         """
         r = self.conv.reach
         n_positions = x.shape[1]

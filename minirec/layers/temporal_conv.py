@@ -51,7 +51,7 @@ class TemporalConv(nn.Module):
     References
     ----------
     GLINT-RU, Eqs. 5 and 8; derived in notebook 03. The forms for every prefix at once, `ends` and
-    `at_end`, are derived in notebook 07.
+    `at_end`, are derived in notebook 08.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class TemporalConv(nn.Module):
         ends[0] has the complete windows and ends[r] those at the very end of each prefix. Earlier
         outputs do not see where the prefix ends and are the same for all. Where t < r - m there
         is no such position and the entry means nothing. Full, centred convolutions only
-        (notebook 07).
+        (notebook 08).
         """
         if self.depthwise or self.causal:
             raise NotImplementedError(
@@ -146,7 +146,7 @@ class TemporalConv(nn.Module):
         return torch.stack(outputs)
 
     def at_end(self, inputs: Tensor) -> Tensor:
-        """Return the output at the end of a prefix, from its last r + 1 inputs (notebook 07).
+        """Return the output at the end of a prefix, from its last r + 1 inputs (notebook 08).
 
         inputs: [r + 1, ..., d], oldest first, zeros where the prefix is shorter. Returns
         [..., d].

@@ -135,7 +135,7 @@ class GLINTRU(NeuralRecommender):
         return self._after_experts(x, attended, recurred)
 
     def encode(self, items: Tensor) -> Tensor:
-        """Represent every prefix at once (notebook 07): items [B, N] -> [B, N, d].
+        """Represent every prefix at once (notebook 08): items [B, N] -> [B, N, d].
 
         Position t is exactly what `forward` on items[:, :t + 1] gives at its last position.
         """

@@ -22,7 +22,7 @@ class ComplexRecurrence(LRU):
 
     References
     ----------
-    Orvieto et al. (2023); notebook 08.
+    Orvieto et al. (2023); notebook 09.
     """
 
     def init_state(self, batch_size: int) -> dict[str, Tensor]:
@@ -57,7 +57,7 @@ class LRURec(RecurrentRecommender):
 
     References
     ----------
-    Yue et al. (2024); the LRU: notebook 08, the layers: notebook 11.
+    Yue et al. (2024); the LRU: notebook 09, the layers: notebook 13.
     """
 
     name = "lrurec"

@@ -39,7 +39,7 @@ class Mamba4Rec(RecurrentRecommender):
 
     References
     ----------
-    Liu et al. (2024); the layers: notebook 11, the comparison: notebook 12.
+    Liu et al. (2024); the layers: notebook 13, the comparison: notebook 14.
     """
 
     name = "mamba4rec"

@@ -1,4 +1,4 @@
-"""RecBLR (Liu et al., CIKM 2024): behaviour-dependent linear recurrence (notebook 11).
+"""RecBLR (Liu et al., CIKM 2024): behaviour-dependent linear recurrence (notebook 13).
 
 B batch, N positions, d model width, k kernel size of the temporal convolution.
 """
@@ -58,7 +58,7 @@ class RecBLR(RecurrentRecommender):
     References
     ----------
     Liu et al. (2024). The embedding and the scores are RecBLR, Eqs. 1 and 2, the layers RecBLR,
-    Algorithm 1 and RecBLR, Eq. 4, notebook 11; the recurrence is RecBLR, Eqs. 5 to 8, notebook 08.
+    Algorithm 1 and RecBLR, Eq. 4, notebook 13; the recurrence is RecBLR, Eqs. 5 to 8, notebook 09.
     """
 
     name = "recblr"

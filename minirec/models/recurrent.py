@@ -1,4 +1,4 @@
-"""What RecBLR, Mamba4Rec and LRURec share (notebook 11).
+"""What RecBLR, Mamba4Rec and LRURec share (notebook 13).
 
 Layers of a recurrence that is linear in its state, each followed by a feed-forward.
 
@@ -35,7 +35,7 @@ class RecurrentLayer(nn.Module):
 
     References
     ----------
-    Notebook 11.
+    Notebook 13.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class RecurrentRecommender(NeuralRecommender):
 
     References
     ----------
-    Notebook 11.
+    Notebook 13.
     """
 
     layers: Any  # nn.ModuleList of RecurrentLayer, whose type a ModuleList does not tell

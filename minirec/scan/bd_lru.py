@@ -1,7 +1,7 @@
 """The behaviour-dependent linear recurrent unit (BD-LRU) of RecBLR as one operator.
 
-RecBLR, Eqs. 5 to 8, and the product with SiLU(z) of its Algorithm 1. Notebook 08 derives it,
-notebook 10 fuses it.
+RecBLR, Eqs. 5 to 8, and the product with SiLU(z) of its Algorithm 1. Notebook 09 derives it,
+notebook 11 fuses it.
 
     B, N, H    rows, positions, channels
     r, i       the recurrence gate and the input gate before their sigmoids s_r and s_i
@@ -71,7 +71,7 @@ def bd_lru(
 
     References
     ----------
-    RecBLR, Eqs. 5 to 8; notebooks 08 and 10.
+    RecBLR, Eqs. 5 to 8; notebooks 09 and 11.
     """
     _check(gates, x, z, Lambda, h0)
     if impl not in ("auto", "fused", "unfused"):
@@ -118,7 +118,7 @@ def unfused(
 
     References
     ----------
-    RecBLR, Eqs. 5 to 8; notebook 08.
+    RecBLR, Eqs. 5 to 8; notebook 09.
     """
     if h0 is None:
         h0 = x.new_zeros(x.shape[0], x.shape[2])
@@ -145,7 +145,7 @@ def bd_lru_states(gates: Tensor, x: Tensor, Lambda: Tensor, h0: Tensor | None = 
 
     References
     ----------
-    RecBLR, Eqs. 5 to 8; notebook 08.
+    RecBLR, Eqs. 5 to 8; notebook 09.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
     if h0 is not None:
@@ -174,7 +174,7 @@ def decay_and_scale(r: Tensor, Lambda: Tensor) -> tuple[Tensor, Tensor]:
 
     References
     ----------
-    RecBLR, Eq. 8, without the input gate, with the recurrence gate of RecBLR, Eq. 6; notebook 08.
+    RecBLR, Eq. 8, without the input gate, with the recurrence gate of RecBLR, Eq. 6; notebook 09.
     """
     log_alpha = -F.softplus(Lambda) * torch.sigmoid(r)
 

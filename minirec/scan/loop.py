@@ -1,4 +1,4 @@
-"""The linear recurrence as it is defined, one step after another (notebook 08).
+"""The linear recurrence as it is defined, one step after another (notebook 09).
 
 It is the oracle that every other implementation is held to. B rows, N positions, D channels.
 """
@@ -24,7 +24,7 @@ def loop(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
     References
     ----------
-    RecBLR, Eq. 5, where a is alpha and b is beta x; notebook 08.
+    RecBLR, Eq. 5, where a is alpha and b is beta x; notebook 09.
     """
     h = h0
     states = []

@@ -1,6 +1,6 @@
 """The fused BD-LRU on a CPU: gates, recurrence and output gate in one walk along time, and back.
 
-RecBLR, Eqs. 5 to 8. Notebook 10 derives both walks.
+RecBLR, Eqs. 5 to 8. Notebook 11 derives both walks.
 
     B, N, H        rows, positions, channels
     r, i, z        the recurrence, input and output gates before their sigmoids
@@ -78,7 +78,7 @@ def bd_lru_forward(
 
     References
     ----------
-    Notebook 10.
+    Notebook 11.
     """
     y = torch.empty(x.shape)
     h = torch.empty(x.shape)
@@ -120,7 +120,7 @@ def bd_lru_backward(
 
     References
     ----------
-    Notebook 10.
+    Notebook 11.
     """
     to_gates = torch.empty(gates.shape)
     to_x = torch.empty(x.shape)
@@ -294,7 +294,7 @@ def exp_and_expm1(x: np.float32) -> tuple[np.float32, np.float32]:
 
     References
     ----------
-    Notebook 10.
+    Notebook 11.
     """
     p, s = _exp_parts(x)
     return s + s * p, (s - ONE) + s * p

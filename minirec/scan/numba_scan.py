@@ -1,4 +1,4 @@
-"""The linear recurrence on a CPU, compiled by Numba: a walk along time (notebook 10).
+"""The linear recurrence on a CPU, compiled by Numba: a walk along time (notebook 11).
 
     B, N, D    rows, positions, channels; a, b, h and the gradients are [B, N, D], h0 is [B, D]
     t          a position
@@ -57,7 +57,7 @@ def scan_forward(a: Tensor, b: Tensor, h0: Tensor | None) -> Tensor:
 
     References
     ----------
-    Notebook 10.
+    Notebook 11.
     """
     carry = new_state(h0, b)
     h = torch.empty(b.shape, dtype=carry.dtype)
@@ -92,7 +92,7 @@ def scan_backward(
 
     References
     ----------
-    Notebooks 09 and 10.
+    Notebooks 10 and 11.
     """
     start = new_state(h0, h)
     carry = new_state(None, h)
@@ -155,7 +155,7 @@ def _walk_back(
             to_b = grad_b[row, t, first:last]
 
             # Downwards, as t goes: then addresses only fall, which the processor guesses best
-            # (notebook 10).
+            # (notebook 11).
             for c in range(len(g_next) - 1, -1, -1):
                 g = grad_t[c] + g_next[c]
                 to_b[c] = g

@@ -1,4 +1,4 @@
-"""Two parallel scans in plain PyTorch, to be read (notebook 09).
+"""Two parallel scans in plain PyTorch, to be read (notebook 10).
 
 Both need about log2 N rounds, each over many positions at once.
 
@@ -27,7 +27,7 @@ def combine(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor) -> tuple[Tensor, Ten
     References
     ----------
     RecBLR, Eq. 12, which writes the later step on the left; its pairs are RecBLR, Eq. 11.
-    Notebook 09.
+    Notebook 10.
     """
     return a1 * a2, a2 * b1 + b2
 
@@ -50,7 +50,7 @@ def hillis_steele(a: Tensor, b: Tensor) -> Tensor:
 
     References
     ----------
-    RecBLR, Eqs. 9 and 14, by other rounds than the paper's; notebook 09.
+    RecBLR, Eqs. 9 and 14, by other rounds than the paper's; notebook 10.
     """
     reach = 1  # positions that each pair covers
     while reach < a.shape[1]:
@@ -80,7 +80,7 @@ def blelloch(a: Tensor, b: Tensor) -> Tensor:
 
     References
     ----------
-    RecBLR, Eqs. 9, 14 and 15; notebook 09. The paper's trees give every prefix without its own step
+    RecBLR, Eqs. 9, 14 and 15; notebook 10. The paper's trees give every prefix without its own step
     and need a power of two; this one includes the step and takes any N.
     """
     n = a.shape[1]
@@ -129,7 +129,7 @@ def tree(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
     References
     ----------
-    Notebook 09.
+    Notebook 10.
     """
     # The scan starts from 0, so h0 enters with the first input: b_1 becomes a_1 h0 + b_1.
     first = a[:, :1] * h0[:, None] + b[:, :1]

@@ -1,6 +1,6 @@
 """The fused BD-LRU on the GPU, in Triton: gates, recurrence and output gate in one pass, and back.
 
-RecBLR, Eqs. 5 to 8. Notebook 10 derives both passes.
+RecBLR, Eqs. 5 to 8. Notebook 11 derives both passes.
 
     r, i       the recurrence gate and the input gate before their sigmoids s_r and s_i; side by
                side in `gates` [B, N, 2H]
@@ -332,7 +332,7 @@ def bd_lru_forward(
 
     References
     ----------
-    Notebook 10.
+    Notebook 11.
     """
     y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     h = torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -388,7 +388,7 @@ def bd_lru_backward(
 
     References
     ----------
-    Notebook 10.
+    Notebook 11.
     """
     B, _, H = x.shape
     grad_gates = torch.empty(gates.shape, dtype=gates.dtype, device=gates.device)

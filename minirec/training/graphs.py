@@ -6,7 +6,7 @@ the same kernels on the same addresses, so whatever changes from step to step ha
 place: the plan of the epoch, the number of the batch, the learning rate, Adam's count of steps. The
 state of dropout's generator is registered by PyTorch when it captures.
 
-References: notebook 13; the section "CUDA Graphs" of PyTorch's notes on CUDA.
+References: notebook 15; the section "CUDA Graphs" of PyTorch's notes on CUDA.
 """
 
 import contextlib

@@ -31,7 +31,7 @@ class TrainingStep:
 
     References
     ----------
-    Notebook 12.
+    Notebook 14.
     """
 
     def __init__(self, model: NeuralRecommender, objective: str, precision: str, lr: float):

@@ -1,4 +1,4 @@
-"""The stored facts about the order of neighbouring events (data/results/order, lesson 11).
+"""The stored facts about the order of neighbouring events (data/results/order, lesson 13).
 
 They are those of the data sets, counted here one by one.
 """

@@ -55,8 +55,8 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     ("picture", "notebook", "drawn_by"),
     [
         ("gap", "00_start_here", "plot_gap("),
-        ("learning-curves", "12_full_training", "Each run keeps"),
-        ("speed", "13_profiling", 'epochs_on("beauty")'),
+        ("learning-curves", "14_full_training", "Each run keeps"),
+        ("speed", "15_profiling", 'epochs_on("beauty")'),
     ],
 )
 def test_each_picture_is_the_one_that_its_notebook_draws(picture, notebook, drawn_by):

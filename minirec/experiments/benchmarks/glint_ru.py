@@ -1,4 +1,4 @@
-"""GLINT-RU: what the one-pass form saves, and where an epoch's time goes (notebook 07).
+"""GLINT-RU: what the one-pass form saves, and where an epoch's time goes (notebook 08).
 
 One pass represents every prefix of a row; the papers' codes make a sample for every prefix.
 

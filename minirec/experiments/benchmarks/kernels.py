@@ -1,4 +1,4 @@
-"""Variants of the Triton kernels, and chunks of time, timed on a GPU (notebook 10).
+"""Variants of the Triton kernels, and chunks of time, timed on a GPU (notebook 11).
 
 The bare kernels, without autograd. On a GPU each run is captured as a CUDA graph and replayed, so
 the host's launches do not count. On a CPU, in Triton's interpreter, everything runs, but the times
@@ -38,7 +38,7 @@ CHUNKED: list[Shape] = [  # too few lanes to fill a GPU, or nearly
 ]
 
 # Bytes that must move in float32, forward and backward, per element: the scan reads a and b, a, h
-# and a gradient, and writes h and two gradients; the BD-LRU reads and writes as in notebook 10,
+# and a gradient, and writes h and two gradients; the BD-LRU reads and writes as in notebook 11,
 # the states that only its own way back reads left out.
 BYTES = {SCAN: 32, BD_LRU: 56}
 

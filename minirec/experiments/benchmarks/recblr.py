@@ -1,4 +1,4 @@
-"""RecBLR: where the time of training and of serving goes (notebooks 10 and 11).
+"""RecBLR: where the time of training and of serving goes (notebooks 11 and 13).
 
 The parts of a training step, the fused BD-LRU beside its formula, and one more item in serving.
 

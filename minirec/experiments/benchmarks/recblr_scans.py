@@ -96,7 +96,7 @@ def forward_by(scan: Scan, layer: GatedRecurrentLayer, u: Tensor) -> Tensor:
 
     References
     ----------
-    RecBLR, Algorithm 1; notebook 11.
+    RecBLR, Algorithm 1; notebook 13.
     """
     x, z = layer.input(u).chunk(2, dim=-1)
     x = F.silu(layer.conv(x))

@@ -36,7 +36,7 @@ class Attempt:
     enough_on_valid: float | None = None
 
 
-# Lesson 11's best on valid: a cosine over 45 epochs.
+# Lesson 13's best on valid: a cosine over 45 epochs.
 ATTEMPT = Attempt(
     system="recblr",
     options=DATA["ml-1m, 5-core"].sizes() | RECBLR_OPTIONS,

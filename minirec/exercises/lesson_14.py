@@ -1,4 +1,4 @@
-"""The exercises of notebook 12: an interval over seeds, two proportions, the epoch to report.
+"""The exercises of notebook 14: an interval over seeds, two proportions, the epoch to report.
 
 values: [systems, seeds], a metric; hits_a: of how many of its n_a users system a hit the target,
 and so for b; valid, test: [seeds, epochs], a metric after every epoch of several runs. All arrays
@@ -9,7 +9,7 @@ import numpy as np
 
 from minirec.exercises.checker import Exercise, mistake
 
-# 12.1 The two ends of each system's 95% interval, [systems] both. factor: that of Student's t.
+# 14.1 The two ends of each system's 95% interval, [systems] both. factor: that of Student's t.
 
 
 def seed_interval(values, factor):
@@ -190,7 +190,7 @@ TWO_PROPORTION_Z = Exercise(
 )
 
 
-# 12.3 The mean over the runs of the test metric at each run's best epoch, the first of equals.
+# 14.3 The mean over the runs of the test metric at each run's best epoch, the first of equals.
 
 
 def to_report(valid, test):
