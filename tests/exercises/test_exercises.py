@@ -1,20 +1,22 @@
-"""The exercise checker, and every exercise of the course.
+"""Every exercise of the course: its stub, its solution, its mistakes, its hints and its rating."""
 
-Stubs, solutions and the mistakes that we expect get the verdicts meant for them.
-"""
-
-import math
+import ast
+import dataclasses
+import inspect
+import re
+import textwrap
 
 import numpy as np
 import pytest
 import torch
 
-from minirec import exercises as course
-from minirec.exercises import Exercise, check, difference, exercises, judge, mistake
+from minirec.exercises import KINDS, LIKE_A_NUMBER, NUMBER, Exercise, exercises, judge
 
 EXERCISES = exercises()
-
-# The exercises of the course.
+FUNCTIONS = [number for number, each in EXERCISES.items() if callable(each.solution)]
+REBUILT = [number for number, each in EXERCISES.items() if each.stars]  # rated, with hints
+SLIPS_OF_OURS = re.compile(r"it raises (NameError|AttributeError|ImportError|UnboundLocalError)")
+LONGEST_VERDICT = 700  # characters
 
 
 def stub(*arguments):
@@ -23,6 +25,10 @@ def stub(*arguments):
 
 def breaks(*arguments):
     raise KeyError("a slip")
+
+
+def zeros(*arguments):
+    return torch.zeros(100, 100)
 
 
 def something_else(*arguments):
@@ -46,8 +52,25 @@ def exercise(request):
     return EXERCISES[request.param]
 
 
+@pytest.fixture(params=FUNCTIONS)
+def function(request):
+    """Return an exercise whose answer is a function."""
+    return EXERCISES[request.param]
+
+
+@pytest.fixture(params=REBUILT)
+def rebuilt(request):
+    return EXERCISES[request.param]
+
+
+def test_numbers_have_the_one_form():
+    assert all(NUMBER.fullmatch(number) for number in EXERCISES)
+    assert all(LIKE_A_NUMBER.fullmatch(number) for number in EXERCISES)
+
+
 def test_a_stub_is_not_attempted(exercise):
-    assert judge(exercise, stub).startswith("not attempted")
+    answer = stub if callable(exercise.solution) else ...
+    assert judge(exercise, answer).startswith("not attempted")
 
 
 def test_a_solution_is_right(exercise):
@@ -66,6 +89,13 @@ def test_a_mistake_gets_its_own_hint(number, i):
     assert judge(EXERCISES[number], answer) == f"not yet. Hint: {hint}"
 
 
+@pytest.mark.parametrize("number, i", list(numbered_mistakes()))
+def test_a_mistake_is_not_made_by_a_slip_of_its_own(number, i):
+    """One that raises NameError would get its hint, and so would whoever mistypes a name."""
+    exercise = dataclasses.replace(EXERCISES[number], mistakes=())
+    assert not SLIPS_OF_OURS.search(judge(exercise, EXERCISES[number].mistakes[i][0]))
+
+
 def test_mistakes_are_two_at_least_with_different_hints(exercise):
     hints = [hint for _, hint in exercise.mistakes]
     assert len(hints) >= 2
@@ -73,221 +103,105 @@ def test_mistakes_are_two_at_least_with_different_hints(exercise):
     assert all(hint.strip() for hint in hints)
 
 
-def test_an_answer_that_raises_is_told_so(exercise):
-    assert "It raises KeyError: 'a slip'" in judge(exercise, breaks)
+def test_an_answer_that_raises_is_told_so(function):
+    assert "it raises KeyError: 'a slip'" in judge(function, breaks)
 
 
-def test_an_answer_of_no_known_kind_is_shown_what_it_should_give(exercise):
-    assert judge(exercise, something_else).startswith("not yet. For the input ")
+def test_an_answer_of_another_kind_is_told_so(function):
+    verdict = judge(function, something_else)
+    assert "your answer is the string 'something else'; it should be " in verdict or (
+        "your answer is 'something else'; it should be '" in verdict
+    )
 
 
-def test_a_solution_is_still_right_after_an_answer_that_spoils_its_inputs(exercise):
-    judge(exercise, spoils)
-    assert judge(exercise, exercise.solution) == "right!"
+@pytest.mark.parametrize("answer", [breaks, something_else, zeros])
+def test_a_verdict_is_never_a_dump(function, answer):
+    assert len(judge(function, answer)) < LONGEST_VERDICT
 
 
-# Verdicts on answers to an exercise of one line.
+def test_a_solution_is_still_right_after_an_answer_that_spoils_its_inputs(function):
+    judge(function, spoils)
+    assert judge(function, function.solution) == "right!"
+
+
+# Those that have a rating.
+
+
+@pytest.mark.skipif(not REBUILT, reason="no exercise has a rating yet")
+def test_a_rebuilt_exercise_is_complete(rebuilt):
+    assert incomplete(rebuilt) == []
+
+
+def incomplete(exercise):
+    """Say what an exercise with a rating lacks."""
+    complaints = []
+    if exercise.stars not in (1, 2, 3):
+        complaints.append("stars")
+    if not 1 <= exercise.minutes <= 60:
+        complaints.append("minutes")
+    if exercise.kind not in KINDS:
+        complaints.append("kind")
+    if not exercise.title.strip():
+        complaints.append("title")
+    if not 1 <= len(exercise.hints) <= 4 or not all(hint.strip() for hint in exercise.hints):
+        complaints.append("number of hints")
+    if any(gives_away(exercise.solution, hint) for hint in exercise.hints):
+        complaints.append("a hint gives the solution away")
+    return complaints
+
+
+def gives_away(solution, hint):
+    """Whether a hint has what the solution returns, or a predicted value, word for word."""
+    if callable(solution):
+        answers = returned_by(solution)
+    else:
+        answers = [solution] if isinstance(solution, str) else [repr(solution)]
+        answers = [answer for answer in answers if len(answer) >= 3]  # not 0, 1, 10
+    return any(stands_in(answer, hint) for answer in answers)
+
+
+def stands_in(answer, hint):
+    """Whether a text has an expression, whatever the blanks in it."""
+    words = re.findall(r"\w+|\S", answer)
+    pattern = r"\s*".join(map(re.escape, words))
+    return re.search(rf"(?<!\w){pattern}(?!\w)", hint) is not None
+
+
+def returned_by(solution):
+    """Return the expressions that a function returns, but for names and constants alone."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(solution)))
+    values = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    trivial = (ast.Name, ast.Constant, type(None))
+    return [ast.unparse(value) for value in values if not isinstance(value, trivial)]
 
 
 def double(x):
     return 2 * x
 
 
-@mistake("twice, not squared")
-def squared(x):
-    return x**2
-
-
-@mistake("it is the input")
-def unchanged(x):
-    return x
-
-
-DOUBLE = Exercise(
-    solution=double,
-    cases=((torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)),
-    mistakes=(squared, unchanged),
+COMPLETE = Exercise(
+    double, title="Twice", kind="fill in", stars=1, minutes=5, hints=("Add it to itself.",)
 )
 
 
-def added_to_itself(x):
-    return x + x
-
-
-def times_itself(x):
-    return x * x
-
-
-def copied(x):
-    return x.clone()
-
-
-def wrong_for_one_number(x):
-    if len(x) == 1:
-        return 2 * x + 1
-    return 2 * x
-
-
-def divided_by_a_string(x):
-    return x / "2"
-
-
-def without_arguments():
-    return 1
-
-
-def nothing(x):
-    return None
-
-
-def nan(x):
-    return torch.full_like(x, math.nan)
-
-
-def double_as_list(x):
-    return (2 * x).tolist()
-
-
-def double_as_array(x):
-    return 2 * x.numpy()
-
-
-def double_in_place_with_gradient(x):
-    return (2 * x).mul_(1).requires_grad_()
-
-
-def double_with_one_more_dimension(x):
-    return 2 * x[None]
+def test_an_exercise_with_all_its_fields_is_complete():
+    assert incomplete(COMPLETE) == []
 
 
 @pytest.mark.parametrize(
-    "answer, verdict",
+    "change, complaint",
     [
-        (stub, "not attempted. Replace the ... and run the cell again."),
-        (added_to_itself, "right!"),
-        (times_itself, "not yet. Hint: twice, not squared"),
-        (copied, "not yet. Hint: it is the input"),
-        (
-            wrong_for_one_number,
-            "not yet. For the input [3.0] it should give [6.0]; yours gives [7.0]",
-        ),
-        (divided_by_a_string, "not yet. It raises TypeError"),
-        (without_arguments, "not yet. It raises TypeError"),
-        (..., "not yet. It raises TypeError"),
-        (
-            nothing,
-            "not yet. For the input [1.0, 2.0] it should give [2.0, 4.0]; yours gives None",
-        ),
-        (nan, "not yet. For the input [1.0, 2.0]"),
-        (double_as_list, "right!"),
-        (double_as_array, "right!"),
-        (double_in_place_with_gradient, "right!"),
-        (double_with_one_more_dimension, "not yet. For the input"),
+        ({"stars": 4}, "stars"),
+        ({"minutes": 0}, "minutes"),
+        ({"minutes": 90}, "minutes"),
+        ({"kind": "fill-in"}, "kind"),
+        ({"title": " "}, "title"),
+        ({"hints": ()}, "number of hints"),
+        ({"hints": ("a", "b", "c", "d", "e")}, "number of hints"),
+        ({"hints": ("Try 2*x.",)}, "a hint gives the solution away"),
+        ({"solution": 0.75, "hints": ("It is 0.75.",)}, "a hint gives the solution away"),
+        ({"solution": "gate", "hints": ("The gate does.",)}, "a hint gives the solution away"),
     ],
 )
-def test_the_verdict_fits_the_answer(answer, verdict):
-    assert judge(DOUBLE, answer).startswith(verdict)
-
-
-# What `check` prints for an exercise.
-
-
-@pytest.fixture
-def one_exercise(monkeypatch):
-    monkeypatch.setattr(course, "exercises", lambda: {"02.1": DOUBLE})
-
-
-def test_check_prints_the_verdict_of_an_exercise(one_exercise, capsys):
-    check("02.1", double)
-    assert capsys.readouterr().out == "02.1: right!\n"
-
-
-@pytest.mark.parametrize("number", ["02.9", "2.1", "02-1"])
-def test_an_exercise_that_does_not_exist_is_an_error_not_a_verdict(one_exercise, number, capsys):
-    with pytest.raises(ValueError, match=r"there are 02.1"):
-        check(number, double)
-    assert capsys.readouterr().out == ""
-
-
-# What agrees, and what does not.
-
-AGREE = {
-    "tensors": (torch.ones(3), torch.ones(3)),
-    "nested lists": ([[1, 2], [3, 4]], torch.tensor([[1, 2], [3, 4]])),
-    "rounding": (1.0, 1.0 + 1e-12),
-    "float32 rounding": (torch.tensor([1e3, 1.0]), torch.tensor([1e3, 1.0 + 5e-3])),
-    "infinities": ([-math.inf, 1.0], np.array([-math.inf, 1.0])),
-    "truth": (True, np.True_),
-    "names": (["a", "b"], np.array(["a", "b"], dtype=object)),
-    "a name": ("a", np.str_("a")),
-    "nothing": (None, None),
-    "unequal rows": ([[1], [2, 3]], [[1], [2, 3]]),
-    "tuples": ((1, [2.0]), (1, torch.tensor([2.0]))),
-    "dicts": ({"a": 1.0}, {"a": torch.tensor(1.0)}),
-    "sets": ({1, 2}, {2, 1}),
-    "a list of tensors": ([torch.ones(2), torch.ones(2)], torch.ones(2, 2)),
-}
-DIFFER = {
-    "values": ([1.0, 2.0], [1.0, 2.1], "largest difference 0.1"),
-    "float64 beyond rounding": (1.0, 1.0 + 1e-7, "largest difference 1e-07"),
-    "integers": ([10**6], [10**6 + 1], "largest difference 1"),
-    "shapes": (torch.ones(2, 1), torch.ones(2), r"shapes \[2, 1\] and \[2\]"),
-    "opposite infinities": ([math.inf], [-math.inf], "largest difference"),
-    "a nan": ([1.0], [math.nan], "largest difference inf"),
-    "truth": (True, False, "largest difference 1"),
-    "names": (["a", "b"], ["a", "c"], "'b' and 'c'"),
-    "nothing and zero": (None, 0, "None and 0"),
-    "unequal rows": ([[1], [2, 3]], [[1, 2], [3]], "1 and 2 values|shapes"),
-    "tuples of other lengths": ((1, 2), (1, 2, 3), "2 and 3 values"),
-    "keys": ({"a": 1}, {"b": 1}, r"keys \['a'\] and \['b'\]"),
-    "a number and a name": (1, "1", "1 and '1'"),
-    "one and true": (1, True, "a bool where int was expected"),
-    "an object": (1, object(), "object where int was expected"),
-}
-
-
-@pytest.mark.parametrize("a, b", AGREE.values(), ids=AGREE)
-def test_check_prints_true_where_values_agree(a, b, capsys):
-    check("they agree", a, b, a)
-    assert capsys.readouterr().out == "they agree: True\n"
-
-
-@pytest.mark.parametrize("a, b, problem", DIFFER.values(), ids=DIFFER)
-def test_check_raises_and_says_what_differs(a, b, problem, capsys):
-    with pytest.raises(AssertionError, match=f"^they agree: False .*({problem})"):
-        check("they agree", a, a, b)
-    assert capsys.readouterr().out == ""
-
-
-def as_tuple(x):
-    return x, x
-
-
-def as_dict(x):
-    return {"a": x}
-
-
-def as_unequal_rows(x):
-    return [[x], [x, x]]
-
-
-@pytest.mark.parametrize(
-    "make",
-    [float, as_tuple, as_dict, as_unequal_rows],
-    ids=["number", "tuple", "dict", "unequal rows"],
-)
-def test_a_tolerance_reaches_every_entry(make):
-    assert not difference(make(1.0), make(1.05), tolerance=0.1)
-    assert difference(make(1.0), make(1.2), tolerance=0.1)
-
-
-def test_check_of_one_value_wants_it_true(capsys):
-    check("so it is", torch.tensor(3) > 2)
-    with pytest.raises(AssertionError, match="not so: False"):
-        check("not so", [])
-    assert capsys.readouterr().out == "so it is: True\n"
-
-
-def test_check_of_nothing_is_an_error():
-    with pytest.raises(TypeError):
-        check("a claim without evidence")
+def test_an_exercise_that_lacks_something_is_caught(change, complaint):
+    assert incomplete(dataclasses.replace(COMPLETE, **change)) == [complaint]
