@@ -1,5 +1,6 @@
 """One visual style for every figure: colour-blind-safe colours, one message per figure, PNG."""
 
+from collections.abc import Collection
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,8 @@ PALETTE = {
     "sky": "#56B4E9",
     "grey": "#7F7F7F",
 }
+
+PALE = "#BBD5E6"  # the blue of bars that stand back behind a highlighted one
 
 
 def use_style() -> None:
@@ -71,10 +74,13 @@ def plot_history(history: Any) -> Figure:
     return figure
 
 
-def plot_gap(scores: dict[str, float], *, title: str = "") -> Figure:
+def plot_gap(
+    scores: dict[str, float], *, title: str = "", highlight: str | Collection[str] = ()
+) -> Figure:
     """Draw horizontal bars from popularity's score to each model's.
 
-    Each bar is labelled with the share of the gap from popularity to the oracle that it closes.
+    Each bar is labelled with the percentage of the gap from popularity to the oracle that it
+    closes.
 
     Parameters
     ----------
@@ -82,11 +88,19 @@ def plot_gap(scores: dict[str, float], *, title: str = "") -> Figure:
         Name to expected NDCG@10 on the planted data, with "popularity" and "oracle" among them.
     title : str
         What the figure shows.
+    highlight : str or collection of str
+        The model, or the models, that the figure is about: the other bars are lighter. All are
+        alike unless given.
 
     Returns
     -------
     Figure
         The best model on top, popularity and the oracle as dashed lines.
+
+    Raises
+    ------
+    ValueError
+        For a model to highlight that has no bar.
     """
     low = scores["popularity"]
     high = scores["oracle"]
@@ -95,7 +109,8 @@ def plot_gap(scores: dict[str, float], *, title: str = "") -> Figure:
 
     figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.45 * len(models)))
     lengths = [scores[name] - low for name in models]
-    axes.barh(models, lengths, left=low, height=0.55, color=PALETTE["blue"])
+    colours = _bar_colours(models, highlight)
+    axes.barh(models, lengths, left=low, height=0.55, color=colours)
     for position, name in enumerate(models):
         axes.text(scores[name], position, f"  {gap_closed(scores, name):.0%}", va="center")
 
@@ -113,7 +128,7 @@ def plot_gap(scores: dict[str, float], *, title: str = "") -> Figure:
 
     gap = high - low
     axes.set(
-        xlabel="expected NDCG@10 on the planted test set",
+        xlabel="expected NDCG@10 on the planted test set\n(beside each bar: % of gap closed)",
         xlim=(low - 0.08 * gap, high + 0.1 * gap),
         ylim=(-0.6, len(models) - 0.4),
     )
@@ -138,3 +153,75 @@ def gap_closed(scores: dict[str, float], name: str) -> float:
         0 at popularity, 1 at the oracle.
     """
     return (scores[name] - scores["popularity"]) / (scores["oracle"] - scores["popularity"])
+
+
+def plot_rungs(
+    shares: dict[str, float],
+    errors: dict[str, float],
+    *,
+    highlight: str | Collection[str] = (),
+    title: str = "",
+) -> Figure:
+    """Draw how much of the gap between popularity and the oracle each piece closes.
+
+    Parameters
+    ----------
+    shares : dict of str to float
+        Name to the share that is closed, from 0 at popularity to 1 at the oracle.
+    errors : dict of str to float
+        Name to the standard error of its share; 0 where there is none, and no whisker.
+    highlight : str or collection of str
+        The pieces that the figure is about: the other bars are lighter. All are alike unless given.
+    title : str
+        What the figure shows.
+
+    Returns
+    -------
+    Figure
+        A bar for each, the first at the bottom, labelled in percent.
+
+    Raises
+    ------
+    ValueError
+        For a piece to highlight that has no bar.
+    """
+    names = list(shares)
+    percent = [100 * shares[name] for name in names]
+    whiskers = [100 * errors[name] for name in names]
+    colours = _bar_colours(names, highlight)
+
+    figure, axes = plt.subplots(figsize=(7.5, 1.6 + 0.38 * len(names)))
+    axes.barh(names, percent, height=0.6, color=colours)
+    for position, (length, whisker) in enumerate(zip(percent, whiskers, strict=True)):
+        if whisker > 0:
+            axes.errorbar(length, position, xerr=whisker, color="#333333", capsize=3, linewidth=1.2)
+        axes.text(length + whisker, position, f"  {length:.1f}%", va="center")
+
+    for place, name in ((0, "popularity"), (100, "oracle")):
+        axes.axvline(place, color=PALETTE["grey"], linestyle="--", linewidth=1.2)
+        axes.text(
+            place,
+            len(names) - 0.35,  # just above the highest bar
+            name,
+            ha="center",
+            va="bottom",
+            color="#555555",
+            fontsize=10.5,
+        )
+    label = "% of gap closed (expected NDCG@10 on the planted test set)"
+    if any(whisker > 0 for whisker in whiskers):
+        label += "\nbars: mean over the seeds; whiskers: one standard error"
+    axes.set(xlabel=label, xlim=(-6, 106), ylim=(-0.6, len(names) - 0.4))
+    axes.set_title(title, pad=24)
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def _bar_colours(names: list[str], highlight: str | Collection[str]) -> list[str]:
+    """Return a colour for each bar: blue, or pale where others are highlighted."""
+    chosen = {highlight} if isinstance(highlight, str) else set(highlight)
+    unknown = sorted(chosen - set(names))
+    if unknown:
+        known = ", ".join(names)
+        raise ValueError(f"highlight names {', '.join(unknown)}, but the bars are: {known}.")
+    return [PALETTE["blue"] if not chosen or name in chosen else PALE for name in names]
