@@ -62,4 +62,4 @@ endif
 
 clean:
 	rm -rf $(VENV) minirec.egg-info build .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage .coverage.*
-	find minirec tests notebooks -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+	find minirec tests notebooks docs -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

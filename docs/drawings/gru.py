@@ -150,7 +150,7 @@ def gru_unrolled() -> Drawing:
     """Show one cell at every position, and the state that is carried on."""
     picture = Drawing(
         width=740,
-        height=390,
+        height=400,
         title="The same cell at every position; only the state is carried on",
         description=(
             "Four positions from left to right. At each, the same GRU cell reads the input x_n "
@@ -159,19 +159,19 @@ def gru_unrolled() -> Drawing:
             "step 4 waits for step 3, which waits for step 2, which waits for step 1."
         ),
     )
-    start = picture.box(66, 190, 76, 44, "$h_0$ = 0", role="padding")
+    start = picture.box(66, 200, 76, 44, "$h_0$ = 0", role="padding")
     before = start
     for number in range(1, 5):
         x = 50 + 150 * number
-        cell = picture.box(x, 190, 88, 54, "GRU cell", role="weights")
-        film = picture.box(x, 282, 60, 40, f"$x_{number}$", role="signal")
-        state = picture.box(x, 102, 60, 40, f"$h_{number}$", role="state")
+        cell = picture.box(x, 200, 88, 54, "GRU cell", role="weights")
+        film = picture.box(x, 292, 60, 40, f"$x_{number}$", role="signal")
+        state = picture.box(x, 112, 60, 40, f"$h_{number}$", role="state")
         picture.arrow(film.top, cell.bottom, role="signal")
         picture.arrow(cell.top, state.bottom, role="state")
         carried = "" if before is start else f"$h_{number - 1}$"
         picture.arrow(before.right, cell.left, value=carried, role="state")
         before = cell
-    picture.bracket(170, 680, 66, "$H$: [B, N, d_state]", role="state")
-    picture.bracket(170, 680, 318, "$X$: [B, N, d_input]", role="signal", below=True)
+    picture.bracket(170, 680, 78, "$H$: [B, N, d_state]", role="state")
+    picture.bracket(170, 680, 328, "$X$: [B, N, d_input]", role="signal", below=True)
     picture.caption("Each step waits for the one before it: a GRU is sequential in time.")
     return picture

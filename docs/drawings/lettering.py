@@ -87,6 +87,8 @@ def fill_line(element: ElementTree.Element, line: str, size: float) -> None:
     if all(not piece.italic and piece.level == 0 for piece in pieces):
         element.text = line
         return
+    # Without this some programs drop the spaces where a piece begins or ends.
+    element.set("xml:space", "preserve")
     level = 0
     for piece in pieces:
         # dy moves this piece and all that follow, so each piece moves from where the last one was.

@@ -33,8 +33,8 @@ def rounded(points: Sequence[Point]) -> str:
     return path + f" L {pair(points[-1])}"
 
 
-def along(points: Sequence[Point], at: float) -> tuple[Point, bool]:
-    """Return the point at a share of a polyline's length, and whether the line is upright there."""
+def along(points: Sequence[Point], at: float) -> tuple[Point, Point]:
+    """Return the point at a share of a polyline's length, and the side (dx, dy) it lies on."""
     sides = list(itertools.pairwise(points))
     left_to_go = at * sum(math.dist(start, end) for start, end in sides)
     for start, end in sides:
@@ -43,9 +43,9 @@ def along(points: Sequence[Point], at: float) -> tuple[Point, bool]:
             break
         left_to_go -= length
     share = left_to_go / length
-    x = start[0] + share * (end[0] - start[0])
-    y = start[1] + share * (end[1] - start[1])
-    return (x, y), abs(end[1] - start[1]) > abs(end[0] - start[0])
+    dx = end[0] - start[0]
+    dy = end[1] - start[1]
+    return (start[0] + share * dx, start[1] + share * dy), (dx, dy)
 
 
 def pair(point: Point) -> str:

@@ -58,6 +58,8 @@ BASELINE = 0.35  # from the middle of a line of text down to its baseline
 
 WIDEST = 760  # what fits a notebook's column without being scaled down
 MARGIN = 20
+LINE_WIDTH = 1.8
+DASHES = "5 3"
 HEAD = 9  # length of an arrow's head
 GAP = 7  # between an arrow and the text beside it
 CLEAR = 5  # how far from the things at its ends a line begins to cut gaps into others
@@ -91,15 +93,14 @@ def _tinted(meaning: str, colour: str, tint: float, shade: float) -> Role:
 
 
 ROLES = {
-    "signal": _tinted("what flows: inputs, outputs", PALETTE["sky"], 0.80, 0.42),
-    "state": _tinted("a state that is carried on", PALETTE["blue"], 0.62, 0.30),
-    "gate": _tinted("a gate and what it lets through", PALETTE["orange"], 0.66, 0.42),
+    "signal": _tinted("inputs, outputs, what flows", PALETTE["sky"], 0.80, 0.42),
+    "state": _tinted("a state, carried on", PALETTE["blue"], 0.62, 0.30),
+    "gate": _tinted("a gate", PALETTE["orange"], 0.66, 0.42),
     "weights": _tinted("trained weights", PALETTE["purple"], 0.72, 0.45),
-    "attention": _tinted("attention: its weights and tables", PALETTE["green"], 0.72, 0.38),
-    "loss": _tinted("a loss, or what must not be seen", PALETTE["red"], 0.74, 0.25),
-    "padding": Role("padding: a zero, no film", "#F0F0F0", "#767676", "4 3"),
-    "plain": Role("a computation without weights", "#FFFFFF", INK),
-    "changed": Role("not in the paper's equations", "#FFFFFF", INK, "6 3"),
+    "attention": _tinted("attention: weights, tables", PALETTE["green"], 0.72, 0.38),
+    "loss": _tinted("a loss, or a look ahead", PALETTE["red"], 0.74, 0.25),
+    "padding": Role("a zero where there is no film", "#F0F0F0", "#707070", DASHES),
+    "plain": Role("everything else", "#FFFFFF", INK),
 }
 
 
@@ -201,18 +202,20 @@ class Drawing:
         role: str = "plain",
         size: float = TEXT_SIZE,
         bold: bool = False,
+        dashed: bool = False,
     ) -> Shape:
-        """Draw a rounded box with text in its middle."""
+        """Draw a rounded box with text in its middle; dashed, where it is an extra or a variant."""
         shape = Shape(x, y, width, height)
-        self._rectangle(shape, role, radius=CORNER)
+        self._rectangle(shape, role, radius=CORNER, dashed=dashed)
         self.text(x, y, text, size=size, bold=bold)
         return shape
 
-    def operator(self, x: float, y: float, symbol: str, *, role: str = "plain") -> Shape:
+    def operator(
+        self, x: float, y: float, symbol: str, *, role: str = "plain", dashed: bool = False
+    ) -> Shape:
         """Draw a circle with an operation in it: "+", "×", "σ", "1 −"; a longer one widens it."""
-        radius = 17 if len(symbol) <= 2 else 23
-        look = _look(role)
-        self._add("circle", cx=x, cy=y, r=radius, **look)
+        radius = 17 if len(symbol) == 1 else 23
+        self._add("circle", cx=x, cy=y, r=radius, **_look(role, dashed))
         size = 20 if len(symbol) == 1 else TEXT_SIZE
         self.text(x, y, symbol, size=size)
         return Shape(x, y, 2 * radius, 2 * radius)
@@ -442,8 +445,12 @@ class Drawing:
         Draw the arrows that go on from there next.
         """
         self.arrow(start, end, role=role, head=False)
-        self._add("circle", cx=end[0], cy=end[1], r=3.5, fill=ROLES[role].stroke)
-        return end
+        return self.dot(end, role=role)
+
+    def dot(self, point: Point, *, role: str = "plain") -> Point:
+        """Mark the place on a line from which another leads on, and return it."""
+        self._add("circle", cx=point[0], cy=point[1], r=3.5, fill=_role(role).stroke)
+        return point
 
     def bracket(
         self,
@@ -463,7 +470,7 @@ class Drawing:
         points = [(left, y + inward), (left, y), (right, y), (right, y + inward)]
         self._line(rounded(points), "", role, dashed=False)
         outward = -math.copysign(GAP + TEXT_SIZE / 2, inward)
-        ink = ROLES[role].stroke
+        ink = _role(role).stroke
         self.text((left + right) / 2, y + outward, text, ink=ink)
 
     def parentheses(self, x: float, y: float, width: float, height: float) -> None:
@@ -475,14 +482,11 @@ class Drawing:
             path += pair((inner, y + height / 2))
             self._line(path, "", "plain", dashed=False)
 
-    def frame(
-        self, x: float, y: float, width: float, height: float, text: str, *, role: str = "plain"
-    ) -> Shape:
-        """Draw a dotted frame around a group of things, with its name in the upper left corner.
+    def frame(self, x: float, y: float, width: float, height: float, text: str) -> Shape:
+        """Draw a dotted frame around a group of things, its name in the lower right corner.
 
         Draw it before what stands in it.
         """
-        shape = Shape(x, y, width, height)
         self._add(
             "rect",
             x=x - width / 2,
@@ -491,13 +495,14 @@ class Drawing:
             height=height,
             rx=12,
             fill="none",
-            stroke=ROLES[role].stroke,
+            stroke=SOFT_INK,
             stroke_width=1.2,
             stroke_dasharray="2 4",
         )
-        left, top = x - width / 2, y - height / 2
-        self.text(left + 12, top + 16, text, size=SMALL_SIZE, anchor="start", ink=SOFT_INK)
-        return shape
+        right = x + width / 2
+        bottom = y + height / 2
+        self.text(right - 12, bottom - 16, text, size=SMALL_SIZE, anchor="end", ink=SOFT_INK)
+        return Shape(x, y, width, height)
 
     # --- Text ---
 
@@ -599,9 +604,15 @@ class Drawing:
         return element
 
     def _rectangle(
-        self, shape: Shape, role: str, radius: float = 0, stroke_width: float = 1.8
+        self,
+        shape: Shape,
+        role: str,
+        *,
+        radius: float | None = None,
+        stroke_width: float = LINE_WIDTH,
+        dashed: bool = False,
     ) -> None:
-        look = _look(role)
+        look = _look(role, dashed)
         look["stroke_width"] = stroke_width
         self._add(
             "rect",
@@ -609,7 +620,7 @@ class Drawing:
             y=shape.y - shape.height / 2,
             width=shape.width,
             height=shape.height,
-            rx=radius or None,
+            rx=radius,
             **look,
         )
 
@@ -621,9 +632,9 @@ class Drawing:
             "path",
             d=path,
             fill="none",
-            stroke=ROLES[role].stroke,
-            stroke_width=1.8,
-            stroke_dasharray="5 4" if dashed else None,
+            stroke=_role(role).stroke,
+            stroke_width=LINE_WIDTH,
+            stroke_dasharray=DASHES if dashed else None,
         )
 
     def _head(self, origin: Point, tip: Point, role: str) -> None:
@@ -634,7 +645,7 @@ class Drawing:
             back = angle + math.pi + turn * 0.42
             corners.append((tip[0] + HEAD * math.cos(back), tip[1] + HEAD * math.sin(back)))
         path = f"M {pair(corners[0])} L {pair(corners[1])} L {pair(corners[2])} Z"
-        self._add("path", d=path, fill=ROLES[role].stroke)
+        self._add("path", d=path, fill=_role(role).stroke)
 
     def _label_line(
         self,
@@ -646,13 +657,17 @@ class Drawing:
         at: float,
     ) -> None:
         """Write a line's shape beside it, and its value, opposite if there are both."""
-        (x, y), is_upright = along(points, at)
-        side = side or ("right" if is_upright else "above")
+        (x, y), (dx, dy) = along(points, at)
+        side = side or ("right" if abs(dy) > abs(dx) else "above")
         if side not in OPPOSITE:
             raise ValueError(f"side must be one of {', '.join(OPPOSITE)}; got {side!r}.")
+        if side in ("left", "right") and dy:
+            # A slanting line comes nearer to the text above or below the text's middle.
+            slant = 0.4 * TEXT_SIZE * abs(dx / dy)
+            x += slant if side == "right" else -slant
         value_side = OPPOSITE[side] if shape else side
         self._beside(x, y, side, shape, SMALL_SIZE, SOFT_INK, bold=False)
-        self._beside(x, y, value_side, value, TEXT_SIZE, ROLES[role].stroke, bold=True)
+        self._beside(x, y, value_side, value, TEXT_SIZE, _role(role).stroke, bold=True)
 
     def _beside(
         self, x: float, y: float, side: str, text: str, size: float, ink: str, bold: bool
@@ -693,14 +708,19 @@ def drawing(function: Callable[[], Drawing]) -> Callable[[], Drawing]:
     return function
 
 
-def _look(role: str) -> dict[str, float | str | None]:
+def _role(name: str) -> Role:
+    """Return the role of this name."""
+    if name not in ROLES:
+        raise ValueError(f"There is no role {name!r}; the roles are {', '.join(ROLES)}.")
+    return ROLES[name]
+
+
+def _look(role: str, dashed: bool = False) -> dict[str, float | str | None]:
     """Return the attributes of a role's shapes."""
-    if role not in ROLES:
-        raise ValueError(f"There is no role {role!r}; the roles are {', '.join(ROLES)}.")
-    look = ROLES[role]
+    look = _role(role)
     return {
         "fill": look.fill,
         "stroke": look.stroke,
-        "stroke_width": 1.8,
-        "stroke_dasharray": look.dashes,
+        "stroke_width": LINE_WIDTH,
+        "stroke_dasharray": DASHES if dashed else look.dashes,
     }

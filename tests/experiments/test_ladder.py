@@ -6,6 +6,7 @@ import math
 import contract
 import matplotlib.colors
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -65,12 +66,24 @@ def test_every_rung_has_a_record_of_each_seed_by_the_one_recipe():
 def test_the_folder_holds_nothing_but_the_ladders_records():
     folder = ladder.results_folder()
     expected = {ladder.record_path(name, seed, folder) for name in NAMES for seed in ladder.SEEDS}
-    assert set(folder.iterdir()) == expected | {folder / ladder.COUNTING}
+    assert set(folder.iterdir()) == expected | {folder / ladder.COUNTING, folder / ladder.TRIALS}
+
+
+def test_the_recipe_is_the_best_on_valid_of_those_tried_on_three_rungs():
+    trials = pd.DataFrame(load_record(ladder.results_folder() / ladder.TRIALS)["trials"])
+    settings = ["lr", "batch_size", "dropout", "epochs", "lr_schedule"]
+    tried = trials.groupby(settings)["valid_expected_ndcg"].agg(["mean", "count"])
+    complete = tried[tried["count"] == 3]
+    assert len(complete) >= 5
+    best = dict(zip(settings, complete["mean"].idxmax(), strict=True))
+    used = {**ladder.SIZES, **ladder.RECIPE}
+    assert best == {key: used[key] for key in settings}
 
 
 def test_every_record_is_of_the_planted_data_that_are_loaded_today():
     split = load_dataset("planted").split()
-    records = [load_record(path) for path in ladder.results_folder().iterdir()]
+    found = set(ladder.results_folder().iterdir()) - {ladder.results_folder() / ladder.TRIALS}
+    records = [load_record(path) for path in found]
     assert {record["data"] for record in records} == {"planted"}
     assert {record["split"] for record in records} == {split.fingerprint}
 
@@ -158,7 +171,7 @@ def test_a_record_of_another_recipe_is_refused_and_never_replaced(part, key, tmp
     path.write_text(json.dumps(record))
     before = path.read_bytes()
     with pytest.raises(ValueError, match=f"gru-seed2.json was trained with {key} = 0.125"):
-        ladder.shares_of_gap(tmp_path)
+        ladder.shares_of_gap(out=tmp_path)
     with pytest.raises(ValueError, match="delete the file"):
         ladder.record_ladder(tmp_path)
     assert path.read_bytes() == before
@@ -181,6 +194,16 @@ def test_a_missing_record_is_named_with_what_to_do(file, message, tmp_path):
         with pytest.raises(ValueError, match=message) as raised:
             read()
         assert "python -m minirec.experiments.ladder" in str(raised.value)
+
+
+def test_a_lesson_needs_no_record_of_a_later_one(tmp_path):
+    write_ladder(tmp_path, {"GRU": 0.5, "dense GRU": 0.75})
+    ladder.record_path("linear attention", 0, tmp_path).unlink()
+    ladder.plot_ladder("04", out=tmp_path)
+    plt.close("all")
+    assert ladder.ladder_verdict("dense GRU", "GRU", out=tmp_path).startswith("ahead by 25.0")
+    with pytest.raises(ValueError, match="linear attention"):
+        ladder.plot_ladder("05", out=tmp_path)
 
 
 # --- The figure --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "devices": set(),
     "metrics": set(),
     "losses": set(),
+    "diagnostics": set(),
     "data": {"errors", "storage"},
     "scan": set(),
     "layers": {"scan"},
