@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,41 @@ def keep_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         # The most it takes, 32 MiB: larger blocks are given back at once.
         mallopt(M_MMAP_THRESHOLD, 2**25)
+
+
+@contextlib.contextmanager
+def cpu_threads(n: int) -> Iterator[None]:
+    """Let PyTorch compute on n threads of the CPU, and afterwards on as many as before.
+
+    with cpu_threads(1): measures what one core does, whatever the machine has.
+
+    Parameters
+    ----------
+    n : int
+        Number of threads, at least 1.
+
+    Yields
+    ------
+    None
+        Nothing; the number holds inside the block.
+
+    Raises
+    ------
+    ValueError
+        If n is below 1.
+
+    References
+    ----------
+    Notebook 05.
+    """
+    if n < 1:
+        raise ValueError(f"n, the number of threads, must be at least 1; got {n}.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def take_turns(

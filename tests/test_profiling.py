@@ -158,3 +158,23 @@ def test_quartiles_stand_beside_the_median(monkeypatch):
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     frame = profiling.take_turns("case", {"a": lambda: None}, repeats=5, times={"a": 10})
     assert frame.loc[0, ["low", "seconds", "high"]].tolist() == [20, 30, 40]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_number_of_threads_holds_inside_its_block_only(n):
+    before = torch.get_num_threads()
+    with profiling.cpu_threads(n):
+        assert torch.get_num_threads() == n
+    assert torch.get_num_threads() == before
+
+
+def test_a_number_of_threads_ends_with_an_error_too():
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), profiling.cpu_threads(before + 1):
+        raise KeyError("from inside")
+    assert torch.get_num_threads() == before
+
+
+def test_no_threads_are_refused():
+    with pytest.raises(ValueError, match="at least 1; got 0"), profiling.cpu_threads(0):
+        pass

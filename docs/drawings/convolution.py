@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from style import SOFT_INK, Drawing, drawing
 
-LABELS = ["$n$ = 1", "2", "3", "4"]  # the positions of the four films
+LABELS = ["$t$ = 1", "2", "3", "4"]  # the positions of the four films
 
 
 @drawing
@@ -81,8 +81,8 @@ def _window(
     for number, (value, film) in enumerate(zip(outputs, films[before:], strict=False)):
         role = "signal" if number == 2 else "plain"
         outputs_drawn.append(picture.box(film.x, 138, 46, 46, value, role=role))
-    picture.note(outputs_drawn[0], "outputs $y_n$", side="left")
-    picture.note(films[0], "inputs $x_n$", side="above")
+    picture.note(outputs_drawn[0], "outputs $y_t$", side="left")
+    picture.note(films[0], "inputs $x_t$", side="above")
     target = (films[third].x, 138 + 23)
     picture.text(x, 90, sum_of_output, size=13)
 
@@ -120,7 +120,7 @@ def dense_gru() -> Drawing:
     picture = Drawing(
         width=740,
         height=612,
-        title="The dense GRU: a convolution in front of the GRU and one behind it",
+        title="A convolution in front of the GRU and one behind it",
         description=(
             "From top to bottom: the films' vectors X; a dense layer, Eq. 5, which gives L; a "
             "convolution, Eq. 5, which gives C; the GRU, Eq. 6, which gives the states H; the "
@@ -133,7 +133,7 @@ def dense_gru() -> Drawing:
         Part("films' vectors", "signal", "$X$"),
         Part("dense layer", "weights", "$L$", 5, "$L = X W_0 + b_0$", ALONE),
         Part("convolution", "weights", "$C$", 5, "$C$ = conv($L$)", NEIGHBOURS),
-        Part("GRU", "state", "$H$", 6, "$h_n$ = GRUCell($c_n$, $h_{n-1}$)", ALL_BEFORE),
+        Part("GRU", "state", "$H$", 6, "$h_t$ = GRUCell($c_t$, $h_{t-1}$)", ALL_BEFORE),
         Part("crossing", "weights", "$G$", 7, "$Φ(H) = H W_H + b_H$", ALONE),
         Part("convolution", "weights", "$Y$", 8, "$Y$ = conv($G$)", NEIGHBOURS),
         Part("output", "signal", ""),
@@ -149,5 +149,7 @@ def dense_gru() -> Drawing:
     for above, below, part in zip(boxes, boxes[1:], parts, strict=False):
         picture.arrow(above.bottom, below.top, shape="[B, N, d]", value=part.gives)
     picture.text(526, 84, "each position depends on", size=13, anchor="start", ink=SOFT_INK)
-    picture.caption("Lesson 04 puts a gate on the crossed states, Eq. 9; until then $G = Φ(H)$.")
+    picture.caption(
+        "Eqs. 5 and 6 are the dense GRU. Lesson 04 adds a gate, Eq. 9; until then $G = Φ(H)$."
+    )
     return picture

@@ -3,7 +3,7 @@
 The numbers on the arrows are the lesson's toy: x = 1, h = 1/2, all biases 0.
 """
 
-from style import Drawing, Shape, drawing
+from style import ROLES, Drawing, Shape, drawing
 
 
 @drawing
@@ -174,4 +174,49 @@ def gru_unrolled() -> Drawing:
     picture.bracket(170, 680, 78, "$H$: [B, N, d_state]", role="state")
     picture.bracket(170, 680, 328, "$X$: [B, N, d_input]", role="signal", below=True)
     picture.caption("Each step waits for the one before it: a GRU is sequential in time.")
+    return picture
+
+
+@drawing
+def gru_reset_before_after() -> Drawing:
+    """Show that the reset gate scales columns of U in one form and rows in the other."""
+    picture = Drawing(
+        width=740,
+        height=275,
+        title="Before the product $r$ scales the columns of $U$, after it the rows",
+        description=(
+            "Three 2 x 2 matrices. In the middle U, with rows (1, 2) and (3, 4). Left, Eq. 1: the "
+            "reset gate, 1/2 and 1, multiplies the columns, which gives (1/2, 2) and (3/2, 4). "
+            "Right, PyTorch: it multiplies the rows, which gives (1/2, 1) and (3, 4). The "
+            "diagonals agree, the other entries do not."
+        ),
+    )
+    cell = 58
+    centre = picture.matrix(370, 165, [["1", "2"], ["3", "4"]], role="weights", cell=cell)
+    picture.text(370, 88, "$U$", bold=True)
+
+    differs = {(0, 1): "gate", (1, 0): "gate"}
+    before = picture.matrix(
+        130, 165, [["½", "2"], ["3/2", "4"]], role="weights", roles=differs, cell=cell
+    )
+    picture.text(130, 62, "Eq. 1: $U (r * h)$", bold=True)
+    for column, share in enumerate(("× ½", "× 1")):
+        place = before.cell(0, column)
+        picture.text(place.x, place.top[1] - 14, share, ink=ROLES["gate"].stroke, bold=True)
+
+    after = picture.matrix(
+        600, 165, [["½", "1"], ["3", "4"]], role="weights", roles=differs, cell=cell
+    )
+    picture.text(600, 62, "PyTorch: $r * (U h)$", bold=True)
+    for row, share in enumerate(("× ½", "× 1")):
+        place = after.cell(row, 0)
+        x = place.left[0] - 10
+        picture.text(x, place.y, share, anchor="end", ink=ROLES["gate"].stroke, bold=True)
+
+    picture.arrow(centre.left, before.right, value="$r$ = (½, 1)", role="gate")
+    picture.arrow(centre.right, (after.left[0] - 52, after.y), role="gate")
+    picture.caption(
+        "Row $i$ is what unit $i$ hears; column $j$ is what unit $j$ says. "
+        "Orange: where the two forms differ."
+    )
     return picture

@@ -418,8 +418,13 @@ class Drawing:
         role: str = "plain",
         side: str = "",
         dashed: bool = False,
+        gaps: bool = True,
     ) -> None:
-        """Draw a curved arrow that bulges by `bend` pixels to its left; negative: to its right."""
+        """Draw a curved arrow that bulges by `bend` pixels to its left; negative: to its right.
+
+        It cuts a small gap into the lines it crosses, unless `gaps` is false: where many curves
+        cross, gaps leave nothing of them.
+        """
         dx = end[0] - start[0]
         dy = end[1] - start[1]
         length = math.hypot(dx, dy)
@@ -431,7 +436,7 @@ class Drawing:
         clear_start = point_before(control, start, CLEAR)
         clear_stop = point_before(control, end, CLEAR)
         clear = f"M {pair(clear_start)} Q {pair(control)} {pair(clear_stop)}"
-        self._line(path, clear, role, dashed)
+        self._line(path, clear if gaps else "", role, dashed)
         self._head(control, end, role)
 
         # The text stands beside the middle of the curve, as beside a straight line there.

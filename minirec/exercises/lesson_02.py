@@ -1,17 +1,154 @@
-"""The exercises of notebook 02: a gate for a memory, a gate turned round, sizes, one gate alone.
+"""The exercises of notebook 02: the GRU's gates, its two forms, its memory, and a first loss.
 
-x: [B, d_input], the input; h: [B, d_state], the state; W, U and b the parameters for the input, for
-the state, and the bias; z the update gate, f the gate that does the work of two.
+x: [B, d_input], the input; h: [B, d_state], the state; W and U the weights that meet them, b the
+bias, c PyTorch's second one, each stacked in the order reset gate, update gate, candidate.
 """
 
 import math
 
 import torch
 
-from minirec.exercises.checker import Exercise, mistake
+from minirec.exercises.checker import Exercise, mistake, predicted
 from minirec.exercises.inputs import random_tensors
 
-# 02.1 The constant gate that leaves a share of the old state after n steps.
+# 02.1 The toy's state after its first film, from h_0 = 0: r = 3/4, z = 9/10, candidate 1/3.
+
+FIRST_STATE = predicted(
+    0.3,
+    {
+        0.575: "that is the new state for h = 1/2. Before the first film the state is 0.",
+        1 / 3: "that is the candidate. How far does the update gate let the state move towards it?",
+        0.25: "you took z = 3/4, which belongs to h = 1/2. Compute z again with h = 0.",
+        1 / 30: "the shares are exchanged: in Eq. 1 the candidate gets z, and the old state 1 - z.",
+        0.9: "that is z. The new state is a mixture, with z as the share of the candidate.",
+        0.6: "that is the candidate for h = 1/2. With h = 0 the state adds nothing to it.",
+    },
+    title="The first film",
+    stars=1,
+    minutes=4,
+    hints=(
+        "Begin with z: the term with h is 0, so only 2 ln 3 is left inside the sigmoid.",
+        "tanh(a) = (e^2a - 1) / (e^2a + 1), and here 2a = ln 2. The reset gate has no say: it "
+        "multiplies a state that is 0.",
+        "The old state is 0, so the new one is z times the candidate.",
+    ),
+)
+
+
+# 02.2 The line with the bug, and the first position at which it shows.
+
+BUG_AND_POSITION = predicted(
+    (5, 2),
+    [
+        (
+            (5, 1),
+            "the right line. But before the first position the state is 0: what is the product "
+            "with U then, whether r acts before or after it?",
+        ),
+        (
+            (5, 3),
+            "the right line. But the state before position 2 is no longer 0, so r makes a "
+            "difference there already.",
+        ),
+        ((2, 2), "the product is right for r and for z. The bug is in what the candidate does."),
+        ((6, 2), "line 6 is Eq. 1's last line, word for word."),
+        ((1, 2), "line 1 is what gru_step does: all that x contributes, cut into three."),
+    ],
+    title="A product saved, a bug made",
+    kind="find the bug",
+    stars=2,
+    minutes=6,
+    hints=(
+        "Hold each line beside Eq. 1. What does the candidate see of the old state there?",
+        "In Eq. 1 the reset gate multiplies h, and then comes U. In which line does r act here?",
+        "For the position, put h = 0 into both forms.",
+    ),
+)
+
+
+# 02.3 One step of torch.nn.GRU.
+
+
+def torch_step(x, h, W, U, b, c):
+    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
+    candidate = torch.tanh(x_candidate + r * h_candidate)
+    return (1 - z) * candidate + z * h
+
+
+def gates_and_sums(x, h, W, U, b, c):
+    """Return what the candidate gets of x and of h, and both gates."""
+    x_r, x_z, x_candidate = (x @ W.T + b).chunk(3, dim=-1)
+    h_r, h_z, h_candidate = (h @ U.T + c).chunk(3, dim=-1)
+    return x_candidate, h_candidate, torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+
+
+@mistake("the shares are Eq. 1's. In PyTorch z is the share of the old state that is kept.")
+def shares_of_the_equation(x, h, W, U, b, c):
+    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
+    candidate = torch.tanh(x_candidate + r * h_candidate)
+    return z * candidate + (1 - z) * h
+
+
+@mistake("the reset gate has no effect on your candidate. Which of its terms does r multiply?")
+def reset_left_out(x, h, W, U, b, c):
+    x_candidate, h_candidate, _, z = gates_and_sums(x, h, W, U, b, c)
+    return (1 - z) * torch.tanh(x_candidate + h_candidate) + z * h
+
+
+@mistake("r multiplies the input's part too. The reset gate acts on what comes from the state.")
+def reset_on_everything(x, h, W, U, b, c):
+    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
+    return (1 - z) * torch.tanh(r * (x_candidate + h_candidate)) + z * h
+
+
+@mistake("r acts before the product, as in Eq. 1. In PyTorch it acts on U h + c.")
+def reset_before_the_product(x, h, W, U, b, c):
+    x_candidate, _, r, z = gates_and_sums(x, h, W, U, b, c)
+    candidate = torch.tanh(x_candidate + (r * h) @ U.chunk(3)[2].T + c.chunk(3)[2])
+    return (1 - z) * candidate + z * h
+
+
+@mistake("the second bias stands outside the reset gate. In PyTorch r multiplies U h + c, with c.")
+def second_bias_outside(x, h, W, U, b, c):
+    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
+    second_bias = c.chunk(3)[2]
+    candidate = torch.tanh(x_candidate + r * (h_candidate - second_bias) + second_bias)
+    return (1 - z) * candidate + z * h
+
+
+@mistake("the tanh is missing: a candidate lies between -1 and 1.")
+def tanh_left_out(x, h, W, U, b, c):
+    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
+    return (1 - z) * (x_candidate + r * h_candidate) + z * h
+
+
+TORCH_STEP = Exercise(
+    solution=torch_step,
+    cases=(
+        random_tensors(0, (1, 2), (1, 1), (3, 2), (3, 1), (3,), (3,)),
+        random_tensors(1, (5, 3), (5, 4), (12, 3), (12, 4), (12,), (12,)),
+    ),
+    mistakes=(
+        shares_of_the_equation,
+        reset_left_out,
+        reset_on_everything,
+        reset_before_the_product,
+        second_bias_outside,
+        tanh_left_out,
+    ),
+    title="PyTorch's step",
+    kind="fill in",
+    stars=1,
+    minutes=5,
+    hints=(
+        "Both lines stand in the right column of the table, in its last two rows.",
+        "h_candidate is U h + c already: the product is done, the bias is added.",
+        "z and 1 - z have changed places, compared with Eq. 1.",
+    ),
+)
+
+
+# 02.4 The constant gate that leaves a share of the old state after n steps.
 
 
 def gate_for(share, n):
@@ -41,6 +178,11 @@ def power_for_root(share, n):
     return 1 - share**n
 
 
+@mistake("you divided where a root is wanted: n equal factors, and not n equal terms, give share.")
+def share_over_n(share, n):
+    return 1 - share / n
+
+
 @mistake(
     "close for small gates, where ln(1 - z) is nearly -z. Solve (1 - z)^n = share without that "
     "approximation."
@@ -52,133 +194,60 @@ def for_small_gates(share, n):
 GATE_FOR = Exercise(
     solution=gate_for,
     cases=((0.5, 1), (0.5, 20), (0.1, 5), (0.9, 3)),
-    mistakes=(share_that_is_kept, loss_spread_evenly, power_for_root, for_small_gates),
-)
-
-
-# 02.2 PyTorch's update gate turned round. parameter: [3 d_state, ...], reset, update, candidate.
-
-
-def turned(parameter):
-    reset, update, candidate = parameter.chunk(3)
-    return torch.cat([reset, -update, candidate])
-
-
-@mistake(
-    "1 - sigmoid(a) is sigmoid(-a), not sigmoid(1 - a): what changes is the sign inside the "
-    "sigmoid."
-)
-def one_minus(parameter):
-    reset, update, candidate = parameter.chunk(3)
-    return torch.cat([reset, 1 - update, candidate])
-
-
-@mistake(
-    "you turned all three. Reset gate and candidate stay as they are; only the middle third "
-    "changes sign."
-)
-def all_three_turned(parameter):
-    return -parameter
-
-
-@mistake("you turned the first third, the reset gate. The order is reset, update, candidate.")
-def reset_turned(parameter):
-    reset, update, candidate = parameter.chunk(3)
-    return torch.cat([-reset, update, candidate])
-
-
-@mistake("you turned the last third, the candidate. The order is reset, update, candidate.")
-def candidate_turned(parameter):
-    reset, update, candidate = parameter.chunk(3)
-    return torch.cat([reset, update, -candidate])
-
-
-TURNED = Exercise(
-    solution=turned,
-    cases=(
-        random_tensors(0, (6, 3)),
-        random_tensors(1, (6, 2)),
-        random_tensors(2, (9,)),
-    ),
-    mistakes=(one_minus, all_three_turned, reset_turned, candidate_turned),
-)
-
-
-# 02.3 How many numbers one layer of torch.nn.GRU trains, and how many are in Eq. 1.
-
-
-def count_parameters(d_input, d_state):
-    pytorch = 3 * d_state * (d_input + d_state + 2)
-    equation = 3 * d_state * (d_input + d_state + 1)
-    return pytorch, equation
-
-
-@mistake(
-    "you counted the bias once for both. PyTorch adds two to each gate and to the candidate, b "
-    "and u."
-)
-def one_bias_for_both(d_input, d_state):
-    _, equation = count_parameters(d_input, d_state)
-    return equation, equation
-
-
-@mistake(
-    "you counted the bias twice for both. Eq. 1 adds only one to each gate and one to the "
-    "candidate."
-)
-def two_biases_for_both(d_input, d_state):
-    pytorch, _ = count_parameters(d_input, d_state)
-    return pytorch, pytorch
-
-
-@mistake(
-    "you merged the two biases of each gate. They could be merged, but PyTorch keeps and trains "
-    "all six."
-)
-def biases_of_gates_merged(d_input, d_state):
-    _, equation = count_parameters(d_input, d_state)
-    return 3 * d_state * (d_input + d_state) + 4 * d_state, equation
-
-
-@mistake("that is a third of it: reset gate, update gate and candidate have matrices of their own.")
-def one_third(d_input, d_state):
-    pytorch, equation = count_parameters(d_input, d_state)
-    return pytorch // 3, equation // 3
-
-
-@mistake("the right numbers in the wrong order: first torch.nn.GRU, then Eq. 1.")
-def in_the_wrong_order(d_input, d_state):
-    pytorch, equation = count_parameters(d_input, d_state)
-    return equation, pytorch
-
-
-COUNT_PARAMETERS = Exercise(
-    solution=count_parameters,
-    cases=((3, 4), (64, 128), (1, 1)),
     mistakes=(
-        one_bias_for_both,
-        two_biases_for_both,
-        biases_of_gates_merged,
-        one_third,
-        in_the_wrong_order,
+        share_that_is_kept,
+        loss_spread_evenly,
+        power_for_root,
+        share_over_n,
+        for_small_gates,
+    ),
+    title="A gate for a given memory",
+    kind="derive",
+    stars=2,
+    minutes=8,
+    hints=(
+        "Write down what is left after one step, after two, after n.",
+        "Set that equal to share, and solve for 1 - z first: it is an n-th root.",
     ),
 )
 
 
-# 02.4 A step of a cell with one gate. W: [2 d_state, d_input], U: [2 d_state, d_state], gate first.
+# 02.5 The cross-entropy of 500 films that are all equally likely.
+
+UNTRAINED_LOSS = predicted(
+    math.log(500),
+    {
+        500.0: "that is the number of films. Its logarithm is wanted.",
+        1 / 500: "that is the probability of each film. The loss is minus its logarithm.",
+        math.log2(500): "that is the logarithm to base 2. The loss takes the natural logarithm.",
+        math.log10(500): "that is the logarithm to base 10. The loss takes the natural logarithm.",
+        math.log(2): "that is the loss for two equally likely choices; here there are 500.",
+        0.0: "a loss of 0 would mean that the target is certain. Here every film is as likely.",
+    },
+    title="The loss before training",
+    stars=1,
+    minutes=4,
+    hints=(
+        "If all scores are equal, so are the probabilities, and they sum to 1.",
+        "The loss is minus the natural logarithm of what each of the 500 films gets.",
+    ),
+)
+
+
+# 02.6 A step of a cell with one gate. W: [2 d_state, d_input], U: [2 d_state, d_state], gate first.
 
 
 def minimal_step(x, h, W, U, b):
-    f, x_c, U_c = gate_and_the_rest(x, h, W, U, b)
-    candidate = torch.tanh(x_c + (f * h) @ U_c.T)
+    f, x_candidate, U_candidate = gate_and_the_rest(x, h, W, U, b)
+    candidate = torch.tanh(x_candidate + (f * h) @ U_candidate.T)
     return f * candidate + (1 - f) * h
 
 
 def gate_and_the_rest(x, h, W, U, b):
     """Return the gate, and for the candidate: what it gets from x, and its matrix for h."""
-    x_f, x_c = (x @ W.T + b).chunk(2, dim=-1)
-    U_f, U_c = U.chunk(2)
-    return torch.sigmoid(x_f + h @ U_f.T), x_c, U_c
+    x_f, x_candidate = (x @ W.T + b).chunk(2, dim=-1)
+    U_f, U_candidate = U.chunk(2)
+    return torch.sigmoid(x_f + h @ U_f.T), x_candidate, U_candidate
 
 
 @mistake(
@@ -186,8 +255,8 @@ def gate_and_the_rest(x, h, W, U, b):
     "that of the old state."
 )
 def shares_exchanged(x, h, W, U, b):
-    f, x_c, U_c = gate_and_the_rest(x, h, W, U, b)
-    candidate = torch.tanh(x_c + (f * h) @ U_c.T)
+    f, x_candidate, U_candidate = gate_and_the_rest(x, h, W, U, b)
+    candidate = torch.tanh(x_candidate + (f * h) @ U_candidate.T)
     return (1 - f) * candidate + f * h
 
 
@@ -195,8 +264,8 @@ def shares_exchanged(x, h, W, U, b):
     "the gate acts after the product, f * (U h), as in PyTorch. Here it acts before: U (f * h)."
 )
 def gate_after_the_product(x, h, W, U, b):
-    f, x_c, U_c = gate_and_the_rest(x, h, W, U, b)
-    candidate = torch.tanh(x_c + f * (h @ U_c.T))
+    f, x_candidate, U_candidate = gate_and_the_rest(x, h, W, U, b)
+    candidate = torch.tanh(x_candidate + f * (h @ U_candidate.T))
     return f * candidate + (1 - f) * h
 
 
@@ -205,8 +274,17 @@ def gate_after_the_product(x, h, W, U, b):
     "before the candidate's product as well."
 )
 def candidate_ungated(x, h, W, U, b):
-    f, x_c, U_c = gate_and_the_rest(x, h, W, U, b)
-    candidate = torch.tanh(x_c + h @ U_c.T)
+    f, x_candidate, U_candidate = gate_and_the_rest(x, h, W, U, b)
+    candidate = torch.tanh(x_candidate + h @ U_candidate.T)
+    return f * candidate + (1 - f) * h
+
+
+@mistake("gate and candidate have changed places: the gate's rows come first in W, U and b.")
+def candidate_first(x, h, W, U, b):
+    x_candidate, x_f = (x @ W.T + b).chunk(2, dim=-1)
+    U_candidate, U_f = U.chunk(2)
+    f = torch.sigmoid(x_f + h @ U_f.T)
+    candidate = torch.tanh(x_candidate + (f * h) @ U_candidate.T)
     return f * candidate + (1 - f) * h
 
 
@@ -214,14 +292,25 @@ MINIMAL_STEP = Exercise(
     solution=minimal_step,
     cases=(
         random_tensors(3, (5, 3), (5, 4), (8, 3), (8, 4), (8,)),
-        random_tensors(4, (1, 2), (1, 2), (4, 2), (4, 2), (4,)),
+        random_tensors(4, (1, 2), (1, 3), (6, 2), (6, 3), (6,)),
     ),
-    mistakes=(shares_exchanged, gate_after_the_product, candidate_ungated),
+    mistakes=(shares_exchanged, gate_after_the_product, candidate_ungated, candidate_first),
+    title="One gate instead of two",
+    kind="extend",
+    stars=3,
+    minutes=25,
+    hints=(
+        "Begin with gru_step and take the reset gate out: W @ x has two parts now, so chunk(2).",
+        "f takes the place of r in the candidate and of z in the last line.",
+        "For the open part, the class GRU of section 6 needs another cell, and nothing else.",
+    ),
 )
 
 EXERCISES = {
-    "02.1": GATE_FOR,
-    "02.2": TURNED,
-    "02.3": COUNT_PARAMETERS,
-    "02.4": MINIMAL_STEP,
+    "02.1": FIRST_STATE,
+    "02.2": BUG_AND_POSITION,
+    "02.3": TORCH_STEP,
+    "02.4": GATE_FOR,
+    "02.5": UNTRAINED_LOSS,
+    "02.6": MINIMAL_STEP,
 }

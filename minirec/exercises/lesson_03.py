@@ -1,11 +1,11 @@
-"""The exercises of notebook 03: the convolution's zeros, one per channel, stacked, with holes.
+"""The exercises of notebook 03: zeros, depthwise, what an output sees, a leak, windows with holes.
 
 x: [B, N, d], the inputs; b: [d], the bias; k the kernel size.
 """
 
 import torch
 
-from minirec.exercises.checker import Exercise, mistake
+from minirec.exercises.checker import Exercise, mistake, predicted
 from minirec.exercises.inputs import random_tensors
 
 # 03.1 How many zeros to add on the left and on the right of a sequence.
@@ -58,6 +58,16 @@ ZEROS = Exercise(
     solution=zeros,
     cases=((3, False), (3, True), (5, False), (4, True), (1, True), (7, False), (2, True)),
     mistakes=(always_centred, on_the_right, one_too_many, all_neighbours_on_both_sides),
+    title="Where the zeros go",
+    kind="derive",
+    stars=1,
+    minutes=5,
+    hints=(
+        "Write down the positions in the window of the very first output. Which do not exist?",
+        "A window holds k inputs, and one of them is the position itself. So k - 1 others have to "
+        "be found to its left and to its right.",
+        "Causal: all of the k - 1 others are older. Centred: half of them are.",
+    ),
 )
 
 
@@ -135,61 +145,174 @@ DEPTHWISE = Exercise(
         random_tensors(1, (1, 2, 2), (2, 4), (2,)),
     ),
     mistakes=(turned_round, centred, wrapped, without_bias, over_all_channels),
+    title="Depthwise and causal",
+    kind="fill in",
+    stars=2,
+    minutes=10,
+    hints=(
+        "Begin with the causal zeros: how many stand in front, and how many behind?",
+        "Tap i meets the padded sequence from place i on, N positions of it.",
+        "w[:, i] is one number for each channel, [d]. Multiplied entry by entry with a slice "
+        "[B, N, d], it meets each channel by itself.",
+    ),
 )
 
 
-# 03.3 How many inputs a stack of centred layers sees, and how many of them lie ahead.
+# 03.3 Read from a figure of what the outputs see: the kernel size, and the places left of n.
+
+WINDOW_OF_A_FIGURE = predicted(
+    (4, 2),
+    [
+        ((4, 1), "the kernel size is right. Count the inputs with a smaller number than n."),
+        ((4, 3), "the kernel size is right. A window with 3 places left of n would be causal."),
+        ((3, 1), "take a row away from the ends: there the window meets no zeros."),
+        ((3, 2), "take a row away from the ends, and count all shaded cells in it."),
+        ((2, 2), "the position itself is in the window too, and so is one that comes later."),
+        ((2, 4), "first the kernel size, then how many places lie to the left."),
+    ],
+    title="Which window is it?",
+    kind="read a figure",
+    stars=1,
+    minutes=4,
+    hints=(
+        "Go along one row, of an output in the middle: its shaded cells are the inputs it sees.",
+        "In that row, which cell is the output's own position? The rest lies left or right of it.",
+    ),
+)
 
 
-def stack(k, n_layers):
-    return 1 + n_layers * (k - 1), n_layers * (k - 1) // 2
+# 03.4 The furthest input that each of seven outputs hears of: convolution, GRU, convolution.
+
+FURTHEST_OF_A_SANDWICH = predicted(
+    [3, 4, 5, 6, 7, 7, 7],
+    [
+        (
+            [2, 3, 4, 5, 6, 7, 7],
+            "that is the look ahead of one window. The second one asks outputs of the GRU which "
+            "have themselves looked ahead.",
+        ),
+        (
+            [7, 7, 7, 7, 7, 7, 7],
+            "the GRU carries on what came before. It does not bring what comes later.",
+        ),
+        (
+            [1, 2, 3, 4, 5, 6, 7],
+            "that holds for causal windows. A centred one reaches a position ahead.",
+        ),
+        (
+            [2, 3, 4, 5, 6, 6, 6],
+            "that counts positions from 0; here they are numbered from 1.",
+        ),
+        (
+            [3, 4, 5, 6, 7, 8, 9],
+            "inputs 8 and 9 do not exist.",
+        ),
+        (
+            [4, 5, 6, 7, 7, 7, 7],
+            "the GRU looks at nothing ahead of its own position, so only two of the three layers "
+            "add to the look ahead.",
+        ),
+    ],
+    title="How far ahead?",
+    stars=1,
+    minutes=4,
+    hints=(
+        "Begin at the end: which outputs of the GRU does the last window read for output 1?",
+        "The GRU's output at a position knows the first convolution's outputs up to there. Which "
+        "inputs do these see?",
+    ),
+)
+
+
+# 03.5 A causal convolution, full, that reads one input too many on the right.
+# taps: [k, d, d], the oldest input's first.
+
+
+def mended(x, taps, b):
+    return beginning_at(x, taps, b, first=1)
+
+
+def beginning_at(x, taps, b, first):
+    """Lay k zeros at both ends and let the slice of tap i begin at place i + first."""
+    k = len(taps)
+    n_positions = x.shape[1]
+    zeros_at_an_end = x.new_zeros(x.shape[0], k, x.shape[2])
+    padded = torch.cat([zeros_at_an_end, x, zeros_at_an_end], dim=1)
+    total = b
+    for i in range(k):
+        total = total + padded[:, i + first : i + first + n_positions] @ taps[i].T
+    return total
+
+
+@mistake("that still leaks: the newest tap meets the input after the position.")
+def as_it_was(x, taps, b):
+    return beginning_at(x, taps, b, first=2)
 
 
 @mistake(
-    "windows do not multiply: neighbouring windows overlap in all but one input, so each layer "
-    "adds k - 1."
+    "it does not leak any more, but now the window ends one position too early: no output sees "
+    "its own position."
 )
-def multiplied(k, n_layers):
-    return k**n_layers, (k**n_layers - 1) // 2
-
-
-@mistake("each layer adds k - 1 inputs, not k: the position itself was already seen.")
-def k_per_layer(k, n_layers):
-    return k * n_layers, n_layers * (k - 1) // 2
+def one_too_far_back(x, taps, b):
+    return beginning_at(x, taps, b, first=0)
 
 
 @mistake(
-    "the first number is right. The look ahead adds up too: what one layer sees ahead has itself "
-    "looked ahead."
+    "the leak is stopped by leaving the newest tap out. The other taps still meet inputs that are "
+    "one position too new."
 )
-def ahead_of_one_layer(k, n_layers):
-    return 1 + n_layers * (k - 1), (k - 1) // 2
+def without_the_newest_tap(x, taps, b):
+    silent = torch.cat([taps[:-1], torch.zeros_like(taps[-1:])])
+    return beginning_at(x, silent, b, first=2)
 
 
-@mistake(
-    "the first number is right. Of the k - 1 neighbours in a centred window only half lie ahead."
+@mistake("the taps are turned round: taps[0] meets the oldest input of the window.")
+def taps_turned_round(x, taps, b):
+    return mended(x, taps.flip(0), b)
+
+
+@mistake("the matrices act from the wrong side: y = T x for a column is x @ T.T for a row.")
+def taps_from_the_wrong_side(x, taps, b):
+    return mended(x, taps.transpose(1, 2), b)
+
+
+LEAK = Exercise(
+    solution=mended,
+    cases=(
+        random_tensors(5, (1, 5, 2), (3, 2, 2), (2,)),
+        random_tensors(6, (2, 4, 3), (2, 3, 3), (3,)),
+    ),
+    mistakes=(
+        as_it_was,
+        one_too_far_back,
+        without_the_newest_tap,
+        taps_turned_round,
+        taps_from_the_wrong_side,
+    ),
+    title="A window that leaks",
+    kind="find the bug",
+    stars=2,
+    minutes=8,
+    hints=(
+        "Take k = 3 and the first output. Which inputs ought to be in its window, and at which "
+        "places of `padded` do they stand?",
+        "With k zeros in front, input n (counted from 0) stands at place n + k of `padded`.",
+        "The newest tap, number k - 1, must meet input n itself. At which place does its slice "
+        "have to begin for n = 0?",
+    ),
 )
-def all_ahead(k, n_layers):
-    return 1 + n_layers * (k - 1), n_layers * (k - 1)
 
 
-STACK = Exercise(
-    solution=stack,
-    cases=((3, 1), (3, 2), (5, 3), (1, 4), (7, 2)),
-    mistakes=(multiplied, k_per_layer, ahead_of_one_layer, all_ahead),
-)
+# 03.6 A causal convolution with holes. taps: [k, d, d], the oldest input's matrix first.
 
 
-# 03.4 A causal convolution with holes. W: [k, d, d], the oldest input's matrix first.
+def dilated(x, taps, b, dilation):
+    return dilated_from(x, taps, b, dilation, left=(len(taps) - 1) * dilation)
 
 
-def dilated(x, W, b, dilation):
-    return dilated_from(x, W, b, dilation, left=(len(W) - 1) * dilation)
-
-
-def dilated_from(x, W, b, dilation, left):
+def dilated_from(x, taps, b, dilation, left):
     """Start the window `left` positions before each position."""
-    parts = [mapped_by(matrix) for matrix in W]
+    parts = [mapped_by(matrix) for matrix in taps]
     return b + sliding_sum(x, parts, step=dilation, left=left)
 
 
@@ -201,34 +324,34 @@ def mapped_by(matrix):
     "that is the window without holes. Neighbouring matrices meet inputs `dilation` positions "
     "apart."
 )
-def without_holes(x, W, b, dilation):
-    return dilated(x, W, b, 1)
+def without_holes(x, taps, b, dilation):
+    return dilated(x, taps, b, 1)
 
 
-@mistake("the order is turned round: W[0] meets the oldest input, W[-1] the position itself.")
-def matrices_turned_round(x, W, b, dilation):
-    return dilated(x, W.flip(0), b, dilation)
+@mistake("the order is turned round: taps[0] meets the oldest input, taps[-1] the position itself.")
+def matrices_turned_round(x, taps, b, dilation):
+    return dilated(x, taps.flip(0), b, dilation)
 
 
 @mistake(
     "there are k - 1 zeros in front, as without holes, so a window reaches into the future. It is "
     "(k - 1) * dilation inputs long."
 )
-def too_few_zeros(x, W, b, dilation):
-    return dilated_from(x, W, b, dilation, left=len(W) - 1)
+def too_few_zeros(x, taps, b, dilation):
+    return dilated_from(x, taps, b, dilation, left=len(taps) - 1)
 
 
-@mistake("the matrices act from the wrong side: y = W x for a column is x @ W.T for a row.")
-def from_the_wrong_side(x, W, b, dilation):
-    return dilated(x, W.transpose(1, 2), b, dilation)
+@mistake("the matrices act from the wrong side: y = T x for a column is x @ T.T for a row.")
+def from_the_wrong_side(x, taps, b, dilation):
+    return dilated(x, taps.transpose(1, 2), b, dilation)
 
 
 @mistake(
     "with `dilation` 1 there is no hole: the inputs stand `dilation` positions apart, not "
     "`dilation` + 1."
 )
-def one_hole_too_many(x, W, b, dilation):
-    return dilated(x, W, b, dilation + 1)
+def one_hole_too_many(x, taps, b, dilation):
+    return dilated(x, taps, b, dilation + 1)
 
 
 DILATED = Exercise(
@@ -245,6 +368,24 @@ DILATED = Exercise(
         from_the_wrong_side,
         one_hole_too_many,
     ),
+    title="A window with holes",
+    kind="extend",
+    stars=3,
+    minutes=25,
+    hints=(
+        "With holes a window is (k - 1) * dilation + 1 positions long. So how many zeros stand in "
+        "front of a causal one?",
+        "The slices of neighbouring taps begin `dilation` places apart.",
+        "For the open part, give `WindowRecommender` an `nn.Sequential` of your two layers in the "
+        "place of its convolution.",
+    ),
 )
 
-EXERCISES = {"03.1": ZEROS, "03.2": DEPTHWISE, "03.3": STACK, "03.4": DILATED}
+EXERCISES = {
+    "03.1": ZEROS,
+    "03.2": DEPTHWISE,
+    "03.3": WINDOW_OF_A_FIGURE,
+    "03.4": FURTHEST_OF_A_SANDWICH,
+    "03.5": LEAK,
+    "03.6": DILATED,
+}

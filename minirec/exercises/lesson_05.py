@@ -1,4 +1,4 @@
-"""The exercises of notebook 05: operations counted, a running sum, no padding in Eq. 2, fading.
+"""The exercises of notebook 05: operations counted, a running sum, a leak, a crossing, fading.
 
 n films, model width d, e = d / heads; q, k, v: [N, e], the queries, keys and values of one head, or
 [e] at one position. For the running sum, sums: [e, e], the sum of k^T v so far, and squares: [e],
@@ -7,54 +7,34 @@ that of k * k.
 
 import torch
 
-from minirec.exercises.checker import Exercise, mistake
+from minirec.exercises.checker import Exercise, mistake, predicted
 from minirec.exercises.inputs import random_tensors
 
-# 05.1 The operations of the two products of softmax attention, and of linear attention.
+# 05.1 The operations of the products of softmax attention and of Eq. 2, for the longest history of
+# the paper's Beauty: N = 100, d = 64, 8 heads.
 
-
-def costs(n, d, heads):
-    return 2 * n * n * d, 2 * n * d * d // heads
-
-
-@mistake(
-    "your linear attention has one head. With more, each head has a table of its own, e by e with "
-    "e = d / heads, and there are `heads` of them."
-)
-def linear_with_one_head(n, d, heads):
-    return 2 * n * n * d, 2 * n * d * d
-
-
-@mistake(
-    "you counted softmax's heads twice. Each head is only d / heads wide, so the number of heads "
-    "cancels."
-)
-def softmax_once_per_head(n, d, heads):
-    return 2 * n * n * d * heads, 2 * n * d * d // heads
-
-
-@mistake(
-    "you counted one product of each kind. There are two: queries with keys, and then with the "
-    "values."
-)
-def one_product_of_each(n, d, heads):
-    return n * n * d, n * d * d // heads
-
-
-@mistake("the right numbers in the wrong order: first softmax, then linear.")
-def in_the_wrong_order(n, d, heads):
-    softmax, linear = costs(n, d, heads)
-    return linear, softmax
-
-
-COSTS = Exercise(
-    solution=costs,
-    cases=((50, 64, 1), (200, 64, 8), (1000, 128, 4)),
-    mistakes=(
-        linear_with_one_head,
-        softmax_once_per_head,
-        one_product_of_each,
-        in_the_wrong_order,
+COSTS = predicted(
+    (1_280_000, 102_400),
+    {
+        (102_400, 1_280_000): "the right numbers in the wrong order: first softmax, then Eq. 2.",
+        (1_280_000, 819_200): "your Eq. 2 has one head. With eight, each head has a table of its "
+        "own, and it is only as wide as the head.",
+        (160_000, 12_800): "that is one head. There are eight of them.",
+        (640_000, 51_200): "you counted one product of each kind. There are two: one before the "
+        "values or the queries join in, and one with them.",
+        (10_240_000, 819_200): "you counted every head at the full width of the model. The heads "
+        "share it.",
+        (2_560_000, 204_800): "you counted a multiplication and its addition as two. Together "
+        "they are one multiply-add.",
+    },
+    title="What does one history cost?",
+    stars=1,
+    minutes=4,
+    hints=(
+        "A product of [a, b] with [b, c] has a times c entries, each a sum of b products.",
+        "Each head is as wide as the model's width over the number of heads. Count one head first.",
+        "Softmax attention multiplies [N, e] with [e, N] and then [N, N] with [N, e]. Which two "
+        "products are those of Eq. 2?",
     ),
 )
 
@@ -103,6 +83,16 @@ def divided_by_squares(sums, squares, q, k, v):
     return (q / squares) @ sums, sums, squares
 
 
+@mistake(
+    "your table is turned: its rows belong to the values. The rows belong to the keys, so that a "
+    "query can be multiplied from the left."
+)
+def table_turned(sums, squares, q, k, v):
+    sums = sums + torch.outer(v, k)
+    squares = squares + k.square()
+    return (q / squares.sqrt()) @ sums, sums, squares
+
+
 def state_and_film(seed, e):
     """Draw the state after one earlier film, and q, k and v of the next."""
     key, value, q, k, v = random_tensors(seed, (e,), (e,), (e,), (e,), (e,))
@@ -117,64 +107,153 @@ RUNNING_STEP = Exercise(
         without_the_length,
         key_divided,
         divided_by_squares,
+        table_turned,
+    ),
+    title="One step of the running sum",
+    kind="fill in",
+    stars=2,
+    minutes=8,
+    hints=(
+        "Three lines: enter the film into `sums`, enter it into `squares`, ask.",
+        "`torch.outer(a, b)` is the matrix with the entries a[j] * b[f].",
+        "The lengths are the square roots of `squares`, one for each feature. In the formula they "
+        "stand below the query.",
     ),
 )
 
 
-# 05.3 The answers of Eq. 2, [N, e], without the padding. real: [N], false where a row is padding.
+# 05.3 The answers of Eq. 2 on every prefix, [N, e]. q has been through elu and X1, k through elu.
 
 
-def without_padding(q, k, v, real):
-    inside = k * real[:, None]
-    return answers(q, inside / column_lengths(inside), v)
-
-
-def column_lengths(k):
-    """Return the length of each feature over the positions, [e]."""
-    return k.square().sum(0).sqrt()
-
-
-def answers(q, k, v):
-    """Return q (k^T v), the table first."""
-    return q @ (k.T @ v)
-
-
-@mistake("the padded rows are still in it: `real` changes nothing yet.")
-def padding_left_in(q, k, v, real):
-    return answers(q, k / column_lengths(k), v)
+def every_prefix(q, k, v):
+    lengths = k.square().cumsum(0).sqrt()
+    return ((q / lengths) @ k.T).tril() @ v
 
 
 @mistake(
-    "the padded keys are out of the sum, but still in the lengths of X2. Set them to zero before "
-    "you divide."
+    "that is the function as it was. Its mask is right; look at what the lengths are computed from."
 )
-def padding_in_the_lengths(q, k, v, real):
-    inside = k * real[:, None]
-    return answers(q, inside / column_lengths(k), v)
+def lengths_of_the_whole_row(q, k, v):
+    lengths = k.square().sum(0).sqrt()
+    return (q @ (k / lengths).T).tril() @ v
 
 
 @mistake(
-    "you silenced the padded queries. Nobody reads their outputs anyway; it is the padded keys "
-    "that leak into the outputs of real positions."
+    "the leak is closed, but so is the normalisation: without lengths this is no longer Eq. 2."
 )
-def queries_silenced(q, k, v, real):
-    return answers(q * real[:, None], k / column_lengths(k), v)
+def no_lengths(q, k, v):
+    return (q @ k.T).tril() @ v
 
 
-def padded_history(seed, n, n_real, e):
-    """Draw q, k and v of n positions, of which the first n_real are no padding."""
-    q, k, v = random_tensors(seed, (n, e), (n, e), (n, e))
-    return q, k, v, torch.arange(n) < n_real
+@mistake(
+    "you divide each key by its own length, along its features. Eq. 2 divides each feature by its "
+    "length along the sequence."
+)
+def each_key_by_its_own_length(q, k, v):
+    return (q @ (k / k.square().sum(1, keepdim=True).sqrt()).T).tril() @ v
 
 
-WITHOUT_PADDING = Exercise(
-    solution=without_padding,
-    cases=(padded_history(3, 5, 3, 2), padded_history(4, 4, 4, 3), padded_history(5, 6, 1, 2)),
-    mistakes=(padding_left_in, padding_in_the_lengths, queries_silenced),
+@mistake(
+    "you divide key s by the lengths up to s. When position t asks, all keys are to be divided by "
+    "the lengths up to t: they belong to the position that asks."
+)
+def lengths_of_each_keys_own_time(q, k, v):
+    lengths = k.square().cumsum(0).sqrt()
+    return (q @ (k / lengths).T).tril() @ v
+
+
+@mistake("you divided by the running sums of squares. A length is a square root.")
+def running_squares(q, k, v):
+    return ((q / k.square().cumsum(0)) @ k.T).tril() @ v
+
+
+EVERY_PREFIX = Exercise(
+    solution=every_prefix,
+    cases=(
+        random_tensors(10, (4, 2), (4, 2), (4, 2)),
+        random_tensors(11, (5, 3), (5, 3), (5, 3)),
+        random_tensors(12, (1, 2), (1, 2), (1, 2)),
+    ),
+    mistakes=(
+        lengths_of_the_whole_row,
+        no_lengths,
+        each_key_by_its_own_length,
+        lengths_of_each_keys_own_time,
+        running_squares,
+    ),
+    title="The mask is right, and still it peeks",
+    kind="find the bug",
+    stars=2,
+    minutes=10,
+    hints=(
+        "Which line uses numbers of a position before the mask is applied?",
+        "The lengths that hold for position t are sums over positions up to t. Which function of "
+        "PyTorch gives all sums up to every position at once?",
+        "These lengths have one row for each position that asks, like the queries.",
+    ),
 )
 
 
-# 05.4 The answers, [N, e], of a running sum that shrinks by `decay` before each new entry.
+# 05.4 The N at which causal softmax attention and the running sum take equally many operations.
+
+
+def crossing(d, heads):
+    e = d // heads
+    return 2 * e - 1
+
+
+@mistake(
+    "that is where the whole square N by N costs as much as Eq. 2. Here position t computes t "
+    "products only."
+)
+def whole_square(d, heads):
+    return d // heads
+
+
+@mistake(
+    "close. Is the number of pairs really half of N times N? Each film asks itself too, so count "
+    "1 + 2 + ... + N."
+)
+def half_the_square(d, heads):
+    return 2 * d // heads
+
+
+@mistake("you left out the pair of each film with itself: position t asks t films, not t - 1.")
+def not_itself(d, heads):
+    return 2 * (d // heads) + 1
+
+
+@mistake("you have one head as wide as the model. With more heads each is narrower.")
+def one_head(d, heads):
+    return 2 * d - 1
+
+
+@mistake(
+    "you counted one of the two products of softmax attention and both of the running sum. Each "
+    "pair costs e for its weight and e again for its value."
+)
+def one_product_of_pairs(d, heads):
+    return 4 * (d // heads) - 1
+
+
+CROSSING = Exercise(
+    solution=crossing,
+    cases=((64, 1), (64, 8), (128, 8)),
+    mistakes=(whole_square, half_the_square, not_itself, one_head, one_product_of_pairs),
+    title="Where they cross if no work is wasted",
+    kind="derive",
+    stars=2,
+    minutes=8,
+    hints=(
+        "How many pairs (t, s) with s up to t are there among N positions?",
+        "Each pair costs a product for its weight and a multiplication of its value, e "
+        "multiply-adds each. Each position of the running sum enters an e by e table and asks it.",
+        "Set the two totals equal and divide by N and by e.",
+    ),
+)
+
+
+# 05.5 The answers, [N, e], of a running sum that shrinks by `decay` before each new entry.
 
 
 def fading(q, k, v, decay):
@@ -229,11 +308,22 @@ FADING = Exercise(
         (*random_tensors(8, (1, 2), (1, 2), (1, 2)), 0.3),
     ),
     mistakes=(new_entry_faded, asked_before_the_entry, nothing_fades, faded_by_position),
+    title="A sum that fades",
+    kind="extend",
+    stars=3,
+    minutes=25,
+    hints=(
+        "A loop is enough: carry the table, shrink it, enter the film, ask.",
+        "As masked pairs: an entry of position s has been shrunk once for every film since. By "
+        "which power is it multiplied when position t asks?",
+        "For the layer, fade inside `every_prefix` and let `OneLayerRecommender` train it.",
+    ),
 )
 
 EXERCISES = {
     "05.1": COSTS,
     "05.2": RUNNING_STEP,
-    "05.3": WITHOUT_PADDING,
-    "05.4": FADING,
+    "05.3": EVERY_PREFIX,
+    "05.4": CROSSING,
+    "05.5": FADING,
 }

@@ -6,9 +6,11 @@ x : the input
 h : the state before the step; h' the state after it
 r : the reset gate, how much of the old state the candidate sees
 z : the update gate, how far the state moves
-c : the candidate for the new state
+h~ : the candidate for the new state
 W_r, W_z, W : the weights that meet x
 U_r, U_z, U : the weights that meet h
+b_r, b_z, b : the biases
+c_r, c_z, c : PyTorch's second biases
 """
 
 from collections.abc import Callable
@@ -25,18 +27,18 @@ class GRUCell(nn.Module):
 
         r  = sigmoid(W_r x + U_r h + b_r)
         z  = sigmoid(W_z x + U_z h + b_z)
-        c  = tanh(W x + U (r * h) + b)
-        h' = z * c + (1 - z) * h
+        h~ = tanh(W x + U (r * h) + b)
+        h' = z * h~ + (1 - z) * h
 
     form="torch", as torch.nn.GRU:
 
-        r  = sigmoid(W_r x + b_r + U_r h + u_r)
-        z  = sigmoid(W_z x + b_z + U_z h + u_z)
-        c  = tanh(W x + b + r * (U h + u))
-        h' = (1 - z) * c + z * h
+        r  = sigmoid(W_r x + b_r + U_r h + c_r)
+        z  = sigmoid(W_z x + b_z + U_z h + c_z)
+        h~ = tanh(W x + b + r * (U h + c))
+        h' = (1 - z) * h~ + z * h
 
     Where they differ: the reset gate acts before U or after it; z turns to the candidate or to
-    the old state; PyTorch has a second bias u. Notebook 02, section 7, shows when they are equal.
+    the old state; PyTorch has a second bias c. Notebook 02, section 7, shows when they are equal.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class GRUCell(nn.Module):
     d_state : int
         Width of the state.
     bias : bool
-        Whether there are biases: b, and in PyTorch's form u.
+        Whether there are biases: b, and in PyTorch's form c.
     form : {"paper", "torch"}
         Which of the two cells.
 
@@ -55,7 +57,7 @@ class GRUCell(nn.Module):
         W, [3 d_state, d_input], and U, [3 d_state, d_state]: the rows for reset gate, update gate
         and candidate on top of each other, in this order, as in torch.nn.GRU.
     bias_x, bias_h : nn.Parameter or None
-        b and u, [3 d_state] each, in the same order; None where the cell has none.
+        b and c, [3 d_state] each, in the same order; None where the cell has none.
 
     Raises
     ------
@@ -127,7 +129,7 @@ class GRUCell(nn.Module):
     def _step_as_torch(self, projected: Tensor, h: Tensor) -> Tensor:
         x_r, x_z, x_c = projected.chunk(3, dim=-1)
 
-        # r acts on U h + u, so one product serves all three.
+        # r acts on U h + c, so one product serves all three.
         h_r, h_z, h_c = F.linear(h, self.weight_h, self.bias_h).chunk(3, dim=-1)
         r = torch.sigmoid(x_r + h_r)
         z = torch.sigmoid(x_z + h_z)

@@ -6,7 +6,7 @@ d : model width
 k : kernel size, the number of inputs in a window
 r : reach, the number of positions that a window looks ahead
 x : the input, [B, N, d]
-W_i : the weight of tap i, which meets the i-th input of the window, i = 0 .. k - 1
+T_i : tap i, the weights that meet the i-th input of the window, i = 0 .. k - 1
 """
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 class TemporalConv(nn.Module):
     """Replace each position by a weighted sum of the window around it.
 
-    y_n = bias + sum_i W_i x_{n - left + i}, i = 0 .. k - 1, with zeros beyond both ends of the
+    y_n = bias + sum_i T_i x_{n - left + i}, i = 0 .. k - 1, with zeros beyond both ends of the
     sequence.
 
     A centred window has as many inputs before n as after it: left = r = (k - 1) / 2, so k must be
@@ -31,8 +31,8 @@ class TemporalConv(nn.Module):
     kernel_size : int
         k, the number of inputs in a window.
     depthwise : bool
-        Whether each channel has a convolution of its own, W_i being one number per channel.
-        Otherwise W_i is a d x d matrix.
+        Whether each channel has a convolution of its own, T_i being one number per channel.
+        Otherwise T_i is a d x d matrix.
     causal : bool
         Whether the window ends at its position instead of being centred on it.
 
@@ -122,7 +122,7 @@ class TemporalConv(nn.Module):
         r = self.reach
         n_positions = x.shape[1]
 
-        # All products W_i x_n, once, by a single matrix product: the k matrices stacked.
+        # All products T_i x_n, once, by a single matrix product: the k matrices stacked.
         stacked = self.weight.permute(2, 0, 1).flatten(0, 1)  # [k d, d]
         products = F.linear(x, stacked)
         products = products.unflatten(-1, (k, -1))  # [B, N, k, d]
