@@ -12,6 +12,7 @@ V : values, the numbers of the films of one genre
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -371,15 +372,6 @@ def two_questions(
     last_sign = len(names) + 1
     items[:, -1:] = torch.where(is_last, last_sign, items[:, -1:])
 
-    share_of_last = is_last.double().mean().item()
-    order_blind = share_of_last * _share_of_most_frequent(values, n_values) + (1 - share_of_last)
-    forgetful = share_of_last + (1 - share_of_last) / n_values
-    if "recall" not in ask:
-        chance = order_blind
-    elif "last" not in ask:
-        chance = forgetful
-    else:
-        chance = max(order_blind, forgetful)
     return Diagnostic(
         question="Which number had the film that the last item asks for, by genre or as the last?",
         items=items,
@@ -387,7 +379,7 @@ def two_questions(
         item_names=(*names, "LAST?"),
         answer_names=_numbers(n_values),
         without="either the order of the films or those long ago",
-        chance=chance,
+        chance=_chance_of_one_expert(ask, is_last.double().mean().item(), values, n_values),
     )
 
 
@@ -400,7 +392,7 @@ def selective_copying(
     n_noise: int = 16,
     back: int = 2,
 ) -> Diagnostic:
-    """Ask for the last film but one among noise: selective copying (notebooks 08 and 11).
+    """Ask for the last film but one among noise: selective copying (notebooks 09 and 13).
 
     A few films stand at random places among many items of noise. A recurrence whose decay is the
     same for every item knows how many positions ago a film came, and not how many films ago. One
@@ -549,37 +541,25 @@ def learn(
     make_layer: Callable[[int], nn.Module],
     train: Diagnostic,
     test: Diagnostic,
-    *,
-    d_model: int = 32,
-    steps: int = 300,
-    batch_size: int = 128,
-    lr: float = 1e-2,
-    seed: int = 0,
+    **training: Any,
 ) -> float:
     """Train a layer on one draw of a task and return its accuracy on another.
 
     Parameters
     ----------
-    make_layer, d_model, steps, batch_size, lr, seed
+    make_layer : callable
         As in `trained`.
     train, test : Diagnostic
         The same task, drawn with two seeds.
+    **training : any
+        Options of `trained`: d_model, steps, batch_size, lr, seed.
 
     Returns
     -------
     float
         The accuracy on `test`.
     """
-    model = trained(
-        make_layer,
-        train,
-        d_model=d_model,
-        steps=steps,
-        batch_size=batch_size,
-        lr=lr,
-        seed=seed,
-    )
-    return accuracy(model, test)
+    return accuracy(trained(make_layer, train, **training), test)
 
 
 def _at_least(name: str, value: int, smallest: int) -> None:
@@ -644,6 +624,22 @@ def _insert(items: Tensor, place: Tensor, new: Tensor) -> Tensor:
     shifted = positions - (positions > place[:, None]).long()
     source = shifted.clamp_max(n_before - 1)
     return torch.where(positions == place[:, None], new[:, None], items.gather(1, source))
+
+
+def _chance_of_one_expert(
+    ask: Sequence[str], share_of_last: float, values: Tensor, n_values: int
+) -> float:
+    """Return the best accuracy of whoever can answer one of the questions of `two_questions`.
+
+    share_of_last: how many of the rows ask for the last film; values: [n, N], the films' numbers.
+    """
+    order_blind = share_of_last * _share_of_most_frequent(values, n_values) + (1 - share_of_last)
+    forgetful = share_of_last + (1 - share_of_last) / n_values
+    if "recall" not in ask:
+        return order_blind
+    if "last" not in ask:
+        return forgetful
+    return max(order_blind, forgetful)
 
 
 def _share_of_most_frequent(values: Tensor, n_values: int) -> float:

@@ -1,9 +1,10 @@
 """One visual style for every figure: colour-blind-safe colours, one message per figure, PNG."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PALETTE = {
@@ -88,9 +89,9 @@ def plot_gap(
         Name to expected NDCG@10 on the planted data, with "popularity" and "oracle" among them.
     title : str
         What the figure shows.
-    highlight : str or collection of str
+    highlight : str, collection of str, or dict of str to str
         The model, or the models, that the figure is about: the other bars are lighter. All are
-        alike unless given.
+        alike unless given. A dict gives each a colour of its own.
 
     Returns
     -------
@@ -115,16 +116,7 @@ def plot_gap(
         axes.text(scores[name], position, f"  {gap_closed(scores, name):.0%}", va="center")
 
     for name in ("popularity", "oracle"):
-        axes.axvline(scores[name], color=PALETTE["grey"], linestyle="--", linewidth=1.2)
-        axes.text(
-            scores[name],
-            len(models) - 0.35,  # just above the highest bar
-            f"{name} {scores[name]:.3f}",
-            ha="center",
-            va="bottom",
-            color="#555555",
-            fontsize=10.5,
-        )
+        _mark_end(axes, scores[name], f"{name} {scores[name]:.3f}", len(models))
 
     gap = high - low
     axes.set(
@@ -198,16 +190,7 @@ def plot_rungs(
         axes.text(length + whisker, position, f"  {length:.1f}%", va="center")
 
     for place, name in ((0, "popularity"), (100, "oracle")):
-        axes.axvline(place, color=PALETTE["grey"], linestyle="--", linewidth=1.2)
-        axes.text(
-            place,
-            len(names) - 0.35,  # just above the highest bar
-            name,
-            ha="center",
-            va="bottom",
-            color="#555555",
-            fontsize=10.5,
-        )
+        _mark_end(axes, place, name, len(names))
     label = "% of gap closed (expected NDCG@10 on the planted test set)"
     if any(whisker > 0 for whisker in whiskers):
         label += "\nbars: mean over the seeds; whiskers: one standard error"
@@ -217,11 +200,26 @@ def plot_rungs(
     return figure
 
 
+def _mark_end(axes: Axes, place: float, label: str, n_bars: int) -> None:
+    """Draw a dashed line where the gap begins or ends, with its label above the highest bar."""
+    axes.axvline(place, color=PALETTE["grey"], linestyle="--", linewidth=1.2)
+    axes.text(
+        place,
+        n_bars - 0.35,  # just above the highest bar
+        label,
+        ha="center",
+        va="bottom",
+        color="#555555",
+        fontsize=10.5,
+    )
+
+
 def _bar_colours(names: list[str], highlight: str | Collection[str]) -> list[str]:
-    """Return a colour for each bar: blue, or pale where others are highlighted."""
+    """Return a colour for each bar: blue or its own, or pale where others are highlighted."""
     chosen = {highlight} if isinstance(highlight, str) else set(highlight)
     unknown = sorted(chosen - set(names))
     if unknown:
         known = ", ".join(names)
         raise ValueError(f"highlight names {', '.join(unknown)}, but the bars are: {known}.")
-    return [PALETTE["blue"] if not chosen or name in chosen else PALE for name in names]
+    own = highlight if isinstance(highlight, Mapping) else dict.fromkeys(chosen, PALETTE["blue"])
+    return [own.get(name, PALE) if chosen else PALETTE["blue"] for name in names]

@@ -13,6 +13,7 @@ import torch
 
 from minirec import Interactions, available_models, build_model, fit, load_model, recommend
 from minirec.experiments.records import load_records
+from minirec.profiling import cpu_threads
 
 # Each of them is read with a warning; one test below asks for it.
 pytestmark = [
@@ -62,10 +63,8 @@ def test_a_stored_model_speaks_in_its_raw_ids(name):
 @pytest.fixture
 def one_thread():
     """The thread count of the stored run, with which it is continued bit for bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with cpu_threads(1):
+        yield
 
 
 def test_a_stored_checkpoint_is_continued_with_its_epoch_begun_again(tmp_path, one_thread):

@@ -26,7 +26,10 @@ def attention_pairs_or_table() -> Drawing:
             "it, 10 in all."
         ),
     )
-    n, cell, gap, y = 5, 36, 26, 220
+    n = 5
+    cell = 36
+    gap = 26
+    y = 220
     films = [str(film) for film in range(1, n + 1)]
     asked = picture.sequence(180, y, films, cell=cell, gap=gap)
     for position in range(n):
@@ -38,11 +41,11 @@ def attention_pairs_or_table() -> Drawing:
 
     users = picture.sequence(555, y, films, cell=cell, gap=gap)
     table = picture.box(555, 105, 290, 50, "one table", role="attention")
-    for film in users:
-        up = film.x - 8
-        down = film.x + 8
-        picture.arrow((up, film.top[1]), (up, table.bottom[1]), role="state")
-        picture.arrow((down, table.bottom[1]), (down, film.top[1]), role="attention")
+    for user in users:
+        up = user.x - 8
+        down = user.x + 8
+        picture.arrow((up, user.top[1]), (up, table.bottom[1]), role="state")
+        picture.arrow((down, table.bottom[1]), (down, user.top[1]), role="attention")
     picture.text(555, 262, f"{n} entries and {n} answers")
     return picture
 
@@ -60,7 +63,9 @@ def attention_lookup() -> Drawing:
             "values 4 and 8, which gives 3 and 2; the sum, 5, is the answer."
         ),
     )
-    upper, lower, middle = 140, 220, 180
+    upper = 140
+    lower = 220
+    middle = 180
     query = picture.box(70, middle, 90, 50, "query $q$\n1", role="signal")
     picture.note(query, "[e]")
     fork = picture.fork(query.right, (140, middle), role="signal")
@@ -125,6 +130,7 @@ def running_sum_steps() -> Drawing:
         (("27", "2"), ("1.75", "2.75")),
     )
     answers = (("1.4", "2.8"), ("−2.6", "1.52"), ("1.677", "0.769"))
+    asking = ("(0.2, 0.8)", "(−0.12, 0.64)", "(0.046, 0.246)")
     y = 248
     before: Shape = picture.matrix(52, y, (("0", "0"), ("0", "0")), role="state", cell=26, size=13)
     picture.note(before, "[e, e]")
@@ -144,7 +150,9 @@ def running_sum_steps() -> Drawing:
         picture.arrow(outer.bottom, plus.top, role="attention")
         picture.arrow(before.right, plus.left, role="state")
         picture.arrow(plus.right, table.left, role="state")
-        picture.arrow(table.bottom, answer.top, value=f"$q_{film} / n_{film}$")
+        picture.arrow(
+            table.bottom, answer.top, value=f"$q_{film} / n_{film}$\n{asking[number]}", side="left"
+        )
         picture.note(answer, "[e]", side="left")
         before = table
     picture.caption(
@@ -197,7 +205,7 @@ def attention_chunks() -> Drawing:
 
 @drawing
 def attention_brackets() -> Drawing:
-    """Show the N x N matrix of one order of products and the d x d matrix of the other."""
+    """Show the N x N matrix of one order of products and the e x e matrix of the other."""
     picture = Drawing(
         width=740,
         height=490,
@@ -206,49 +214,48 @@ def attention_brackets() -> Drawing:
             "Two ways to multiply Q, K transposed and V. First (Q K^T) V: six positions with two "
             "features each give a 6 x 6 matrix, 36 numbers, before V joins in. Then Q (K^T V): "
             "the inner product is a 2 x 2 matrix, 4 numbers, however long the sequence is. Both "
-            "end at the same output, [N, d]."
+            "end at the same output, [N, e]."
         ),
     )
     _queries_with_keys(picture, y=165)
     _keys_with_values(picture, y=365)
-    picture.caption("Drawn for $N$ = 6 positions and one head of width $d$ = 2.")
+    picture.caption("Drawn for $N$ = 6 positions and one head of width $e$ = 2.")
     return picture
 
 
 def _queries_with_keys(picture: Drawing, y: float) -> None:
     """Draw (Q K^T) V, whose inner product grows with the square of N."""
-    _heading(picture, y, "$(Q K^T) V$: the square grows with $N$", "$2 N^2 d$ multiply-adds")
-    q = _named(picture, 62, y, (N, D), "$Q$", "[N, d]", "signal")
-    k = _named(picture, 152, y, (D, N), "$K^T$", "[d, N]", "signal")
-    v = _named(picture, 256, y, (N, D), "$V$", "[N, d]", "signal")
+    _heading(picture, y, "$(Q K^T) V$: the square grows with $N$")
+    q = _named(picture, 62, y, (N, D), "$Q$", "[N, e]", "signal")
+    k = _named(picture, 152, y, (D, N), "$K^T$", "[e, N]", "signal")
+    v = _named(picture, 256, y, (N, D), "$V$", "[N, e]", "signal")
     _in_parentheses(picture, q, k)
 
     pairs = _named(picture, 445, y, (N, N), "$Q K^T$", "[N, N]", "attention")
-    v_again = _named(picture, 536, y, (N, D), "$V$", "[N, d]", "signal")
+    v_again = _named(picture, 536, y, (N, D), "$V$", "[N, e]", "signal")
     _step(picture, v, pairs, "36 numbers")
-    output = _named(picture, 684, y, (N, D), "output", "[N, d]", "state")
+    output = _named(picture, 684, y, (N, D), "output", "[N, e]", "state")
     _step(picture, v_again, output)
 
 
 def _keys_with_values(picture: Drawing, y: float) -> None:
     """Draw Q (K^T V), whose inner product does not grow with N."""
-    _heading(picture, y, "$Q (K^T V)$: the square stays as it is", "$2 N d^2$ multiply-adds")
-    _named(picture, 62, y, (N, D), "$Q$", "[N, d]", "signal")
-    k = _named(picture, 158, y, (D, N), "$K^T$", "[d, N]", "signal")
-    v = _named(picture, 248, y, (N, D), "$V$", "[N, d]", "signal")
+    _heading(picture, y, "$Q (K^T V)$: the square stays as it is")
+    _named(picture, 62, y, (N, D), "$Q$", "[N, e]", "signal")
+    k = _named(picture, 158, y, (D, N), "$K^T$", "[e, N]", "signal")
+    v = _named(picture, 248, y, (N, D), "$V$", "[N, e]", "signal")
     _in_parentheses(picture, k, v)
 
-    q_again = _named(picture, 430, y, (N, D), "$Q$", "[N, d]", "signal")
-    table = _named(picture, 500, y, (D, D), "$K^T V$", "[d, d]", "attention")
+    q_again = _named(picture, 430, y, (N, D), "$Q$", "[N, e]", "signal")
+    table = _named(picture, 500, y, (D, D), "$K^T V$", "[e, e]", "attention")
     _step(picture, v, q_again, "4 numbers")
-    output = _named(picture, 684, y, (N, D), "output", "[N, d]", "state")
+    output = _named(picture, 684, y, (N, D), "output", "[N, e]", "state")
     _step(picture, table, output)
 
 
-def _heading(picture: Drawing, y: float, what: str, cost: str) -> None:
-    """Write above a row of matrices what it is, and what it costs."""
+def _heading(picture: Drawing, y: float, what: str) -> None:
+    """Write above a row of matrices what it is."""
     picture.text(MARGIN, y - 88, what, anchor="start")
-    picture.text(picture.width - MARGIN, y - 88, cost, anchor="end")
 
 
 def _named(

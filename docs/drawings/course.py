@@ -32,8 +32,11 @@ def recommender() -> Drawing:
         picture.arrow(before.right, after.left)
     picture.bracket(films[0].left[0], films[-1].right[0], 78, "history, oldest film first")
 
+    below = films[0].bottom[1] + 12
+    picture.bracket(films[0].left[0], films[-1].right[0], below, "", below=True)
+    middle = films[2].x
+    picture.arrow((middle, below), (middle, below + 20), (150, below + 20), (150, 201))
     model = picture.box(150, 232, 150, 62, "recommender", role="weights", bold=True)
-    picture.arrow((150, films[0].bottom[1] + 8), model.top)
     picture.arrow(model.right, (300, 232))
     top = 184
     picture.text(422, top - 22, "score", size=13, anchor="start")
@@ -45,7 +48,9 @@ def recommender() -> Drawing:
         picture.text(422 + length + 10, y, f"{score:.2f}", anchor="start")
     rest = 500 - len(SCORES)
     picture.text(422, top + 32 * len(SCORES), f"... and the {rest} others", anchor="start", size=13)
-    picture.caption("The films with the highest scores are recommended. (These four are made up.)")
+    picture.caption(
+        "The films with the highest scores are recommended. (The four scores are made up.)"
+    )
     return picture
 
 

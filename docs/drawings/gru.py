@@ -213,8 +213,9 @@ def gru_reset_before_after() -> Drawing:
         x = place.left[0] - 10
         picture.text(x, place.y, share, anchor="end", ink=ROLES["gate"].stroke, bold=True)
 
-    picture.arrow(centre.left, before.right, value="$r$ = (½, 1)", role="gate")
-    picture.arrow(centre.right, (after.left[0] - 52, after.y), role="gate")
+    picture.text(370, 62, "reset gate $r$ = (½, 1)", ink=ROLES["gate"].stroke, bold=True)
+    picture.arrow(centre.left, before.right, value="$r$", role="gate")
+    picture.arrow(centre.right, (after.left[0] - 52, after.y), value="$r$", role="gate")
     picture.caption(
         "Row $i$ is what unit $i$ hears; column $j$ is what unit $j$ says. "
         "Orange: where the two forms differ."

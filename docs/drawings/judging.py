@@ -36,7 +36,9 @@ def rank_of_the_target() -> Drawing:
     picture.note(hidden, "hidden: Dune", side="above")
 
     model = picture.box(200, 205, 150, 62, "recommender", role="weights", bold=True)
-    picture.arrow((200, watched[1].bottom[1] + 4), model.top)
+    below = watched[1].bottom[1] + 12
+    picture.bracket(watched[0].left[0], watched[-1].right[0], below, "", below=True)
+    picture.arrow((200, below), model.top)
     picture.arrow(model.right, (548, 205), shape="a score for every film")
     rows = [("Emma", "0.9"), ("Brazil", "0.6"), ("Dune", "0.5"), ("Casablanca", "0.2")]
     rows.append(("Alien", "0.1"))
@@ -65,7 +67,9 @@ def flat_arrays() -> Drawing:
             "ends with one zero, dan's with two."
         ),
     )
-    left, cell, y = 150, 40, 118
+    left = 150
+    cell = 40
+    y = 118
     place = 0
     offsets = [0]
     for name, (films, role) in SEQUENCES.items():
@@ -132,7 +136,9 @@ def leave_one_out() -> Drawing:
         (232, ["1", "2", "3"], "4", "loss", "test"),
     ):
         picture.text(400, y, when, anchor="start")
-        places = picture.sequence(444 + 27 * len(read), y, read, cell=46, gap=8)
+        held_out = {2: "gate"}  # the valid film, which the model reads before the test target
+        roles = held_out if when == "test" else None
+        places = picture.sequence(444 + 27 * len(read), y, read, cell=46, gap=8, roles=roles)
         goal = picture.box(696, y, 46, 40, target, role=role)
         picture.arrow(places[-1].right, goal.left, shape="predicts")
     picture.caption("Dan has too few films to be judged: both of his are for training.")
@@ -142,7 +148,9 @@ def leave_one_out() -> Drawing:
 @drawing
 def full_and_sampled_rank() -> Drawing:
     """Draw the same scores, ranked among all films and among a few that were drawn."""
-    n_films, rank, drawn = 20, 9, (3, 7, 12, 16, 19)
+    n_films = 20
+    rank = 9
+    drawn = (3, 7, 12, 16, 19)
     among_drawn = 1 + sum(place < rank for place in drawn)
     picture = Drawing(
         width=740,

@@ -52,7 +52,7 @@ def gate_toy() -> Drawing:
     picture = Drawing(
         width=740,
         height=350,
-        title="Narrow, SiLU, widen: two gate values; each multiplies one crossed feature",
+        title="Two layers with SiLU between give two gate values; each multiplies a feature",
         description=(
             "Lower row: the input (1, -1) through W_1 is (ln 3, -ln 3); SiLU makes it 3/4 ln 3 and "
             "-1/4 ln 3; through W_2 with its bias it becomes the gate (2, -1/2). Upper row: the "
@@ -60,15 +60,16 @@ def gate_toy() -> Drawing:
             "entry by entry they give the output (1, -1/4)."
         ),
     )
-    upper, lower = 108, 248
+    upper = 108
+    lower = 248
     h = picture.strip(75, upper, ["½", "¼"], role="state", upright=True, cell=56, cell_height=32)
     c = picture.strip(75, lower, ["1", "−1"], upright=True, cell=56, cell_height=32)
     picture.note(h, "state $h$  [d]")
     picture.note(c, "input $c$  [d]")
     w_h = picture.box(265, upper, 86, 56, "$W_H$, $b_H$\nEq. 7", role="weights")
-    w_1 = picture.box(170, lower, 80, 56, "$W_1$, $b_1$\nnarrow", role="weights")
+    w_1 = picture.box(170, lower, 80, 56, "$W_1$, $b_1$\nlayer 1", role="weights")
     silu = picture.box(346, lower, 60, 44, "SiLU")
-    w_2 = picture.box(504, lower, 80, 56, "$W_2$, $b_2$\nwiden", role="weights")
+    w_2 = picture.box(504, lower, 80, 56, "$W_2$, $b_2$\nlayer 2", role="weights")
     hidden = picture.strip(
         259, lower, ["ln 3", "−ln 3"], role="plain", upright=True, cell=62, cell_height=32
     )
@@ -100,9 +101,7 @@ def gate_toy() -> Drawing:
     picture.arrow(crossing.bottom, times.top, role="state")
     picture.arrow(gate.top, times.bottom, role="gate")
     picture.arrow(times.right, output.left)
-    picture.caption(
-        "Here $d$ = d_hidden = 2. The released code halves it inside: hence narrow and widen."
-    )
+    picture.caption("Here $d$ = d_hidden = 2: nothing is narrowed inside the gate.")
     return picture
 
 
@@ -138,9 +137,10 @@ def gate_range() -> Drawing:
     picture.arrow((place(0) + 2, 102), (place(0) + 2, line - 10), head=False, dashed=True)
     picture.arrow((place(1) - 2, 102), (place(1) - 2, line - 10), head=False, dashed=True)
 
-    for middle, text in ((-0.5, "½ → −¼"), (2, "½ → 1")):
+    for middle, text, name in ((-0.5, "½ → −¼", "× −½"), (2, "½ → 1", "× 2")):
         mark = picture.box(place(middle), 84, 88, 36, text, role="gate")
         picture.arrow(mark.bottom, (place(middle), line - 3), role="gate")
+        picture.text(place(middle) + 8, 117, name, size=SMALL_SIZE, anchor="start")
     picture.text(place(-0.5) - 54, 84, "toy:", size=SMALL_SIZE, anchor="end")
     picture.caption(
         "The toy's two gate values, −½ and 2, and what each makes of a crossed feature of ½.\n"
@@ -163,16 +163,16 @@ def gate_task() -> Drawing:
         ),
     )
     films = picture.sequence(
-        205, 96, ["C-5", "A-3", "D-5", "B-1", "B?"], roles={4: "gate"}, cell=56, gap=14
+        185, 96, ["C-5", "A-3", "D-5", "B-1", "B?"], roles={4: "gate"}, cell=56, gap=14
     )
-    total = picture.box(500, 96, 150, 54, "running sum\n$h$ = all that came", role="state")
-    gate = picture.box(345, 236, 110, 54, "gate of\nB?", role="gate")
-    times = picture.operator(500, 236, "×")
+    total = picture.box(520, 96, 150, 54, "running sum\n$h$ = all that came", role="state")
+    gate = picture.box(325, 236, 110, 54, "gate of\nB?", role="gate")
+    times = picture.operator(520, 236, "×")
     answer = picture.box(650, 236, 100, 54, "answer\n1", role="signal")
     picture.bracket(
         films[0].left[0], films[3].right[0], 140, "four films, one of each genre", below=True
     )
-    picture.arrow(films[4].right, total.left, role="state")
+    picture.arrow(films[4].right, total.left, role="state", shape="all five")
     picture.arrow(films[4].bottom, gate.top, role="gate")
     picture.arrow(total.bottom, times.top, shape="crossing", role="state")
     picture.arrow(gate.right, times.left, role="gate")
@@ -208,7 +208,7 @@ def gate_swap() -> Drawing:
         247, 264, 120, 46, "another user's\nlast film", dashed=True, size=SMALL_SIZE
     )
     other = picture.box(420, 264, 150, 46, "another film's gate", dashed=True)
-    picture.arrow(history[3].right, state.left, role="state")
+    picture.arrow(history[3].right, state.left, role="state", shape="all 20")
     picture.arrow(state.right, crossing.left, role="state")
     picture.arrow(crossing.right, (times.x, crossing.y), times.top, role="state")
     picture.arrow(history[3].bottom, (history[3].x, own.y), own.left, role="gate")

@@ -54,3 +54,36 @@ def one_layer_shell() -> Drawing:
         "Dropout works in training only."
     )
     return picture
+
+
+@drawing
+def next_film_targets() -> Drawing:
+    """Show the questions of one padded history: the targets are its films, one place on."""
+    picture = Drawing(
+        width=740,
+        height=375,
+        title="Every position asks for the film that comes next",
+        description=(
+            "A history of five films, A to E, padded to six places. The model reads A, B, C, D "
+            "and two zeros. The targets below are B, C, D, E and two zeros: the same films, one "
+            "place on. Position 3 sees A, B and C and has to predict D. The zeros ask nothing."
+        ),
+    )
+    middle = 430
+    picture.text(36, 128, "read", anchor="start")
+    read = picture.sequence(middle, 128, "ABCD", after=2, cell=46, gap=44)
+    first = read[0]
+    third = read[2]
+    picture.bracket(
+        first.left[0] - 6, third.right[0] + 6, 92, "what position 3 sees", role="signal"
+    )
+    picture.text(36, 210, "the model", anchor="start")
+    model = picture.box(middle, 210, 540, 44, "embeddings, layer, scores", role="weights")
+    picture.text(36, 292, "predict", anchor="start")
+    positions = ["position 1", *"23456"]
+    target = picture.sequence(middle, 292, "BCDE", after=2, cell=46, gap=44, positions=positions)
+    for film, following in list(zip(read, target, strict=True))[:4]:
+        picture.arrow(film.bottom, (film.x, model.top[1]), role="signal")
+        picture.arrow((film.x, model.bottom[1]), following.top, role="signal")
+    picture.caption("Five films ask four questions. A target of 0 asks nothing and has no loss.")
+    return picture

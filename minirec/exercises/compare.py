@@ -32,7 +32,7 @@ def difference(expected: Any, value: Any, tolerance: float | None = None) -> str
 
     if isinstance(expected, dict) and isinstance(value, dict):
         return _difference_of_dicts(expected, value, tolerance)
-    if type(expected) is tuple and type(value) is tuple:
+    if type(expected) is tuple and type(value) in (tuple, list):
         return _entry_by_entry(expected, value, tolerance)
 
     other_kind = f"a {type(value).__name__} where {type(expected).__name__} was expected"

@@ -91,8 +91,9 @@ def explain(expected: Any, value: Any, tolerance: float | None = None) -> str:
     """
     if value is ...:
         return "your answer is still `...`: replace it."
-    if isinstance(expected, tuple) or isinstance(value, tuple):  # of other lengths, or only one is
-        return f"your answer is {kind_of(value)}; it should be {kind_of(expected)}."
+    other_kind = f"your answer is {kind_of(value)}; it should be {kind_of(expected)}."
+    if isinstance(expected, tuple):  # of another length, or only this one is
+        return other_kind
     if isinstance(expected, dict) and isinstance(value, dict):
         return _explain_members("key", list(expected), list(value))
     if isinstance(expected, set) and isinstance(value, set):
@@ -103,10 +104,13 @@ def explain(expected: Any, value: Any, tolerance: float | None = None) -> str:
     a = as_tensor(expected)
     b = as_tensor(value)
     if a is not None and b is not None:
+        if isinstance(value, tuple) and a.shape != b.shape:
+            return other_kind
         return _explain_tensors(a, b, tolerance)
-    if a is None and b is None and _are_lists(expected, value):
+    are_lists = a is None and b is None and _are_lists(expected, value)
+    if are_lists and not isinstance(value, tuple):
         return _explain_lists(expected, value)
-    return f"your answer is {kind_of(value)}; it should be {kind_of(expected)}."
+    return other_kind
 
 
 def _explain_members(noun: str, expected: list, value: list) -> str:

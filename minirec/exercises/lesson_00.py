@@ -1,6 +1,6 @@
-"""The exercises of notebook 00: small scores, the last-item predictor by hand, the map.
+"""The exercises of notebook 00: probabilities, the gap, the last-item predictor by hand, the map.
 
-recommended: names of films, the best first; histories: lists of names, the oldest first.
+histories: lists of names, the oldest first.
 """
 
 from itertools import pairwise
@@ -45,72 +45,43 @@ WALK_GOES_ON = predicted(
 )
 
 
-# 00.2 Whether the film that was chosen is among the first ten recommended: 1 or 0.
+# 00.2 Which share of the gap from popularity to the oracle last-item closes.
 
+POPULARITY, LAST_ITEM, ORACLE = 0.069, 0.261, 0.342  # as the exercise gives them
 
-def hit_at_ten(recommended, chosen):
-    return int(chosen in recommended[:10])
-
-
-@mistake("you look at the whole list; only its first ten films count.")
-def in_the_whole_list(recommended, chosen):
-    return int(chosen in recommended)
-
-
-@mistake("the tenth film counts too: a slice leaves out the position where it ends.")
-def among_the_first_nine(recommended, chosen):
-    return int(chosen in recommended[:9])
-
-
-@mistake("that is True or False; a score is a number, which int(...) makes of it.")
-def true_or_false(recommended, chosen):
-    return chosen in recommended[:10]
-
-
-@mistake("1 is for a hit and 0 for a miss; yours is the other way round.")
-def miss_for_hit(recommended, chosen):
-    return int(chosen not in recommended[:10])
-
-
-@mistake("you look at the first film only; any of the first ten will do.")
-def first_only(recommended, chosen):
-    return int(recommended[0] == chosen)
-
-
-@mistake("that is the place in the list; asked is only whether it is among ten: 1 or 0.")
-def place_of_the_film(recommended, chosen):
-    return recommended.index(chosen) + 1 if chosen in recommended[:10] else 0
-
-
-TWELVE_FILMS = [f"film-{n:02d}" for n in range(12)]
-
-HIT_AT_TEN = Exercise(
-    solution=hit_at_ten,
-    cases=(
-        (TWELVE_FILMS, "film-00"),
-        (TWELVE_FILMS, "film-04"),
-        (TWELVE_FILMS, "film-09"),
-        (TWELVE_FILMS, "film-10"),
-        (TWELVE_FILMS, "film-11"),
-        (TWELVE_FILMS, "other"),
-    ),
-    mistakes=(
-        true_or_false,
-        in_the_whole_list,
-        among_the_first_nine,
-        miss_for_hit,
-        first_only,
-        place_of_the_film,
-    ),
-    title="A hit among ten",
-    kind="fill in",
+HOW_FAR_LAST_ITEM_GOES = predicted(
+    (LAST_ITEM - POPULARITY) / (ORACLE - POPULARITY),
+    [
+        (
+            LAST_ITEM / ORACLE,
+            "you measure from 0; the way starts at popularity, so subtract it twice.",
+        ),
+        (
+            (LAST_ITEM - POPULARITY) / ORACLE,
+            "the whole way is not the oracle's value either; it too starts at popularity.",
+        ),
+        (
+            LAST_ITEM - POPULARITY,
+            "that is how far it goes, in NDCG@10; divide by the length of the whole way.",
+        ),
+        (
+            (ORACLE - LAST_ITEM) / (ORACLE - POPULARITY),
+            "that is the share that is still open; asked is the share that is closed.",
+        ),
+        (
+            100 * (LAST_ITEM - POPULARITY) / (ORACLE - POPULARITY),
+            "that is in per cent; a share is between 0 and 1.",
+        ),
+    ],
+    title="How far last-item goes",
     stars=1,
     minutes=5,
     hints=(
-        "`in` tells whether a list holds a value.",
-        "A slice of a list gives its first entries: names[:3] are the first three.",
-        "int(True) is 1.",
+        "The gap is the way from popularity to the oracle. How long is it?",
+        "How much of that way has last-item covered, starting at popularity?",
+        "Divide the second by the first.",
     ),
+    tolerance=0.02,
 )
 
 
@@ -165,6 +136,12 @@ def after_its_first_time(histories, film):
     return most_common(followers)
 
 
+@mistake("the last film of a history has no follower; the next history is another person's.")
+def across_the_borders(histories, film):
+    flat = [name for history in histories for name in history]
+    return most_common(followers_of([flat], film))
+
+
 @mistake("between films that come equally often, take the first in the alphabet.")
 def first_seen_of_equals(histories, film):
     followers = followers_of(histories, film)
@@ -201,11 +178,13 @@ MOST_COMMON_FOLLOWER = Exercise(
         (FIVE_HISTORIES, "z"),
         ([["x", "q"], ["x", "p"]], "x"),
         ([["x", "p", "x", "q"], ["r", "x", "q"], ["x", "p", "x", "q"]], "x"),
+        ([["p", "x"], ["a", "x"], ["a", "x", "q"]], "x"),
     ),
     mistakes=(
         any_later_film,
         directly_before,
         after_its_first_time,
+        across_the_borders,
         first_seen_of_equals,
         last_of_equals,
         without_the_empty_case,
@@ -324,7 +303,7 @@ TOP_FOLLOWERS = Exercise(
 
 EXERCISES = {
     "00.1": WALK_GOES_ON,
-    "00.2": HIT_AT_TEN,
+    "00.2": HOW_FAR_LAST_ITEM_GOES,
     "00.3": MOST_COMMON_FOLLOWER,
     "00.4": WAY_TO_RECBLR,
     "00.5": TOP_FOLLOWERS,

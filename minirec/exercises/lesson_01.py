@@ -146,6 +146,11 @@ def reciprocal_rank(ranks, k):
     return sum(1 / rank for rank in ranks if rank <= k) / len(ranks)
 
 
+@mistake("you divide by k; the mean is over the people, however long the list is.")
+def divided_by_k(ranks, k):
+    return sum(1 / math.log2(rank + 1) for rank in ranks if rank <= k) / k
+
+
 @mistake("this is the sum of the gains; NDCG@k is their mean over all people.")
 def sum_over_people(ranks, k):
     return sum(1 / math.log2(rank + 1) for rank in ranks if rank <= k)
@@ -162,6 +167,7 @@ NDCG_AT_K = Exercise(
         without_cutoff,
         rank_k_left_out,
         reciprocal_rank,
+        divided_by_k,
         sum_over_people,
     ),
     title="NDCG from ranks",
@@ -272,6 +278,7 @@ RANK_WITH_TIES = Exercise(
 THREE_HUNDRED_DRAWS = predicted(
     (1 + 9 * 499 / 300, "last-item"),
     [
+        ((1 + 9 * 499 / 300, "last item"), "both are right; write the name with a hyphen."),
         ((1 + 9 * 499 / 300, "neighbours"), "the rank is right; which curve is higher there?"),
         ((46, "neighbours"), "that is for 100 draws; with 300, more of the better films are met."),
         ((138, "neighbours"), "more draws meet more of the better films, so the rank is lower."),
@@ -334,6 +341,15 @@ def missed(rank, n_items, n_draws=100):
     return 1 + (rank - 1) * missed_by_all(n_items - 1, n_draws)
 
 
+@mistake(
+    "that is the probability that ALL better films are missed at once; think of one of them at a "
+    "time."
+)
+def all_missed_at_once(rank, n_items, n_draws=100):
+    missed_all = ((n_items - rank) / (n_items - 1)) ** n_draws
+    return 1 + (rank - 1) * (1 - missed_all)
+
+
 EXPECTED_SAMPLED_RANK = Exercise(
     solution=expected_sampled_rank,
     cases=((46, 500), (1, 500), (300, 3706), (20, 50, 10)),
@@ -343,6 +359,7 @@ EXPECTED_SAMPLED_RANK = Exercise(
         better_films_in_the_sample,
         one_better_film_too_many,
         missed,
+        all_missed_at_once,
     ),
     title="The sampled rank, exactly",
     kind="derive",

@@ -1,7 +1,7 @@
-"""The exercises of notebook 02: the GRU's gates, its two forms, its memory, and a first loss.
+"""The exercises of notebook 02: the GRU's gates, its memory, a first loss, and loops gone wrong.
 
 x: [B, d_input], the input; h: [B, d_state], the state; W and U the weights that meet them, b the
-bias, c PyTorch's second one, each stacked in the order reset gate, update gate, candidate.
+bias, each stacked in the order reset gate, update gate, candidate.
 """
 
 import math
@@ -22,6 +22,7 @@ FIRST_STATE = predicted(
         1 / 30: "the shares are exchanged: in Eq. 1 the candidate gets z, and the old state 1 - z.",
         0.9: "that is z. The new state is a mixture, with z as the share of the candidate.",
         0.6: "that is the candidate for h = 1/2. With h = 0 the state adds nothing to it.",
+        0.54: "you took the candidate for h = 1/2. With h = 0 the state adds nothing to it.",
     },
     title="The first film",
     stars=1,
@@ -66,89 +67,7 @@ BUG_AND_POSITION = predicted(
 )
 
 
-# 02.3 One step of torch.nn.GRU.
-
-
-def torch_step(x, h, W, U, b, c):
-    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
-    candidate = torch.tanh(x_candidate + r * h_candidate)
-    return (1 - z) * candidate + z * h
-
-
-def gates_and_sums(x, h, W, U, b, c):
-    """Return what the candidate gets of x and of h, and both gates."""
-    x_r, x_z, x_candidate = (x @ W.T + b).chunk(3, dim=-1)
-    h_r, h_z, h_candidate = (h @ U.T + c).chunk(3, dim=-1)
-    return x_candidate, h_candidate, torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-
-
-@mistake("the shares are Eq. 1's. In PyTorch z is the share of the old state that is kept.")
-def shares_of_the_equation(x, h, W, U, b, c):
-    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
-    candidate = torch.tanh(x_candidate + r * h_candidate)
-    return z * candidate + (1 - z) * h
-
-
-@mistake("the reset gate has no effect on your candidate. Which of its terms does r multiply?")
-def reset_left_out(x, h, W, U, b, c):
-    x_candidate, h_candidate, _, z = gates_and_sums(x, h, W, U, b, c)
-    return (1 - z) * torch.tanh(x_candidate + h_candidate) + z * h
-
-
-@mistake("r multiplies the input's part too. The reset gate acts on what comes from the state.")
-def reset_on_everything(x, h, W, U, b, c):
-    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
-    return (1 - z) * torch.tanh(r * (x_candidate + h_candidate)) + z * h
-
-
-@mistake("r acts before the product, as in Eq. 1. In PyTorch it acts on U h + c.")
-def reset_before_the_product(x, h, W, U, b, c):
-    x_candidate, _, r, z = gates_and_sums(x, h, W, U, b, c)
-    candidate = torch.tanh(x_candidate + (r * h) @ U.chunk(3)[2].T + c.chunk(3)[2])
-    return (1 - z) * candidate + z * h
-
-
-@mistake("the second bias stands outside the reset gate. In PyTorch r multiplies U h + c, with c.")
-def second_bias_outside(x, h, W, U, b, c):
-    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
-    second_bias = c.chunk(3)[2]
-    candidate = torch.tanh(x_candidate + r * (h_candidate - second_bias) + second_bias)
-    return (1 - z) * candidate + z * h
-
-
-@mistake("the tanh is missing: a candidate lies between -1 and 1.")
-def tanh_left_out(x, h, W, U, b, c):
-    x_candidate, h_candidate, r, z = gates_and_sums(x, h, W, U, b, c)
-    return (1 - z) * (x_candidate + r * h_candidate) + z * h
-
-
-TORCH_STEP = Exercise(
-    solution=torch_step,
-    cases=(
-        random_tensors(0, (1, 2), (1, 1), (3, 2), (3, 1), (3,), (3,)),
-        random_tensors(1, (5, 3), (5, 4), (12, 3), (12, 4), (12,), (12,)),
-    ),
-    mistakes=(
-        shares_of_the_equation,
-        reset_left_out,
-        reset_on_everything,
-        reset_before_the_product,
-        second_bias_outside,
-        tanh_left_out,
-    ),
-    title="PyTorch's step",
-    kind="fill in",
-    stars=1,
-    minutes=5,
-    hints=(
-        "Both lines stand in the right column of the table, in its last two rows.",
-        "h_candidate is U h + c already: the product is done, the bias is added.",
-        "z and 1 - z have changed places, compared with Eq. 1.",
-    ),
-)
-
-
-# 02.4 The constant gate that leaves a share of the old state after n steps.
+# 02.3 The constant gate that leaves a share of the old state after n steps.
 
 
 def gate_for(share, n):
@@ -184,6 +103,19 @@ def share_over_n(share, n):
 
 
 @mistake(
+    "1 - share is what is lost, and losses do not multiply. What is kept at each step does: take "
+    "the root of share."
+)
+def root_of_what_is_lost(share, n):
+    return (1 - share) ** (1 / n)
+
+
+@mistake("you divide the share that is left by n. How much is left after one step, after two?")
+def share_spread_evenly(share, n):
+    return share / n
+
+
+@mistake(
     "close for small gates, where ln(1 - z) is nearly -z. Solve (1 - z)^n = share without that "
     "approximation."
 )
@@ -199,6 +131,8 @@ GATE_FOR = Exercise(
         loss_spread_evenly,
         power_for_root,
         share_over_n,
+        root_of_what_is_lost,
+        share_spread_evenly,
         for_small_gates,
     ),
     title="A gate for a given memory",
@@ -212,7 +146,7 @@ GATE_FOR = Exercise(
 )
 
 
-# 02.5 The cross-entropy of 500 films that are all equally likely.
+# 02.4 The cross-entropy of 500 films that are all equally likely.
 
 UNTRAINED_LOSS = predicted(
     math.log(500),
@@ -230,6 +164,36 @@ UNTRAINED_LOSS = predicted(
     hints=(
         "If all scores are equal, so are the probabilities, and they sum to 1.",
         "The loss is minus the natural logarithm of what each of the 500 films gets.",
+    ),
+)
+
+
+# 02.5 What each bug does to the loss. Measured over two epochs: 1 stays at 6.25, 2 ends at 0.00, 3
+# at 6.13; its floor is ln(e + 499) - 1 = 5.22, for scores of 1 and 0.
+
+THREE_LOOPS = predicted(
+    "BAC",
+    {
+        "ABC": "loop 1 clears the gradient before the step uses it. By how much do weights change "
+        "then?",
+        "ACB": "loop 1 clears the gradient before the step uses it. By how much do weights change "
+        "then? And what has loop 2 to predict at each position: is that hard?",
+        "BCA": "loop 1 is right. What is loop 2 asked for at each position, and what has it just "
+        "read there?",
+        "CAB": "loop 2 is right. In loop 1, what is left of the gradient when the step comes?",
+        "CBA": "can loop 3 reach a loss of 0? Its scores are probabilities, between 0 and 1, and "
+        "go through a second softmax.",
+    },
+    title="Three loops gone wrong",
+    kind="find the bug",
+    stars=2,
+    minutes=6,
+    hints=(
+        "Loop 1: the optimiser sees the gradient as it is when step() is called.",
+        "Loop 2: the targets are the inputs of the same positions. The residual connection brings "
+        "them straight to the end.",
+        "Loop 3: cross_entropy has a softmax of its own. If all scores lie between 0 and 1, what "
+        "is the largest probability that one film of 500 can get?",
     ),
 )
 
@@ -288,13 +252,44 @@ def candidate_first(x, h, W, U, b):
     return f * candidate + (1 - f) * h
 
 
+@mistake("the gate has no bias. Its part of W x + b has one, as the candidate's has.")
+def gate_without_bias(x, h, W, U, b):
+    d_state = h.shape[-1]
+    _, x_candidate, U_candidate = gate_and_the_rest(x, h, W, U, b)
+    f = torch.sigmoid(x @ W[:d_state].T + h @ U[:d_state].T)
+    candidate = torch.tanh(x_candidate + (f * h) @ U_candidate.T)
+    return f * candidate + (1 - f) * h
+
+
+@mistake("there is no bias. Both sums, the gate's and the candidate's, end with + b.")
+def bias_left_out(x, h, W, U, b):
+    return minimal_step(x, h, W, U, torch.zeros_like(b))
+
+
+@mistake(
+    "U is not transposed. A row of h times U.T is U h; h @ U runs without an error because U's "
+    "two parts are square."
+)
+def state_weights_not_transposed(x, h, W, U, b):
+    parts = [part.T for part in U.chunk(2)]
+    return minimal_step(x, h, W, torch.cat(parts), b)
+
+
 MINIMAL_STEP = Exercise(
     solution=minimal_step,
     cases=(
         random_tensors(3, (5, 3), (5, 4), (8, 3), (8, 4), (8,)),
         random_tensors(4, (1, 2), (1, 3), (6, 2), (6, 3), (6,)),
     ),
-    mistakes=(shares_exchanged, gate_after_the_product, candidate_ungated, candidate_first),
+    mistakes=(
+        shares_exchanged,
+        gate_after_the_product,
+        candidate_ungated,
+        candidate_first,
+        state_weights_not_transposed,
+        bias_left_out,
+        gate_without_bias,
+    ),
     title="One gate instead of two",
     kind="extend",
     stars=3,
@@ -302,15 +297,15 @@ MINIMAL_STEP = Exercise(
     hints=(
         "Begin with gru_step and take the reset gate out: W @ x has two parts now, so chunk(2).",
         "f takes the place of r in the candidate and of z in the last line.",
-        "For the open part, the class GRU of section 6 needs another cell, and nothing else.",
+        "For the open part, the class OurGRU of section 6 needs another cell, and nothing else.",
     ),
 )
 
 EXERCISES = {
     "02.1": FIRST_STATE,
     "02.2": BUG_AND_POSITION,
-    "02.3": TORCH_STEP,
-    "02.4": GATE_FOR,
-    "02.5": UNTRAINED_LOSS,
+    "02.3": GATE_FOR,
+    "02.4": UNTRAINED_LOSS,
+    "02.5": THREE_LOOPS,
     "02.6": MINIMAL_STEP,
 }

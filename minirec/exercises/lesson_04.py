@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: a toy predicted, a bug, a gate as a read-out, SiLU's slope, sizes.
+"""The exercises of notebook 04: a toy predicted, a bug, a gate as a read-out, two swaps judged.
 
 c: [B, d], the gate's inputs; h: [B, d], the states; W1, b1, W2, b2 the gate's two maps, through
 d_hidden units between them; W_H: [d, d] and b_H: [d], the crossing of the states.
@@ -36,6 +36,10 @@ TURNED_INPUT = predicted(
             "you set the negative hidden unit to 0 and kept ln 3 as it is, which is ReLU. SiLU "
             "takes a share of both.",
         ),
+        (
+            (2.0, 1.75),
+            "you took a share of -ln 3 and lost its sign: SiLU of a negative number is negative.",
+        ),
         ((2.5, 4.0), "you added gate and crossing. In Eq. 9 they are multiplied."),
     ],
     title="The input turned round",
@@ -72,7 +76,7 @@ SUSPECT_LINES = predicted(
     stars=1,
     minutes=5,
     hints=(
-        "There are two symptoms: equal rows, and outputs that are all smaller than the crossing.",
+        "Which line could know that the inputs differ? And which one keeps a gate value below 1?",
         "What does each line read? Compare it with Eq. 9, factor by factor.",
         "Nothing in Eq. 9 confines the gate's values to a range.",
     ),
@@ -145,98 +149,78 @@ READ_OUT = Exercise(
 )
 
 
-# 04.4 The derivative of SiLU, a * sigmoid(a), entry by entry.
+# 04.4 Which shares fall when every history keeps its gate and gets another user's state.
 
-
-def silu_slope(a):
-    sigmoid = torch.sigmoid(a)
-    return sigmoid * (1 + a * (1 - sigmoid))
-
-
-@mistake(
-    "that is the slope of the sigmoid alone. SiLU is a product, a times sigmoid(a): use the "
-    "product rule."
-)
-def slope_of_the_sigmoid(a):
-    sigmoid = torch.sigmoid(a)
-    return sigmoid * (1 - sigmoid)
-
-
-@mistake(
-    "half of the product rule: you kept a and took the slope of the sigmoid. The other term keeps "
-    "the sigmoid."
-)
-def term_of_the_sigmoids_slope(a):
-    sigmoid = torch.sigmoid(a)
-    return a * sigmoid * (1 - sigmoid)
-
-
-@mistake(
-    "half of the product rule: you took the slope of a and kept the sigmoid. The other term keeps "
-    "a and takes the sigmoid's slope."
-)
-def term_of_the_sigmoid(a):
-    return torch.sigmoid(a)
-
-
-@mistake("that is SiLU itself. The exercise asks for its slope.")
-def silu_itself(a):
-    return F.silu(a)
-
-
-@mistake("the two terms of the product rule are added, not subtracted.")
-def terms_subtracted(a):
-    sigmoid = torch.sigmoid(a)
-    return sigmoid - a * sigmoid * (1 - sigmoid)
-
-
-SILU_SLOPE = Exercise(
-    solution=silu_slope,
-    cases=(
-        random_tensors(0, (5,)),
-        (torch.tensor([-4.0, -1.0, 0.0, 1.0, 4.0], dtype=torch.float64),),
-    ),
-    mistakes=(
-        slope_of_the_sigmoid,
-        term_of_the_sigmoids_slope,
-        term_of_the_sigmoid,
-        silu_itself,
-        terms_subtracted,
-    ),
-    title="The slope of SiLU",
-    kind="derive",
-    stars=2,
-    minutes=10,
-    hints=(
-        "SiLU is a product of two functions of a. What is the slope of a product?",
-        "The slope of the sigmoid is the sigmoid times 1 minus the sigmoid.",
-        "Check yourself: at 0 the slope is one half, far to the right 1, far to the left 0.",
-    ),
-)
-
-
-# 04.5 How many numbers the layer trains at d = 64: as printed, and with d / 2 inside the gate.
-# As printed: W1, W2 and W_H have 64 * 64 each, the biases 3 * 64. Released: W1 and W2 have half.
-
-PARAMETERS = predicted(
-    (12480, 8352),
+FALLING = predicted(
+    ["shelf", "echo", "taste"],
     [
-        ((8320, 4192), "you counted the gate alone. The crossing, W_H and b_H, belongs to it."),
-        ((12288, 8192), "the three biases b1, b2 and b_H are missing."),
         (
-            (12480, 6240),
-            "half of everything is not what the bottleneck saves: the crossing stays whole, and b2 "
-            "keeps one number for every feature.",
+            ["echo", "taste"],
+            "those two fall. You trust the gate with the shelf, as it is the last film's own. But "
+            "a gate only multiplies: what is there for it to let through?",
         ),
-        ((12480, 8384), "b1 has one number for each hidden unit, and there are half as many now."),
-        ((12480, 8320), "b2 has one number for every feature of the output, in both forms."),
+        (["taste"], "taste falls, but not alone. Where would the last premiere be known from?"),
+        (["echo"], "the echo falls, but not alone. Whose favourite genre does the state know?"),
+        (["shelf"], "the shelf falls, but not alone. What else does the state know of its user?"),
+        (
+            ["shelf", "taste"],
+            "those two fall. The echo comes from the last premiere, often many films ago: who "
+            "remembers it, gate or state?",
+        ),
+        (
+            ["shelf", "echo"],
+            "those two fall. The taste survived the other gate because the state knows it; now "
+            "the state is another user's.",
+        ),
+        ([], "the gate has read one film only. What does it know of premiere and genre?"),
     ],
-    title="What the bottleneck saves",
-    stars=1,
+    title="Swap the state instead",
+    stars=2,
     minutes=5,
     hints=(
-        "Three matrices and three biases: write the shape of each, first for the paper's form.",
-        "A matrix from 64 to 32 features has 64 times 32 numbers. Which matrices have shrunk?",
+        "The gate has read one film. What of the three rules can be known from one film?",
+        "For a rule to come out, a state that knows it has to meet a gate that lets it through.",
+        "Go through the three rules: does the other user's state know this history's answer?",
+    ),
+)
+
+
+# 04.5 Which finding shows what: the gate is used; the swap takes no product; no product is needed.
+
+FINDINGS = predicted(
+    [2, 3, 4],
+    [
+        (
+            [1, 3, 4],
+            "finding 1 is about another model and another task. Whether *this* recommender uses "
+            "its gate shows where its gate is changed.",
+        ),
+        (
+            [2, 1, 4],
+            "finding 1 says that a product is needed, on another task. Look for the rival that "
+            "was swapped in the same way.",
+        ),
+        ([2, 4, 3], "the last two stand in each other's place: one is about the swap."),
+        ([3, 2, 4], "the first two stand in each other's place: which model has a gate that adds?"),
+        (
+            [2, 3, 1],
+            "finding 1 says the contrary, on another task. What do the two recommenders have in "
+            "common?",
+        ),
+        (
+            [2, 3, 3],
+            "a part that the rival uses in the same way says nothing about how good either is.",
+        ),
+        ([4, 3, 4], "equal losses do not tell whether a part is used. Changing it does."),
+    ],
+    title="Used or needed?",
+    kind="read a figure",
+    stars=2,
+    minutes=5,
+    hints=(
+        "Used: change the part in the trained model, and see what the output loses.",
+        "Needed: train a rival without it, and see what the rival cannot do.",
+        "Not every comparison is about these recommenders and these histories.",
     ),
 )
 
@@ -270,6 +254,26 @@ def gate_reads_the_state(c, h, W1, b1, W2, b2, W_H, b_H):
     return gate_first(h, h, W1, b1, W2, b2, W_H, b_H)
 
 
+@mistake("c and h have changed places: the gate is made from c, and multiplies h.")
+def inputs_exchanged(c, h, W1, b1, W2, b2, W_H, b_H):
+    return gate_first(h, c, W1, b1, W2, b2, W_H, b_H)
+
+
+@mistake("the gate's second bias, b2, is missing.")
+def without_the_gates_second_bias(c, h, W1, b1, W2, b2, W_H, b_H):
+    return gate_first(c, h, W1, b1, W2, torch.zeros_like(b2), W_H, b_H)
+
+
+@mistake("SiLU is missing between the gate's two layers.")
+def without_silu(c, h, W1, b1, W2, b2, W_H, b_H):
+    return (((c @ W1 + b1) @ W2 + b2) * h) @ W_H + b_H
+
+
+@mistake("a sigmoid squeezes your gate's values. Nothing in Eq. 9 does; that is for the open part.")
+def sigmoid_on_the_gate(c, h, W1, b1, W2, b2, W_H, b_H):
+    return (torch.sigmoid(gate(c, W1, b1, W2, b2)) * h) @ W_H + b_H
+
+
 @mistake("you have the sigmoid inside the gate. SiLU is a times sigmoid(a).")
 def sigmoid_inside_the_gate(c, h, W1, b1, W2, b2, W_H, b_H):
     values = torch.sigmoid(c @ W1 + b1) @ W2 + b2
@@ -291,17 +295,22 @@ GATE_FIRST = Exercise(
         crossing_first,
         without_the_crossings_bias,
         gate_reads_the_state,
+        inputs_exchanged,
+        without_the_gates_second_bias,
+        without_silu,
+        sigmoid_on_the_gate,
         sigmoid_inside_the_gate,
         gate_added,
     ),
     title="The gate before the crossing",
     kind="extend",
     stars=3,
-    minutes=25,
+    minutes=20,
     hints=(
         "The gate itself stays as it is: narrow, SiLU, widen, all of it from c.",
         "What used to multiply the crossing now multiplies the state.",
-        "For the open part, count what a diagonal matrix can do on either side of W_H.",
+        "For the open part, compare diag(g) W_H with W_H diag(g), for all g. Does one become the "
+        "other when W_H is another matrix?",
     ),
 )
 
@@ -309,7 +318,7 @@ EXERCISES = {
     "04.1": TURNED_INPUT,
     "04.2": SUSPECT_LINES,
     "04.3": READ_OUT,
-    "04.4": SILU_SLOPE,
-    "04.5": PARAMETERS,
+    "04.4": FALLING,
+    "04.5": FINDINGS,
     "04.6": GATE_FIRST,
 }

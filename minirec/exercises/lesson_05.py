@@ -93,6 +93,25 @@ def table_turned(sums, squares, q, k, v):
     return (q / squares.sqrt()) @ sums, sums, squares
 
 
+@mistake(
+    "you multiplied the table from the wrong side. In q S the query runs over the rows, which "
+    "belong to the keys: `q @ sums`."
+)
+def table_first(sums, squares, q, k, v):
+    _, sums, squares = running_step(sums, squares, q, k, v)
+    return sums @ (q / squares.sqrt()), sums, squares
+
+
+@mistake(
+    "you added one number, the square of the key's whole length, to all features. Each feature "
+    "has a sum of its own: add k times k, entry by entry."
+)
+def one_length_for_all(sums, squares, q, k, v):
+    sums = sums + torch.outer(k, v)
+    squares = squares + k @ k
+    return (q / squares.sqrt()) @ sums, sums, squares
+
+
 def state_and_film(seed, e):
     """Draw the state after one earlier film, and q, k and v of the next."""
     key, value, q, k, v = random_tensors(seed, (e,), (e,), (e,), (e,), (e,))
@@ -108,6 +127,8 @@ RUNNING_STEP = Exercise(
         key_divided,
         divided_by_squares,
         table_turned,
+        table_first,
+        one_length_for_all,
     ),
     title="One step of the running sum",
     kind="fill in",
@@ -167,6 +188,20 @@ def running_squares(q, k, v):
     return ((q / k.square().cumsum(0)) @ k.T).tril() @ v
 
 
+@mistake(
+    "you lost the mask: every position sees the later films too. The leak was in the lengths; the "
+    "mask has to stay."
+)
+def mask_lost(q, k, v):
+    lengths = k.square().cumsum(0).sqrt()
+    return (q / lengths) @ k.T @ v
+
+
+@mistake("you added up along the features. The lengths run along the positions, dimension 0.")
+def summed_along_features(q, k, v):
+    return ((q / k.square().cumsum(1).sqrt()) @ k.T).tril() @ v
+
+
 EVERY_PREFIX = Exercise(
     solution=every_prefix,
     cases=(
@@ -180,6 +215,8 @@ EVERY_PREFIX = Exercise(
         each_key_by_its_own_length,
         lengths_of_each_keys_own_time,
         running_squares,
+        mask_lost,
+        summed_along_features,
     ),
     title="The mask is right, and still it peeks",
     kind="find the bug",
@@ -253,11 +290,11 @@ CROSSING = Exercise(
 )
 
 
-# 05.5 The answers, [N, e], of a running sum that shrinks by `decay` before each new entry.
+# 05.5 The answers, [..., N, e], of a running sum that shrinks by `decay` before each new entry.
 
 
 def fading(q, k, v, decay):
-    age = ages(len(q))
+    age = ages(q.shape[-2])
     return weighted_answers(q, k, v, weights=decay**age, seen=age >= 0)
 
 
@@ -272,7 +309,7 @@ def weighted_answers(q, k, v, weights, seen):
 
     weights: [N, N], or [N] if they are the same for every t; seen: [N, N].
     """
-    return (q @ k.T * torch.where(seen, weights, 0.0)) @ v
+    return (q @ k.mT * torch.where(seen, weights, 0.0)) @ v
 
 
 @mistake("you faded the new entry as well. Fade the old sum, then add k_t and v_t in full.")
@@ -282,7 +319,7 @@ def new_entry_faded(q, k, v, decay):
 
 @mistake("you asked before adding the new entry: position t sees itself, in full.")
 def asked_before_the_entry(q, k, v, decay):
-    age = ages(len(q))
+    age = ages(q.shape[-2])
     return weighted_answers(q, k, v, weights=decay**age, seen=age >= 1)
 
 
@@ -296,8 +333,34 @@ def nothing_fades(q, k, v, decay):
     "It is the age that counts, t - s."
 )
 def faded_by_position(q, k, v, decay):
-    positions = torch.arange(len(q), dtype=torch.float64)
-    return weighted_answers(q, k, v, weights=decay**positions, seen=ages(len(q)) >= 0)
+    n = q.shape[-2]
+    positions = torch.arange(n, dtype=torch.float64)
+    return weighted_answers(q, k, v, weights=decay**positions, seen=ages(n) >= 0)
+
+
+@mistake(
+    "you took the new entry times 1 - decay, as a running mean does. Here it enters in full: the "
+    "table is a sum."
+)
+def running_mean(q, k, v, decay):
+    return (1 - decay) * fading(q, k, v, decay)
+
+
+@mistake(
+    "you multiplied by decay for the future too, where t - s is negative. Position t sees itself "
+    "and the earlier ones."
+)
+def future_seen(q, k, v, decay):
+    age = ages(q.shape[-2])
+    return weighted_answers(q, k, v, weights=decay**age, seen=age.isfinite())
+
+
+@mistake(
+    "your table is turned: its rows belong to the values. The rows belong to the keys, so that a "
+    "query can be multiplied from the left."
+)
+def faded_table_turned(q, k, v, decay):
+    return fading(q, v, k, decay)
 
 
 FADING = Exercise(
@@ -306,17 +369,30 @@ FADING = Exercise(
         (*random_tensors(6, (5, 2), (5, 2), (5, 2)), 0.5),
         (*random_tensors(7, (3, 3), (3, 3), (3, 3)), 0.9),
         (*random_tensors(8, (1, 2), (1, 2), (1, 2)), 0.3),
+        (*random_tensors(13, (2, 3, 4, 2), (2, 3, 4, 2), (2, 3, 4, 2)), 0.8),  # [B, heads, N, e]
     ),
-    mistakes=(new_entry_faded, asked_before_the_entry, nothing_fades, faded_by_position),
+    mistakes=(
+        new_entry_faded,
+        asked_before_the_entry,
+        nothing_fades,
+        faded_by_position,
+        running_mean,
+        future_seen,
+        faded_table_turned,
+    ),
+    # `decay ** age` with integer ages is float32 in PyTorch, whatever the queries are.
+    tolerance=1e-5,
     title="A sum that fades",
     kind="extend",
     stars=3,
     minutes=25,
     hints=(
-        "A loop is enough: carry the table, shrink it, enter the film, ask.",
-        "As masked pairs: an entry of position s has been shrunk once for every film since. By "
-        "which power is it multiplied when position t asks?",
-        "For the layer, fade inside `every_prefix` and let `OneLayerRecommender` train it.",
+        "As a loop over the positions: carry the table, shrink it, enter the film, ask. With a "
+        "batch in front, `x[..., t, :]` is position t.",
+        "Masked pairs are faster, and short: an entry of position s has been shrunk once for every "
+        "film since. By which power is it multiplied when position t asks?",
+        "The powers form an [N, N] matrix, 0 above the diagonal, that multiplies `q @ k.mT` entry "
+        "by entry. `torch.arange` of N, as a column and as a row, gives all the ages.",
     ),
 )
 

@@ -68,11 +68,16 @@ def _explain_values(expected: list, value: list, tolerance: float | None) -> str
         return f"The answer has {len(expected)} values; yours has {len(value)}."
     pairs = list(zip(expected, value, strict=True))
     wrong = [i for i, pair in enumerate(pairs) if not same_prediction(*pair, tolerance)]
-    if sorted(map(repr, expected)) == sorted(map(repr, value)):
+    if sorted(map(_sortable, expected)) == sorted(map(_sortable, value)):
         return "The values are right, but they stand in the wrong order."
     first = wrong[0]
     problem = explain_prediction(expected[first], value[first], tolerance)
     return f"{len(wrong)} of {len(expected)} values are wrong. Value {first + 1}: {problem}"
+
+
+def _sortable(part: Any) -> str:
+    """Return a text that is the same for 1 and 1.0, and orders parts of any kind."""
+    return repr(float(part)) if _kind(part) == "a number" else repr(part)
 
 
 def _explain_value(expected: Any, value: Any, tolerance: float | None) -> str:

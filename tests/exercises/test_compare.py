@@ -20,6 +20,7 @@ AGREE = {
     "nothing": (None, None),
     "unequal rows": ([[1], [2, 3]], [[1], [2, 3]]),
     "tuples": ((1, [2.0]), (1, torch.tensor([2.0]))),
+    "a list for a tuple": ((torch.ones(2), 5), [torch.ones(2), 5]),
     "dicts": ({"a": 1.0}, {"a": torch.tensor(1.0)}),
     "sets": ({1, 2}, {2, 1}),
     "a list of tensors": ([torch.ones(2), torch.ones(2)], torch.ones(2, 2)),

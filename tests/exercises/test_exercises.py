@@ -5,14 +5,20 @@ import dataclasses
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import minirec.exercises
 from minirec.exercises import KINDS, LIKE_A_NUMBER, NUMBER, Exercise, exercises, judge
 
 EXERCISES = exercises()
+LESSONS = [
+    path.stem.removeprefix("lesson_").upper()
+    for path in sorted(Path(minirec.exercises.__file__).parent.glob("lesson_*.py"))
+]
 FUNCTIONS = [number for number, each in EXERCISES.items() if callable(each.solution)]
 REBUILT = [number for number, each in EXERCISES.items() if each.stars]  # rated, with hints
 SLIPS_OF_OURS = re.compile(r"it raises (NameError|AttributeError|ImportError|UnboundLocalError)")
@@ -66,6 +72,11 @@ def rebuilt(request):
 def test_numbers_have_the_one_form():
     assert all(NUMBER.fullmatch(number) for number in EXERCISES)
     assert all(LIKE_A_NUMBER.fullmatch(number) for number in EXERCISES)
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_exercises_of_a_lesson_bear_its_number(lesson):
+    assert {number.split(".")[0] for number in exercises(lesson)} == {lesson}
 
 
 def test_a_stub_is_not_attempted(exercise):

@@ -50,6 +50,7 @@ WRONG = {
     "a value too few": ((1, 2, 3), (1, 2), "The answer has 3 values; yours has 2."),
     "a wrong part": ((1, 2, 3), (1, 5, 9), "2 of 3 values are wrong. Value 2: 5 is too large."),
     "out of order": ((1, 2, 3), (2, 1, 3), "The values are right, but they stand in the wrong"),
+    "out of order, 1 for 1.0": ((1.0, 1.75), (1.75, 1), "The values are right, but they stand in"),
     "inside a list": (((1, 2), 3), ((1, 5), 3), "1 of 2 values are wrong. Value 1: 1 of 2 values"),
 }
 

@@ -329,10 +329,20 @@ SAID = {
     "a part missing": ((1, 2), 1, "Your answer is 1; it should be a tuple of 2 parts."),
     "None in a tuple": ((1, 2), (1, None), "For part 2 of 2 your answer is None; it should be 2."),
     "... in a tuple": ((1, 2), (1, ...), "For part 2 of 2 your answer is still `...`: replace it."),
-    "a list for a tuple": (
+    "a wrong list for a tuple": (
         (torch.ones(2), torch.ones(3)),
-        [torch.ones(2), torch.ones(3)],
-        "Your answer is a list of 2 values; it should be a tuple of 2 parts.",
+        [torch.ones(2), torch.zeros(3)],
+        "For part 2 of 2 shapes agree ([3]). The first entry that differs is [0]: yours 0, ",
+    ),
+    "a wrong tuple for an array": (
+        np.array([0.25, 0.75]),
+        (0.25, 0.5),
+        "Shapes agree ([2]). The first entry that differs is [1]: yours 0.5, expected 0.75",
+    ),
+    "a tuple of three for an array of two": (
+        np.array([0.25, 0.75]),
+        (0.25, 0.5, 0.75),
+        "Your answer is a tuple of 3 parts; it should be an array of shape [2].",
     ),
     "a key": ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "For key 'b' your answer is 3; it should be 2."),
     "a key too few": ({"a": 1, "b": 2}, {"a": 1}, "Your answer lacks the key 'b'."),

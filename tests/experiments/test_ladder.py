@@ -261,6 +261,15 @@ def test_plot_gap_paints_the_others_lighter():
     assert "% of gap closed" in axes.get_xlabel()
 
 
+def test_plot_gap_gives_each_highlighted_model_a_colour_of_its_own():
+    scores = {"popularity": 0.0, "a": 0.25, "b": 0.5, "c": 0.75, "oracle": 1.0}
+    own = {"c": PALETTE["orange"], "a": PALETTE["blue"]}
+    (axes,) = plot_gap(scores, highlight=own).axes
+    colours = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in axes.patches]
+    plt.close("all")
+    assert colours == [PALETTE["blue"], PALE, PALETTE["orange"]]
+
+
 def test_a_bar_that_is_not_there_cannot_be_highlighted():
     scores = {"popularity": 0.0, "a": 0.5, "oracle": 1.0}
     with pytest.raises(ValueError, match="highlight names c, but the bars are: a"):

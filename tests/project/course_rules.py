@@ -11,6 +11,7 @@ from notebook_rules import (
     code_cells,
     markdown,
     mime_types,
+    names_used,
     output_text,
     syntax_tree,
     tags,
@@ -94,7 +95,7 @@ def hides_what_only_draws(notebook):
     for number, cell in code_cells(notebook):
         tree = syntax_tree(cell)
         defined = _top_level_names(tree)
-        used = _loaded_names(tree) - defined
+        used = names_used(tree) - defined
         for name in sorted(used & set(defined_in_drawings)):
             complaints.append(
                 f"cell {number}: uses {name}, which the collapsed cell "
@@ -120,11 +121,6 @@ def _top_level_names(tree: ast.AST) -> set[str]:
 
 def _is_stored_name(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-
-
-def _loaded_names(tree: ast.AST) -> set[str]:
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    return {node.id for node in names if isinstance(node.ctx, ast.Load)}
 
 
 # --- Length, width and words ---
@@ -267,6 +263,22 @@ def places_exercises_where_they_arise(notebook):
     if len(before) < 2 / 3 * len(positions):
         return [f"{len(before)} of {len(positions)} exercises stand before the end, 2/3 at least"]
     return []
+
+
+def solves_every_exercise(solved, exercises):
+    """In a solved twin the stored verdict on each exercise of its lesson is "right!"."""
+    number = re.match(r"# ([0-9A]\d?) ·", solved.cells[0].source)
+    if not number:
+        return ["the title does not begin with the lesson's number, as in '# 02 · '"]
+    stored = "\n".join(
+        output_text(output) for _, cell in code_cells(solved) for output in cell.outputs
+    )
+    wanted = [name for name in exercises if name.startswith(number[1] + ".")]
+    return [
+        f"exercise {name} has no stored verdict '{name}: right!'"
+        for name in wanted
+        if f"{name}: right!" not in stored.splitlines()
+    ]
 
 
 def gives_no_answer_away(notebook, solved):

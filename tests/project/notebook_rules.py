@@ -297,7 +297,7 @@ def uses_gpu_cells_as_leaves(notebook):
         if "gpu" in tags(cell):
             gpu_only |= defined
             continue
-        from_before = _names_used(tree) - defined
+        from_before = names_used(tree) - defined
         for name in sorted(from_before & gpu_only):
             complaints.append(f"cell {number}: uses {name}, which a cell tagged gpu defines")
         gpu_only -= defined
@@ -319,7 +319,7 @@ def _names_defined(tree: ast.AST) -> set[str]:
     return names
 
 
-def _names_used(tree: ast.AST) -> set[str]:
+def names_used(tree: ast.AST) -> set[str]:
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return {node.id for node in names if isinstance(node.ctx, ast.Load)}
 
@@ -368,7 +368,7 @@ def _names_device(call: ast.Call, with_device: set[str]) -> bool:
     for keyword in call.keywords:
         if keyword.arg == "device":
             return not (isinstance(keyword.value, ast.Constant) and keyword.value.value == "auto")
-        if keyword.arg is None and _names_used(keyword.value) & with_device:  # **options
+        if keyword.arg is None and names_used(keyword.value) & with_device:  # **options
             return True
     return False
 

@@ -243,6 +243,28 @@ def test_every_rule_is_seen_to_fire():
     assert {name for name, _ in BREAKS} == names
 
 
+# Solved twins.
+
+
+def twin(*verdicts):
+    cells = [v4.new_markdown_cell("# 02 · A lesson: solutions")]
+    cells += [code("check(...)", stdout(verdict + "\n")) for verdict in verdicts]
+    return v4.new_notebook(cells=cells)
+
+
+@pytest.mark.parametrize(
+    "verdicts, n_complaints",
+    [
+        (["02.1: right!", "02.2: right!", "02.3: right!"], 0),
+        (["02.1: right!", "02.2: not yet. It is the opposite.", "02.3: right!"], 1),
+        (["02.1: right!"], 2),
+    ],
+    ids=["all right", "one wrong", "two missing"],
+)
+def test_an_exercise_that_a_twin_does_not_solve_is_caught(verdicts, n_complaints):
+    assert len(rules.solves_every_exercise(twin(*verdicts), EXERCISES)) == n_complaints
+
+
 # The glossary.
 
 TERMS = [("embedding", "a vector", "02")]

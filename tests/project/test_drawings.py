@@ -12,6 +12,7 @@ import lettering
 import notebook_rules
 import pytest
 import style
+from asking_rules import name_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "drawings"
@@ -21,10 +22,6 @@ NOT_YET_SHOWN: set[str] = set()
 
 build.load_all()
 FILES = sorted(FOLDER.glob("*.svg"))
-
-
-def name_of(rule) -> str:
-    return rule.__name__
 
 
 def stem(path: Path) -> str:

@@ -3,13 +3,13 @@
 The rules stand in notebook_rules.py and source_rules.py.
 """
 
-import functools
 import re
 from pathlib import Path
 
 import notebook_rules
 import pytest
 import source_rules
+from asking_rules import expect_none, name_of, read_once
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,20 +35,6 @@ DOCUMENTED = [name for name in SOURCES if not name.startswith("minirec.exercises
 
 def short(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def name_of(rule) -> str:
-    return rule.__name__
-
-
-@functools.cache
-def read_once(path: Path):
-    """The notebook, read for the first rule only: no rule changes what it looks at."""
-    return notebook_rules.read(path)
-
-
-def expect_none(complaints: list[str]):
-    assert not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize("rule", notebook_rules.RULES, ids=name_of)

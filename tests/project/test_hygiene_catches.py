@@ -7,6 +7,7 @@ other.
 import nbformat.v4 as v4
 import notebook_rules as rules
 import pytest
+from asking_rules import name_of
 from good_lesson import (
     EXERCISE,
     EXERCISES,
@@ -355,10 +356,6 @@ def no_summary(notebook):
 
 
 # --- The rules against the ways ---
-
-
-def name_of(function):
-    return function.__name__
 
 
 @pytest.mark.parametrize("rule", ALL_RULES, ids=name_of)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from minirec.devices import choose_device
 from minirec.experiments.records import provenance
 from minirec.losses import full_softmax_loss
-from minirec.profiling import keep_memory, peak_memory, take_turns
+from minirec.profiling import cpu_threads, keep_memory, peak_memory, take_turns
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [T, d], items [V, d], targets [T] from 0
 
@@ -217,9 +217,8 @@ class _Case:
 
         def passes() -> None:
             # Threads would have to be waited for more than such short work takes.
-            torch.set_num_threads(1)
-            scores.sub_(scores.amax(0)).exp_().sum(0)
-            torch.set_num_threads(threads)
+            with cpu_threads(1):
+                scores.sub_(scores.amax(0)).exp_().sum(0)
 
         parts = {"floor: products": multiply, "floor: passes": passes}
         times = {
