@@ -1,11 +1,11 @@
 """The temporal convolution's window, and the dense GRU that it is part of (lesson 03).
 
-The numbers in the window are the lesson's toy: films 2, 3, 5, 6 and the weights -1, 0, 1.
+The numbers in the window are the lesson's toy: films 2, 3, 5, 6 and the taps -1, 0, 1.
 """
 
 from typing import NamedTuple
 
-from style import SOFT_INK, Drawing, drawing
+from style import Drawing, drawing
 
 LABELS = ["$t$ = 1", "2", "3", "4"]  # the positions of the four films
 
@@ -18,7 +18,7 @@ def window_centred_causal() -> Drawing:
         height=416,
         title="A centred window sees the next film, a causal window does not",
         description=(
-            "The films 2, 3, 5, 6 with a window of three places, weights -1, 0 and 1. Centred: "
+            "The films 2, 3, 5, 6 with a window of three places, taps -1, 0 and 1. Centred: "
             "one zero stands before the films and one after them; the third output is the fourth "
             "film minus the second, 6 - 3 = 3, so it has seen the film that comes next. Causal: "
             "two zeros stand before the films and none after; the third output is the third film "
@@ -42,7 +42,7 @@ def window_centred_causal() -> Drawing:
         sum_of_output="$y_3$ = 5 − 2 reads no later film",
     )
     picture.caption(
-        "Weights −1, 0, 1: the newest input in the window minus the oldest. "
+        "Taps −1, 0, 1: the newest input in the window minus the oldest. "
         "Dashed zeros stand where there is no film."
     )
     return picture
@@ -53,7 +53,7 @@ def _window(
 ) -> None:
     """Draw the films, the outputs and what the third output sees.
 
-    before: the zeros before the first film, as many as places of the window lie left of n.
+    before: the zeros before the first film, as many as places of the window lie left of position t.
     """
     after = 2 - before
     picture.text(x, 68, name, bold=True)
@@ -98,8 +98,9 @@ def _window(
     picture.bracket(left, right, 330, f"window of 3, {name}", below=True)
 
 
+SEES = 540  # where the column begins that says what a position looks at
 ALONE = "itself alone"
-NEIGHBOURS = "itself and its neighbours"
+NEIGHBOURS = "itself and neighbours"
 ALL_BEFORE = "itself and all before it"
 
 
@@ -126,7 +127,8 @@ def dense_gru() -> Drawing:
             "convolution, Eq. 5, which gives C; the GRU, Eq. 6, which gives the states H; the "
             "crossing, Eq. 7; a second convolution, Eq. 8, which gives Y. Everything that flows "
             "is [B, N, d]. Dense layer and crossing look at each position by itself, the "
-            "convolutions at its neighbours too, the GRU at all positions before."
+            "convolutions at its neighbours too, the GRU at all positions before. A frame holds "
+            "the first three, which are the dense GRU."
         ),
     )
     parts = [
@@ -138,6 +140,8 @@ def dense_gru() -> Drawing:
         Part("convolution", "weights", "$Y$", 8, "$Y$ = conv($G$)", NEIGHBOURS),
         Part("output", "signal", ""),
     ]
+    picture.frame(270, 235.5, 500, 203, "")
+    picture.text(508, 148, "dense GRU", anchor="end", bold=True)
     boxes = []
     for number, part in enumerate(parts):
         y = 84 + 76 * number
@@ -145,11 +149,11 @@ def dense_gru() -> Drawing:
         if part.equation:
             picture.text(222, y, f"Eq. {part.equation}", anchor="start")
             picture.text(284, y, part.formula, anchor="start")
-            picture.text(526, y, part.sees, size=13, anchor="start", ink=SOFT_INK)
+            picture.text(SEES, y, part.sees, anchor="start")
     for above, below, part in zip(boxes, boxes[1:], parts, strict=False):
         picture.arrow(above.bottom, below.top, shape="[B, N, d]", value=part.gives)
-    picture.text(526, 84, "each position depends on", size=13, anchor="start", ink=SOFT_INK)
+    picture.text(SEES, 84, "a position looks at", anchor="start", bold=True)
     picture.caption(
-        "Eqs. 5 and 6 are the dense GRU. Lesson 04 adds a gate, Eq. 9; until then $G = Φ(H)$."
+        "The crossing is one more dense layer. Lesson 04 adds a gate, Eq. 9; until then $G = Φ(H)$."
     )
     return picture

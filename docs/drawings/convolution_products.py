@@ -7,59 +7,69 @@ from style import Drawing, drawing
 
 CELL = 46
 STEP = 54  # from the middle of a cell of a sequence to that of the next
-LABELS = 40  # where the names of the rows begin
+FIRST_ROW = 164  # the middle of the first slice
+ROW_STEP = 72  # from a slice to the next
 N_CHANNELS = 3
 
 
 @drawing
 def conv_shifted_products() -> Drawing:
-    """Show the padded sequence, its three shifted slices, and their weighted sum."""
+    """Show the padded sequence, its three slices, their products with the taps, and the sum."""
     picture = Drawing(
-        width=720,
-        height=470,
-        title="Three slices of the padded films, each times its tap, add up to the output",
+        width=740,
+        height=500,
+        title="Three slices of the padded films, each times its tap, add up to the outputs",
         description=(
             "Two zeros stand in front of the films 2, 3, 5, 6. The slice of four that begins at "
-            "the first zero, 0, 0, 2, 3, is multiplied by tap T_0, -1. The slice that begins one "
-            "place later, 0, 2, 3, 5, is multiplied by T_1, 0. The slice that begins two places "
-            "later, the films themselves, is multiplied by T_2, 1. The column sums are the causal "
-            "outputs 2, 3, 3, 3."
+            "the first zero, 0, 0, 2, 3, times tap T_0, -1, gives 0, 0, -2, -3. The slice that "
+            "begins one place later, 0, 2, 3, 5, times T_1, 0, gives four zeros. The slice that "
+            "begins two places later, the films themselves, times T_2, 1, gives 2, 3, 5, 6. The "
+            "three rows of products, added column by column, are the causal outputs 2, 3, 3, 3."
         ),
     )
-    x = 330
-    picture.sequence(x, 84, ["2", "3", "5", "6"], before=2, cell=CELL)
-    picture.text(LABELS, 84, "padded films", anchor="start", bold=True)
-    picture.text(505, 84, "two zeros in front", size=13, anchor="start", ink="#555555")
+    slices_x = 300
+    products_x = 590
+    picture.sequence(
+        slices_x - STEP,
+        76,
+        ["2", "3", "5", "6"],
+        before=2,
+        cell=CELL,
+        positions=["place 0", "1", "2", "3", "4", "5"],
+    )
+    picture.text(428, 76, "padded films", anchor="start", bold=True)
+    picture.text(products_x, 120, "products", bold=True)
 
-    slices = [
-        ("−1", ["0", "0", "2", "3"], 2),
-        ("0", ["0", "2", "3", "5"], 1),
-        ("1", ["2", "3", "5", "6"], 0),
+    rows = [
+        ("−1", ["0", "0", "2", "3"], ["0", "0", "−2", "−3"], 2),
+        ("0", ["0", "2", "3", "5"], ["0", "0", "0", "0"], 1),
+        ("1", ["2", "3", "5", "6"], ["2", "3", "5", "6"], 0),
     ]
-    outputs_x = x + STEP  # the slices stand under the four films
-    for number, (tap, values, n_zeros) in enumerate(slices):
-        y = 168 + 62 * number
-        cells = picture.sequence(outputs_x, y, values[n_zeros:], before=n_zeros, cell=CELL)
-        picture.text(LABELS, y, f"places {number} to {number + 3}", anchor="start")
-        times = picture.operator(545, y, "×")
-        weight = picture.box(640, y, 104, 42, f"$T_{number}$ = {tap}", role="weights")
-        picture.arrow(cells[-1].right, times.left, role="signal")
-        picture.arrow(weight.left, times.right, role="weights")
+    for number, (tap, values, products, n_zeros) in enumerate(rows):
+        y = FIRST_ROW + ROW_STEP * number
+        weight = picture.box(70, y, 96, 40, f"$T_{number}$ = {tap}", role="weights")
+        picture.note(weight, f"places {number} to {number + 3}")
+        picture.text(152, y, "×", size=20)
+        picture.sequence(slices_x, y, values[n_zeros:], before=n_zeros, cell=CELL)
+        picture.text((slices_x + products_x) / 2, y, "=", size=20)
+        cells = picture.sequence(products_x, y, products, role="plain", cell=CELL)
+        if number:
+            for cell in cells:
+                picture.text(cell.x, y - ROW_STEP / 2, "+", size=18)
 
+    last_row = FIRST_ROW + 2 * ROW_STEP
     sums = picture.sequence(
-        outputs_x,
-        388,
+        products_x,
+        last_row + 92,
         ["2", "3", "3", "3"],
         role="attention",
         cell=CELL,
         positions=["$t$ = 1", "2", "3", "4"],
     )
-    picture.text(LABELS, 388, "outputs", anchor="start", bold=True)
     for cell in sums:
-        picture.arrow((cell.x, 168 + 2 * 62 + CELL / 2), cell.top)
-    picture.text(
-        505, 388, "column 3, tap by tap:\n−1 · 2 + 0 · 3 + 1 · 5 = 3", size=13, anchor="start"
-    )
+        picture.arrow((cell.x, last_row + CELL / 2), cell.top)
+    picture.text(sums[0].left[0] - 16, last_row + 92, "outputs", anchor="end", bold=True)
+    picture.text(300, last_row + 92, "column 3: −2 + 0 + 5 = 3", anchor="middle", size=13)
     picture.caption("No column waits for another: all outputs are computed at once.")
     return picture
 
@@ -69,7 +79,7 @@ def full_depthwise() -> Drawing:
     """Show one tap of a full and of a depthwise convolution, as channels and as a matrix."""
     picture = Drawing(
         width=740,
-        height=330,
+        height=344,
         title="A full tap mixes the channels, a depthwise tap keeps them apart",
         description=(
             "One tap with three channels. Full: every input channel leads to every output channel, "
@@ -80,30 +90,34 @@ def full_depthwise() -> Drawing:
     )
     _tap(picture, 190, "full", everywhere=True, count="$d^2$ = 9 weights per tap")
     _tap(picture, 550, "depthwise", everywhere=False, count="$d$ = 3 weights per tap")
-    picture.caption("A kernel of size $k$ has $k$ such taps, one for each place in the window.")
+    picture.caption(
+        "The numbered boxes are channels. A kernel of size $k$ has $k$ such taps, one per place."
+    )
     return picture
 
 
 def _tap(picture: Drawing, x: float, name: str, everywhere: bool, count: str) -> None:
     """Draw the channels of one tap, the lines between them, and the tap's matrix."""
     picture.text(x, 68, name, bold=True)
-    inputs = [
-        picture.box(x - 148, 118 + 50 * number, 44, 34, f"$x_{number + 1}$", role="signal")
-        for number in range(N_CHANNELS)
-    ]
-    outputs = [
-        picture.box(x - 6, 118 + 50 * number, 44, 34, f"$y_{number + 1}$", role="signal")
-        for number in range(N_CHANNELS)
-    ]
+    inputs, outputs = (
+        [
+            picture.box(column, 132 + 50 * number, 44, 34, f"{number + 1}", role="signal")
+            for number in range(N_CHANNELS)
+        ]
+        for column in (x - 148, x - 6)
+    )
+    picture.note(inputs[0], "input", side="above")
+    picture.note(outputs[0], "output", side="above")
     for i, output in enumerate(outputs):
         for j, given in enumerate(inputs):
             if everywhere or i == j:
-                # Lines fan out and in, so that no two meet at a box.
+                # Lines fan out and in, so that no two meet at a box. They cut no gaps into each
+                # other: nine lines that cross would be nine broken ones.
                 start = (given.right[0], given.y + 10 * (i - j))
                 end = (output.left[0], output.y + 10 * (j - i))
-                picture.arrow(start, end, role="weights")
+                picture.curve(start, end, bend=0, role="weights", gaps=False)
     rows = [
-        [f"$t_{{{i + 1}{j + 1}}}$" if everywhere or i == j else "0" for j in range(N_CHANNELS)]
+        [f"$w_{{{i + 1}{j + 1}}}$" if everywhere or i == j else "0" for j in range(N_CHANNELS)]
         for i in range(N_CHANNELS)
     ]
     zeros = {
@@ -112,5 +126,5 @@ def _tap(picture: Drawing, x: float, name: str, everywhere: bool, count: str) ->
         for j in range(N_CHANNELS)
         if not everywhere and i != j
     }
-    picture.matrix(x + 98, 168, rows, role="weights", roles=zeros, cell=42)
-    picture.text(x - 10, 262, count)
+    picture.matrix(x + 98, 182, rows, role="weights", roles=zeros, cell=42)
+    picture.text(x - 10, 276, count)

@@ -111,16 +111,14 @@ def glint_ru_released() -> Drawing:
 
 
 def _differences(picture: Drawing) -> None:
-    """Write what the released drawing's dashes mean, and what they do not show."""
+    """Write what the released drawing's dashes mean, and which boxes are one module."""
     notes = [
         "Dashed: not in the paper's equations, or not as printed there.",
-        "LayerNorm 2 is one module in two places, with one scale and one shift.",
-        "Dropout is 0.3; after attention it has the rate of the embeddings.",
-        "Attention divides each key by its own length (lesson 05).",
+        "Both boxes LayerNorm 2 are one module, with one scale and one shift.",
         "Numbers in parentheses are the paper's equations.",
     ]
     for number, note in enumerate(notes):
-        picture.text(26, 616 + 26 * number, note, size=13, anchor="start", ink=SOFT_INK)
+        picture.text(26, 636 + 26 * number, note, size=13, anchor="start", ink=SOFT_INK)
 
 
 def _attention(picture: Drawing, x: Shape, name: str, dashed: bool = False) -> Shape:

@@ -6,7 +6,8 @@ The toy: A' = (2, 0), Y = (-2, 4), x = (2, 1), mixing weights 3/4 and 1/4, and u
 from style import Drawing, Grid, Shape, drawing
 
 ABOVE = 185  # the row of the signal
-BELOW = 340  # the row of the gates
+BELOW = 340  # the row of the gate that is made from x
+BETWEEN = 270  # of the gate that is made from Z: higher, as nothing leads from the first gate to it
 GATE = ["0.841", "\u22120.159"]  # GeLU of (1, -1), twice
 
 
@@ -47,7 +48,7 @@ def _column(picture: Drawing, x: float, y: float, values: list[str], name: str, 
 
 def _mixture(picture: Drawing) -> Grid:
     """Draw Eq. 10 and return M."""
-    attended = _column(picture, 50, ABOVE - 43, ["2", "0"], "$A'$", "attention")
+    attended = _column(picture, 50, ABOVE - 43, ["2", "0"], "$A\u2032$", "attention")
     recurred = _column(picture, 50, ABOVE + 55, ["\u22122", "4"], "$Y$", "state")
     plus = picture.operator(170, ABOVE, "+")
     for expert, weight, place in (
@@ -70,13 +71,13 @@ def _mixture(picture: Drawing) -> Grid:
 def _data_aware_gate(picture: Drawing, mixture: Grid) -> Grid:
     """Draw Eq. 11 and return Z."""
     x = _column(picture, 50, BELOW, ["2", "1"], "$x$", "signal")
-    gate = _gate(picture, x.right, Shape(165, BELOW, 100, 46), 315)
+    gate = _gate(picture, x.right, Shape(165, BELOW, 100, 46), 315, "gate from $x$")
     return _multiply(picture, mixture, gate, 403, GATE, "$Z$")
 
 
 def _gated_mlp(picture: Drawing, z: Grid) -> None:
     """Draw Eq. 12 up to R."""
-    gate = _gate(picture, z.bottom, Shape(z.x, BELOW, 100, 46), 507)
+    gate = _gate(picture, z.bottom, Shape(z.x, BETWEEN, 100, 46), 507, "gate from $Z$")
     p = _multiply(picture, z, gate, 580, ["0.708", "0.025"], "$P$")
     linear = picture.box(650, ABOVE, 56, 46, "$W_o$", role="weights")
     picture.arrow(p.right, linear.left)
@@ -84,16 +85,16 @@ def _gated_mlp(picture: Drawing, z: Grid) -> None:
     picture.arrow(linear.right, r.left)
 
 
-def _gate(picture: Drawing, start: tuple[float, float], place: Shape, x: float) -> Grid:
-    """Draw a linear map with GeLU and, at x, the gate that it makes."""
+def _gate(picture: Drawing, start: tuple[float, float], place: Shape, x: float, note: str) -> Grid:
+    """Draw a linear map with GeLU and, at x, the gate that it makes, with a note below it."""
     box = picture.box(
         place.x, place.y, place.width, place.height, "linear, GeLU", role="gate", size=14
     )
     picture.arrow(start, box.left if start[1] == place.y else box.top)
     gate = picture.strip(
-        x, BELOW, GATE, role="gate", upright=True, cell=54, cell_height=27, size=14
+        x, place.y, GATE, role="gate", upright=True, cell=54, cell_height=27, size=14
     )
-    picture.note(gate, "the gate")
+    picture.note(gate, note)
     picture.arrow(box.right, gate.left)
     return gate
 

@@ -1,9 +1,10 @@
-"""The exercises of notebook 03: zeros, depthwise, what an output sees, a leak, windows with holes.
+"""The exercises of notebook 03: zeros, depthwise, what an output sees, a leak, a sum, holes.
 
 x: [B, N, d], the inputs; b: [d], the bias; k the kernel size.
 """
 
 import torch
+from torch.nn import functional as F
 
 from minirec.exercises.checker import Exercise, mistake, predicted
 from minirec.exercises.inputs import random_tensors
@@ -61,7 +62,7 @@ ZEROS = Exercise(
     title="Where the zeros go",
     kind="derive",
     stars=1,
-    minutes=5,
+    minutes=3,
     hints=(
         "Write down the positions in the window of the very first output. Which do not exist?",
         "A window holds k inputs, and one of them is the position itself. So k - 1 others have to "
@@ -75,7 +76,7 @@ ZEROS = Exercise(
 
 
 def sliding_sum(x, parts, step, left):
-    """Sum over i of parts[i](x at position n + i * step - left), zeros beyond both ends."""
+    """Sum over i of parts[i](x at position t + i * step - left), zeros beyond both ends."""
     n_positions = x.shape[1]
     reach = (len(parts) - 1) * step
     before = torch.zeros_like(x[:, :1]).expand(-1, left, -1)
@@ -115,6 +116,24 @@ def centred(x, w, b):
 
 
 @mistake(
+    "each window begins at its position and looks ahead. Either the zeros stand behind, or outputs "
+    "were cut off at the wrong end: a causal window ends at its position."
+)
+def looking_ahead(x, w, b):
+    return depthwise_from(x, w, b, left=0)
+
+
+@mistake(
+    "the zeros were added to the channels. F.pad counts axes from the last one: its first two "
+    "numbers are for the channels, the next two for the positions."
+)
+def padded_along_channels(x, w, b):
+    k, n_positions = w.shape[1], x.shape[1]
+    padded = F.pad(x, (k - 1, 0))
+    return b + sum(padded[:, i : i + n_positions] * w[:, i] for i in range(k))
+
+
+@mistake(
     "the end of the sequence comes in at its beginning: torch.roll wraps round. Zeros must come in."
 )
 def wrapped(x, w, b):
@@ -142,9 +161,18 @@ DEPTHWISE = Exercise(
     solution=depthwise,
     cases=(
         random_tensors(0, (2, 6, 3), (3, 3), (3,)),
-        random_tensors(1, (1, 2, 2), (2, 4), (2,)),
+        # Odd again: whoever centres the window does it in one way only, and is told so.
+        random_tensors(1, (1, 2, 2), (2, 5), (2,)),
     ),
-    mistakes=(turned_round, centred, wrapped, without_bias, over_all_channels),
+    mistakes=(
+        turned_round,
+        centred,
+        looking_ahead,
+        padded_along_channels,
+        wrapped,
+        without_bias,
+        over_all_channels,
+    ),
     title="Depthwise and causal",
     kind="fill in",
     stars=2,
@@ -158,30 +186,7 @@ DEPTHWISE = Exercise(
 )
 
 
-# 03.3 Read from a figure of what the outputs see: the kernel size, and the places left of n.
-
-WINDOW_OF_A_FIGURE = predicted(
-    (4, 2),
-    [
-        ((4, 1), "the kernel size is right. Count the inputs with a smaller number than n."),
-        ((4, 3), "the kernel size is right. A window with 3 places left of n would be causal."),
-        ((3, 1), "take a row away from the ends: there the window meets no zeros."),
-        ((3, 2), "take a row away from the ends, and count all shaded cells in it."),
-        ((2, 2), "the position itself is in the window too, and so is one that comes later."),
-        ((2, 4), "first the kernel size, then how many places lie to the left."),
-    ],
-    title="Which window is it?",
-    kind="read a figure",
-    stars=1,
-    minutes=4,
-    hints=(
-        "Go along one row, of an output in the middle: its shaded cells are the inputs it sees.",
-        "In that row, which cell is the output's own position? The rest lies left or right of it.",
-    ),
-)
-
-
-# 03.4 The furthest input that each of seven outputs hears of: convolution, GRU, convolution.
+# 03.3 The furthest input that each of seven outputs hears of: convolution, GRU, convolution.
 
 FURTHEST_OF_A_SANDWICH = predicted(
     [3, 4, 5, 6, 7, 7, 7],
@@ -224,7 +229,7 @@ FURTHEST_OF_A_SANDWICH = predicted(
 )
 
 
-# 03.5 A causal convolution, full, that reads one input too many on the right.
+# 03.4 A causal convolution, full, that reads one input too many on the right.
 # taps: [k, d, d], the oldest input's first.
 
 
@@ -258,6 +263,13 @@ def one_too_far_back(x, taps, b):
 
 
 @mistake(
+    "that is right for k = 3 only: how many zeros stand in front must depend on k.",
+)
+def two_zeros_whatever_k(x, taps, b):
+    return beginning_at(x, taps, b, first=len(taps) - 2)
+
+
+@mistake(
     "the leak is stopped by leaving the newest tap out. The other taps still meet inputs that are "
     "one position too new."
 )
@@ -285,6 +297,7 @@ LEAK = Exercise(
     mistakes=(
         as_it_was,
         one_too_far_back,
+        two_zeros_whatever_k,
         without_the_newest_tap,
         taps_turned_round,
         taps_from_the_wrong_side,
@@ -292,13 +305,39 @@ LEAK = Exercise(
     title="A window that leaks",
     kind="find the bug",
     stars=2,
-    minutes=8,
+    minutes=6,
     hints=(
         "Take k = 3 and the first output. Which inputs ought to be in its window, and at which "
         "places of `padded` do they stand?",
-        "With k zeros in front, input n (counted from 0) stands at place n + k of `padded`.",
-        "The newest tap, number k - 1, must meet input n itself. At which place does its slice "
-        "have to begin for n = 0?",
+        "With k zeros in front, x[:, t] stands at place t + k of `padded` (both counted from 0).",
+        "The newest tap, number k - 1, must meet x[:, t] itself. At which place does its slice "
+        "have to begin for t = 0?",
+    ),
+)
+
+
+# 03.5 A sum of one number per film has learned three of four scores: which is the fourth?
+# Rows: the film before; columns: the last film. Known: 4 and 1 in the first row, -1 below the 4.
+
+FOURTH_SCORE = predicted(
+    -4,
+    [
+        (1, "that would be right for people. But the sum has only one number for each film."),
+        (-1, "the last film's number is another one in this column: compare the first row."),
+        (4, "do not add up the three scores: each of them holds two numbers."),
+        (6, "the sign: going down the first column, the score falls."),
+        (-5, "that is by how much the score falls from the first row to the second."),
+        (-3, "that is by how much the score falls from the first column to the second."),
+        (0, "a sum cannot stay silent here: its two numbers are fixed by the other three scores."),
+    ],
+    title="What a sum has to say",
+    kind="derive",
+    stars=1,
+    minutes=4,
+    hints=(
+        "Only the film before differs between the two scores of the first column. What does that "
+        "say about the numbers of the two films before?",
+        "The second column has the same two films before, so its scores differ by as much.",
     ),
 )
 
@@ -341,6 +380,14 @@ def too_few_zeros(x, taps, b, dilation):
     return dilated_from(x, taps, b, dilation, left=len(taps) - 1)
 
 
+@mistake(
+    "with k * dilation zeros in front every window ends `dilation` positions too early. The "
+    "position itself is one of the k inputs."
+)
+def one_step_too_far_back(x, taps, b, dilation):
+    return dilated_from(x, taps, b, dilation, left=len(taps) * dilation)
+
+
 @mistake("the matrices act from the wrong side: y = T x for a column is x @ T.T for a row.")
 def from_the_wrong_side(x, taps, b, dilation):
     return dilated(x, taps.transpose(1, 2), b, dilation)
@@ -365,27 +412,26 @@ DILATED = Exercise(
         without_holes,
         matrices_turned_round,
         too_few_zeros,
+        one_step_too_far_back,
         from_the_wrong_side,
         one_hole_too_many,
     ),
     title="A window with holes",
     kind="extend",
-    stars=3,
-    minutes=25,
+    stars=2,
+    minutes=8,
     hints=(
         "With holes a window is (k - 1) * dilation + 1 positions long. So how many zeros stand in "
         "front of a causal one?",
         "The slices of neighbouring taps begin `dilation` places apart.",
-        "For the open part, give `WindowRecommender` an `nn.Sequential` of your two layers in the "
-        "place of its convolution.",
     ),
 )
 
 EXERCISES = {
     "03.1": ZEROS,
     "03.2": DEPTHWISE,
-    "03.3": WINDOW_OF_A_FIGURE,
-    "03.4": FURTHEST_OF_A_SANDWICH,
-    "03.5": LEAK,
+    "03.3": FURTHEST_OF_A_SANDWICH,
+    "03.4": LEAK,
+    "03.5": FOURTH_SCORE,
     "03.6": DILATED,
 }

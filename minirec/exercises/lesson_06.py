@@ -1,48 +1,30 @@
-"""The exercises of notebook 06: GeLU's dip, a mixture, weights that leak, weights counted, a third.
+"""The exercises of notebook 06: a mixture, weights that leak, weights counted, a form assembled.
+
+The last two are a third expert, and what remains when the experts are silent.
 
 x: [B, N, d], the block's inputs; attended and recurred: [B, N, d], what attention and the GRU make
 of them; raw: trained numbers, one for each expert, before their softmax; W: [d, 2]; b: [2].
 """
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from minirec.exercises.checker import Exercise, mistake, predicted
 from minirec.exercises.inputs import random_tensors
 
-# 06.1 The lowest value of GeLU, read off its figure.
-
-LOWEST_GATE = predicted(
-    -0.17,
-    {
-        0.17: "mind the sign: the curve dips below the zero line.",
-        0.0: "look just left of a = 0: the curve crosses below the zero line there.",
-        -0.75: "that is the input at which the curve is lowest. Asked is how low it gets there.",
-        -0.5: "that is the next tick below. The curve does not come near it.",
-        -1.0: "that is an input, on the horizontal axis. Read the height of the curve.",
-    },
-    tolerance=0.06,  # a hundredth, as much as a figure tells
-    title="The lowest gate",
-    kind="read a figure",
-    stars=1,
-    minutes=3,
-    hints=(
-        "The lowest point lies between a = -1 and a = -0.5.",
-        "Call gelu for -0.5, -0.75 and -1 and take the smallest.",
-    ),
-)
-
-
-# 06.2 The mixture when the two trained numbers are swapped: a = (0, ln 3).
+# 06.1 The mixture when the two trained numbers are swapped: mu = (0, ln 3).
 
 SWAPPED_MIXTURE = predicted(
     (-1.0, 3.0),
     {
-        (1.0, 1.0): "that is the M of a = (ln 3, 0). Now Y has the larger number.",
+        (1.0, 1.0): "that is the M of mu = (ln 3, 0). Now Y has the larger number.",
         (-2.0, 4.0): "that is Y alone. A softmax gives the smaller number a share too.",
         (0.0, 2.0): "you gave one half to each. The two numbers differ, and so do the weights.",
         (0.0, 4.0): "you added the two experts. Each has to be multiplied by its weight first.",
         (-2.197, 4.394): "you used 0 and ln 3 themselves as weights. They go through exp and are "
         "divided by the sum.",
+        (-4.0, 12.0): "you used 1 and 3 as weights. They still have to be divided by their sum.",
         (3.0, -1.0): "the two entries are in the wrong order: the first is that of 2 and -2.",
     },
     title="The other expert louder",
@@ -55,7 +37,7 @@ SWAPPED_MIXTURE = predicted(
 )
 
 
-# 06.3 The experts mixed anew at every position. x: [B, N, d]; W: [d, 2]; b: [2].
+# 06.2 The experts mixed anew at every position. x: [B, N, d]; W: [d, 2]; b: [2].
 
 
 def mix_by_film(x, attended, recurred, W, b):
@@ -129,8 +111,8 @@ MENDED = Exercise(
     ),
     title="Weights that see the future",
     kind="find the bug",
-    stars=2,
-    minutes=10,
+    stars=1,
+    minutes=6,
     hints=(
         "Print weights.sum(1) and weights.sum(2). Which of the two should be all ones?",
         "x W + b has the shape [B, N, 2]. The number in softmax(...) says along which of these "
@@ -139,7 +121,7 @@ MENDED = Exercise(
 )
 
 
-# 06.4 How many trained numbers the paper's block has, without the embeddings.
+# 06.3 How many trained numbers the paper's block has, without the embeddings.
 
 
 def n_weights(d, k):
@@ -189,6 +171,31 @@ def mixing_matrices(d, k):
     return 2 * (d**2 + d) - 2
 
 
+def one_map_and_two_numbers(d, k):
+    return one_map(d, k) + two_numbers(d, k)
+
+
+def two_maps(d, k):
+    return 2 * one_map(d, k)
+
+
+def two_maps_and_two_numbers(d, k):
+    return two_maps(d, k) + two_numbers(d, k)
+
+
+def second_biases(d, k):
+    return 3 * d
+
+
+def embeddings(d, k):
+    return 31 * d
+
+
+def narrow_gate(d, k):
+    d_hidden = d // 2
+    return 2 * d * d_hidden + d_hidden + d - 2 * (d**2 + d)
+
+
 COUNT_WEIGHTS = Exercise(
     solution=n_weights,
     cases=((64, 3), (8, 3), (4, 5), (2, 1)),
@@ -214,6 +221,33 @@ COUNT_WEIGHTS = Exercise(
             "easily overlooked.",
         ),
         (
+            difference_from(one_map_and_two_numbers),
+            "two things are missing: one linear map, and the two trained numbers of Eq. 10. The "
+            "crossing is a map of its own, beside the selective gate's two.",
+        ),
+        (
+            difference_from(two_maps),
+            "two linear maps are missing. Have you the dense layer, the crossing, the data-aware "
+            "gate, and both maps of the MLP?",
+        ),
+        (
+            difference_from(two_maps_and_two_numbers),
+            "three things are missing: two linear maps, and the two trained numbers of Eq. 10.",
+        ),
+        (
+            difference_from(second_biases),
+            "each of the GRU's gates has one bias here, as in Eq. 1. Two are PyTorch's.",
+        ),
+        (
+            difference_from(embeddings),
+            "you counted the embeddings too, those of 30 films and the padding. Asked is the block "
+            "alone.",
+        ),
+        (
+            difference_from(narrow_gate),
+            "your selective gate is d / 2 wide inside, as in the released code. The paper's is d.",
+        ),
+        (
             difference_from(mixing_matrices),
             "the mixture has no matrices: its weights are two numbers for the whole model.",
         ),
@@ -225,9 +259,177 @@ COUNT_WEIGHTS = Exercise(
     hints=(
         "A linear map from d to d with its bias has d^2 + d numbers. How many such maps are there, "
         "convolutions and GRU apart? Go along the arrows of the drawing.",
-        "There are ten of them: three in attention, the dense layer, the crossing, two in the "
-        "selective gate, the data-aware gate, and two in the MLP.",
+        "Attention has three, and on the way of the recurrent expert there are four: one before "
+        "the GRU, and three behind it or beside it.",
+        "The data-aware gate and the MLP have three more, which makes ten.",
         "The rest: two convolutions, the GRU's three gates, and two numbers.",
+    ),
+)
+
+
+# 06.4 The released form's forward, from its parts. self: a module with the names of the class in
+# the lesson; items: Long[B, N].
+
+
+class Parts(nn.Module):
+    """The parts of the released form, small, with linear maps in the place of the two experts."""
+
+    def __init__(self, seed: int, d: int):
+        super().__init__()
+        self.item_embedding = nn.Embedding(6, d)
+        self.attention, self.gru = nn.Linear(d, d), nn.Linear(d, d)
+        self.attention_output, self.attention_norm = nn.Linear(d, d), nn.LayerNorm(d)
+        self.mixing = nn.Parameter(torch.zeros(2))
+        self.data_gate, self.gate_output = nn.Linear(d, d), nn.Linear(d, d)
+        self.mlp = nn.Sequential(nn.Linear(d, d), nn.GELU(), nn.Linear(d, d))
+        self.norm = nn.LayerNorm(d)
+        self.double()
+        for parameter, values in zip(
+            self.parameters(),
+            random_tensors(seed, *[parameter.shape for parameter in self.parameters()]),
+            strict=True,
+        ):
+            parameter.requires_grad_(False).copy_(values)
+
+
+def released_forward(self, items):
+    x = self.item_embedding(items)
+    attended = self.attention_norm(self.attention_output(self.attention(x)) + x)
+    z = self.norm(self.gate_output(_gated(self, x, attended)) + x)
+    return self.norm(self.mlp(z) + z)
+
+
+def _gated(self, x, attended):
+    """Eq. 11: the mixture of the experts, times the data-aware gate."""
+    weights = self.mixing.softmax(0)
+    mixed = weights[0] * attended + weights[1] * self.gru(x)
+    return F.gelu(self.data_gate(x)) * mixed
+
+
+def _attended(self, x):
+    return self.attention_norm(self.attention_output(self.attention(x)) + x)
+
+
+def _end(self, z):
+    return self.norm(self.mlp(z) + z)
+
+
+@mistake("attention's residual path is missing: what is added to its dense layer's output?")
+def no_x_after_attention(self, items):
+    x = self.item_embedding(items)
+    attended = self.attention_norm(self.attention_output(self.attention(x)))
+    return _end(self, self.norm(self.gate_output(_gated(self, x, attended)) + x))
+
+
+@mistake(
+    "the residual path behind the data-aware gate is missing. In the drawing a second line goes "
+    "down from X, on the very right."
+)
+def no_x_after_the_gate(self, items):
+    x = self.item_embedding(items)
+    return _end(self, self.norm(self.gate_output(_gated(self, x, _attended(self, x)))))
+
+
+@mistake("what is added behind the MLP is Z, not X: the line begins below the second LayerNorm.")
+def x_after_the_mlp(self, items):
+    x = self.item_embedding(items)
+    z = self.norm(self.gate_output(_gated(self, x, _attended(self, x))) + x)
+    return self.norm(self.mlp(z) + x)
+
+
+@mistake("the residual path around the MLP is missing: what is added to the MLP's output?")
+def nothing_after_the_mlp(self, items):
+    x = self.item_embedding(items)
+    z = self.norm(self.gate_output(_gated(self, x, _attended(self, x))) + x)
+    return self.norm(self.mlp(z))
+
+
+@mistake("you return the MLP's output as it is. A residual path and a LayerNorm follow.")
+def bare_mlp(self, items):
+    x = self.item_embedding(items)
+    return self.mlp(self.norm(self.gate_output(_gated(self, x, _attended(self, x))) + x))
+
+
+@mistake("the last LayerNorm is missing: the drawing has LayerNorm 2 twice.")
+def no_last_norm(self, items):
+    x = self.item_embedding(items)
+    z = self.norm(self.gate_output(_gated(self, x, _attended(self, x))) + x)
+    return self.mlp(z) + z
+
+
+@mistake("the LayerNorms come too early: first add what the residual path brings, then normalise.")
+def norms_before_adding(self, items):
+    x = self.item_embedding(items)
+    attended = self.attention_norm(self.attention_output(self.attention(x))) + x
+    z = self.norm(self.gate_output(_gated(self, x, attended))) + x
+    return self.norm(self.mlp(z)) + z
+
+
+@mistake("attention has a LayerNorm of its own, attention_norm. The other two places share norm.")
+def one_norm_for_all(self, items):
+    x = self.item_embedding(items)
+    attended = self.norm(self.attention_output(self.attention(x)) + x)
+    return _end(self, self.norm(self.gate_output(_gated(self, x, attended)) + x))
+
+
+@mistake("attention's dense layer, attention_output, is missing.")
+def no_attention_output(self, items):
+    x = self.item_embedding(items)
+    attended = self.attention_norm(self.attention(x) + x)
+    return _end(self, self.norm(self.gate_output(_gated(self, x, attended)) + x))
+
+
+@mistake("the dense layer behind the data-aware gate, gate_output, is missing.")
+def no_gate_output(self, items):
+    x = self.item_embedding(items)
+    return _end(self, self.norm(_gated(self, x, _attended(self, x)) + x))
+
+
+@mistake("the data-aware gate is missing: the mixture went through without being multiplied.")
+def no_data_gate(self, items):
+    x = self.item_embedding(items)
+    weights = self.mixing.softmax(0)
+    mixed = weights[0] * _attended(self, x) + weights[1] * self.gru(x)
+    return _end(self, self.norm(self.gate_output(mixed) + x))
+
+
+@mistake("the data-aware gate lacks its GeLU: its linear map alone multiplies the mixture.")
+def gate_without_gelu(self, items):
+    x = self.item_embedding(items)
+    weights = self.mixing.softmax(0)
+    mixed = weights[0] * _attended(self, x) + weights[1] * self.gru(x)
+    return _end(self, self.norm(self.gate_output(self.data_gate(x) * mixed) + x))
+
+
+ASSEMBLED = Exercise(
+    solution=released_forward,
+    cases=(
+        (Parts(11, 4), torch.tensor([[1, 2, 3], [4, 5, 1]])),
+        (Parts(12, 3), torch.tensor([[5, 2]])),
+    ),
+    mistakes=(
+        no_x_after_attention,
+        no_x_after_the_gate,
+        x_after_the_mlp,
+        nothing_after_the_mlp,
+        bare_mlp,
+        no_last_norm,
+        norms_before_adding,
+        one_norm_for_all,
+        no_attention_output,
+        no_gate_output,
+        no_data_gate,
+        gate_without_gelu,
+    ),
+    title="Assemble the released form",
+    kind="fill in",
+    stars=2,
+    minutes=12,
+    hints=(
+        "Each of the three lines is one of the equations above, and each ends in a LayerNorm.",
+        "attended: attention of x, through its dense layer, plus x, through its LayerNorm.",
+        "z: the data-aware gate times m, through its dense layer, plus x, through norm. The last "
+        "line has the MLP in the place of gate and dense layer, and z in the place of x.",
     ),
 )
 
@@ -250,6 +452,11 @@ def plain_mean(raw, experts):
     return torch.stack(experts).mean(0)
 
 
+@mistake("you added the experts as they are. Multiply each by its weight first.")
+def plain_sum(raw, experts):
+    return sum(experts)
+
+
 @mistake("you chose the expert with the largest number. A softmax gives every one its share.")
 def largest_only(raw, experts):
     return experts[int(raw.argmax())]
@@ -261,6 +468,19 @@ def largest_only(raw, experts):
 )
 def softmax_of_experts(raw, experts):
     return torch.stack(experts).softmax(0).sum(0)
+
+
+@mistake("the weights are right, but the experts stand in the opposite order.")
+def experts_reversed(raw, experts):
+    return mix_many(raw, experts[::-1])
+
+
+@mistake(
+    "a sigmoid treats each number by itself, so the weights do not sum to 1. In a softmax they "
+    "share 1 between them."
+)
+def many_by_sigmoid(raw, experts):
+    return many_without_softmax.answer(raw.sigmoid(), experts)
 
 
 @mistake("only the first two experts are in your mixture. There may be any number.")
@@ -284,25 +504,62 @@ MIX_MANY = Exercise(
     mistakes=(
         many_without_softmax,
         plain_mean,
+        plain_sum,
         largest_only,
         softmax_of_experts,
         first_two,
+        experts_reversed,
+        many_by_sigmoid,
     ),
     title="A third expert",
     kind="extend",
     stars=3,
-    minutes=20,
+    minutes=15,  # three of them for the function, the others for the experiment
     hints=(
         "The softmax of raw has one weight for each expert, whatever their number.",
         "Walk over weights and experts together, with zip, and add up the products.",
-        "In the frame: the film itself needs no layer, it is x.",
+        "For the experiment: how far do the three recalls of one layer lie apart, and how far the "
+        "two means?",
+    ),
+)
+
+# 06.6 How many different vectors R remain of five histories when both experts are silent: (paper,
+# released). Four films end the histories, one of them two of them.
+
+SILENT = predicted(
+    (1, 4),
+    {
+        (1, 5): "the paper's form is right. What else than the last film could tell the first and "
+        "the fifth history apart, when only x goes past the experts?",
+        (
+            4,
+            4,
+        ): "follow X in the drawing of the paper's form: whatever the gates say, they multiply "
+        "M. What is 0 times a gate?",
+        (5, 5): "what other positions say reaches the last one through the experts only, and those "
+        "are silent. And in the paper's form, what do the gates multiply?",
+        (5, 4): "the released form is right. In the paper's, what do the gates multiply?",
+        (1, 1): "the paper's form is right. In the released drawing, X goes past the experts: to "
+        "the sum behind the data-aware gate.",
+        (4, 1): "you have the two forms the other way round: the answer begins with the paper's.",
+        (0, 4): "the released form is right. In the paper's, R is not nothing: a bias remains, and "
+        "that is one vector.",
+    },
+    title="The experts fall silent",
+    stars=2,
+    minutes=5,
+    hints=(
+        "In the paper's form, M = 0 makes Z = 0, and Z = 0 makes P = 0. What is left of R?",
+        "In the released form, which signals are added to M's way? Do they know the last film, "
+        "and do they know any other?",
     ),
 )
 
 EXERCISES = {
-    "06.1": LOWEST_GATE,
-    "06.2": SWAPPED_MIXTURE,
-    "06.3": MENDED,
-    "06.4": COUNT_WEIGHTS,
+    "06.1": SWAPPED_MIXTURE,
+    "06.2": MENDED,
+    "06.3": COUNT_WEIGHTS,
+    "06.4": ASSEMBLED,
     "06.5": MIX_MANY,
+    "06.6": SILENT,
 }

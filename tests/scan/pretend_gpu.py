@@ -3,8 +3,9 @@
     python pretend_gpu.py
 
 Runs every kernel twice on tensors of the CPU, first launched by Triton, then past it, and prints
-"same" if both launches hand the same kernel the same arguments; then the Python and C functions
-called in one forward scan, in one walk and in chunks.
+for each kernel that was compiled its name and the bytes of its machine code; "same" if both
+launches hand the same kernel the same arguments; then the Python and C functions called in one
+forward scan, in one walk and in chunks.
 """
 
 import sys
@@ -31,6 +32,7 @@ class Utilities:
     """What Triton asks of a driver about binaries."""
 
     def load_binary(self, name, binary, shared, device):
+        print("compiled", name, len(binary))
         return object(), f"function {name}", 0, 0, 1024  # module, function, ..., threads at most
 
     def get_device_properties(self, device):
