@@ -1,4 +1,4 @@
-"""Diagnostic tasks: small and generated, each decided by one piece of a model (notebooks 02 to 06).
+"""Diagnostic tasks: small and generated, each decided by one piece of a model (notebooks 02 to 09).
 
 A row is a short history, and there is one question about it. With the piece a model answers nearly
 always; without it, hardly more often than the task's chance level says. A few seconds of training
@@ -445,6 +445,53 @@ def selective_copying(
         answer_names=names,
         without="the order of the films",
         chance=_share_of_most_frequent(films, n_films),
+    )
+
+
+def film_long_ago(n: int, *, seed: int, n_films: int = 8, n_noise: int = 59) -> Diagnostic:
+    """Ask for the only film, which came before all the noise: long memory (notebook 09).
+
+    A film comes first, and nothing but noise after it. There is nothing to select: whatever a
+    state has kept of its first input gives the answer. A recurrence whose decay is well below 1
+    has kept nothing.
+
+    Chance is that of whoever sees the noise only: all films are equally likely.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    seed : int
+        Of the draws; take one for training and another for testing.
+    n_films : int
+        Different films, at least 2. Noise is one more item, the last one.
+    n_noise : int
+        Items of noise behind the film, at least 1.
+
+    Returns
+    -------
+    Diagnostic
+        items [n, n_noise + 1]; an answer is a film.
+
+    Raises
+    ------
+    ValueError
+        If n_films or n_noise is too small.
+    """
+    _at_least("n_films", n_films, 2)
+    _at_least("n_noise", n_noise, 1)
+    generator = torch.Generator().manual_seed(seed)
+    films = torch.randint(n_films, (n, 1), generator=generator)
+    noise = torch.full((n, n_noise), n_films)
+    names = _numbers(n_films)
+    return Diagnostic(
+        question="Which film came, before all the noise?",
+        items=torch.cat([films, noise], dim=1) + 1,
+        answers=films[:, 0],
+        item_names=(*names, "noise"),
+        answer_names=names,
+        without="the first position",
+        chance=1 / n_films,
     )
 
 

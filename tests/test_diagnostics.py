@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from minirec.diagnostics import (
     Diagnostic,
     accuracy,
+    film_long_ago,
     first_item,
     learn,
     marked_item,
@@ -41,6 +42,7 @@ TASKS = {
     "recall": recall,
     "two_questions": two_questions,
     "selective_copying": selective_copying,
+    "film_long_ago": film_long_ago,
 }
 every_task = pytest.mark.parametrize("make", TASKS.values(), ids=TASKS)
 seeds = integers(0, 10**6)
@@ -153,6 +155,13 @@ def test_selective_copying_counts_from_the_end_without_the_noise(
         assert kept[-back] == answer
 
 
+@given(seed=seeds, n_films=integers(2, 6), n_noise=integers(1, 9))
+def test_the_film_long_ago_comes_first_and_only_noise_behind_it(seed, n_films, n_noise):
+    task = film_long_ago(10, seed=seed, n_films=n_films, n_noise=n_noise)
+    for names, answer in rows_of(task):
+        assert names == [answer] + ["noise"] * n_noise
+
+
 @every_task
 def test_items_and_answers_are_dense_ids_and_all_of_them_occur(make):
     task = make(4000, seed=0)
@@ -237,6 +246,11 @@ def all_copies(n_films=3, n_kept=3, n_noise=2, back=2):
             yield tuple(history), films[-back]
 
 
+def all_long_ago(n_films=4, n_noise=3):
+    for film in range(n_films):
+        yield (film, *["noise"] * n_noise), film
+
+
 def bag(history):
     return tuple(sorted(map(str, history)))
 
@@ -248,6 +262,10 @@ def values_only(history):
 def second_half(history):
     *films, sign = history
     return (*films[len(films) // 2 :], sign)
+
+
+def all_but_the_first(history):
+    return history[1:]
 
 
 def the_last(history):
@@ -268,6 +286,7 @@ SMALL_ROWS = {
     "recall": all_pairs(4, 2, 4, range(2)),
     "last": all_lasts(4, 2, 4),
     "copying": all_copies(),
+    "long ago": all_long_ago(),
 }
 SMALL_ROWS = {name: list(rows) for name, rows in SMALL_ROWS.items()}
 CHANCES = [
@@ -279,6 +298,7 @@ CHANCES = [
     ("last", pairs_without_order, two_questions, {"ask": ["last"], **SMALL_PAIRS}),
     ("recall", second_half, two_questions, {"ask": ["recall"], **SMALL_PAIRS}),
     ("copying", bag, selective_copying, {"n_films": 3, "n_kept": 3, "n_noise": 2}),
+    ("long ago", all_but_the_first, film_long_ago, {"n_films": 4, "n_noise": 3}),
 ]
 
 
@@ -330,6 +350,8 @@ def test_with_two_questions_chance_is_that_of_the_better_single_expert():
         (two_questions, {"ask": ["first"]}, r"ask must be some of last, recall; got \('first',\)"),
         (two_questions, {"ask": []}, "ask must be some of last, recall"),
         (selective_copying, {"n_kept": 3, "back": 4}, "between 1 and n_kept = 3; got 4"),
+        (film_long_ago, {"n_films": 1}, "n_films must be at least 2; got 1"),
+        (film_long_ago, {"n_noise": 0}, "n_noise must be at least 1; got 0"),
     ],
 )
 def test_impossible_sizes_are_refused_by_name(make, sizes, message):
@@ -550,3 +572,27 @@ def test_decays_that_do_not_see_the_item_copy_little(seed):
     # How long ago a film came says something about its place among the films, so it knows a
     # little more than which films came.
     assert found < test.chance + 0.15
+
+
+def long_memory(decays: str):
+    return lambda d_model: BehaviourDependentLRU(d_model, initial_decays=decays)
+
+
+@pytest.mark.slow
+@five_starts
+def test_decays_that_start_near_one_reach_a_film_long_ago_and_small_ones_do_not(seed):
+    train = film_long_ago(2000, seed=2 * seed)
+    test = film_long_ago(1000, seed=2 * seed + 1)
+    near_one = learn(long_memory("spread"), train, test, steps=100, seed=seed)
+    small = learn(long_memory("random"), train, test, steps=100, seed=seed)
+    assert near_one > test.ceiling - 0.05
+    assert small < test.chance + 0.1
+
+
+@pytest.mark.slow
+@five_starts
+def test_decays_that_start_near_one_do_not_copy_selectively_within_300_steps(seed):
+    train = selective_copying(2000, seed=2 * seed)
+    test = selective_copying(1000, seed=2 * seed + 1)
+    found = learn(long_memory("spread"), train, test, seed=seed)
+    assert found < test.chance + 0.1

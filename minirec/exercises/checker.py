@@ -12,6 +12,7 @@ from minirec.exercises.compare import difference
 from minirec.exercises.explain import Place, count, describe_inputs, explain, first_place
 from minirec.exercises.predictions import explain_prediction, same_prediction
 from minirec.exercises.remarks import remark, remark_on_all
+from minirec.exercises.unset import UNSET, empty_arrays_hold, holds_nan
 
 KINDS = ("fill in", "predict", "read a figure", "find the bug", "derive", "extend")
 LONGEST_MESSAGE = 200  # characters of an exception that are shown
@@ -83,6 +84,9 @@ class Exercise:
         By how much numbers may differ. For a function's results it is relative to the largest
         entry, and what their dtype allows unless given: 1e-9 in float64, 1e-5 in float32. For a
         predicted value it is relative to it, and 1% unless given; an integer must then be exact.
+    unset_is_nan : bool
+        Whether a function is called once more with NaN in what np.empty and np.empty_like return,
+        so that an entry that it never writes is wrong at each call, and not by chance.
     """
 
     solution: Any
@@ -94,6 +98,7 @@ class Exercise:
     minutes: int = 0
     hints: tuple[str, ...] = ()
     tolerance: float | None = None
+    unset_is_nan: bool = False
 
 
 def predicted(
@@ -150,6 +155,12 @@ def judge(exercise: Exercise, answer: Any) -> str:
     outcomes = [_outcome(answer, case) for case in exercise.cases]
     if any(_is_unfinished(outcome) for outcome in outcomes):
         return NOT_ATTEMPTED
+    uses_unset = False
+    if exercise.unset_is_nan:
+        spoiled = [_with_nan_where_unset(answer, case) for case in exercise.cases]
+        uses_unset = any(each is not None for each in spoiled)
+        pairs_of_ours = zip(spoiled, outcomes, strict=True)
+        outcomes = [plain if each is None else each for each, plain in pairs_of_ours]
     expected = [exercise.solution(*copy.deepcopy(case)) for case in exercise.cases]
     pairs = zip(expected, outcomes, strict=True)
     is_right = [_agree(exercise, right, ours) for right, ours in pairs]
@@ -158,7 +169,8 @@ def judge(exercise: Exercise, answer: Any) -> str:
     for wrong_answer, hint in exercise.mistakes:
         if _makes(exercise, wrong_answer, outcomes, is_right):
             return f"not yet. Hint: {hint}"
-    return f"not yet. {_explain_first(exercise, expected, outcomes, is_right)}"
+    explanation = _explain_first(exercise, expected, outcomes, is_right)
+    return f"not yet. {UNSET} {explanation}" if uses_unset else f"not yet. {explanation}"
 
 
 # An answer that is a value.
@@ -197,6 +209,20 @@ def _outcome(answer: Answer, case: tuple) -> Any:
         if len(message) > LONGEST_MESSAGE:
             message = f"{message[:LONGEST_MESSAGE]}..."
         return Raised(type(error).__name__, message, _line_that_raised(answer, error))
+
+
+def _with_nan_where_unset(answer: Answer, case: tuple) -> Any:
+    """Return what an answer gives if unset entries are NaN; None if it needs none of them.
+
+    Numba compiles calls of np.empty, so the Python function behind a compiled one is called.
+    """
+    python = getattr(answer, "py_func", answer)
+    with empty_arrays_hold(float("nan")):
+        with_nan = _outcome(python, case)
+    with empty_arrays_hold(0.0):
+        with_zeros = _outcome(python, case)
+    is_spoiled = holds_nan(with_nan) and not holds_nan(with_zeros)
+    return with_nan if is_spoiled else None
 
 
 def _line_that_raised(answer: Answer, error: Exception) -> str:

@@ -16,12 +16,16 @@ def same_prediction(expected: Any, value: Any, tolerance: float | None = None) -
     ----------
     expected, value : numbers, strings, bools, or lists, tuples, arrays and tensors of them
         The solution and the prediction. Strings may differ in case and in blanks around them.
+        A solution that is a frozenset of capital letters may be given as a string, a list or a set
+        of them, in any order: frozenset("BC") as "CB", "b, c" or ["B", "C"].
     tolerance : float, optional
         By how much a number may differ, relative to the expected one. Unless given, 1% where the
         expected number is a float, and nothing where it is an integer.
     """
     expected = plain(expected)
     value = plain(value)
+    if isinstance(expected, frozenset):
+        return expected == _letters(value)
     if isinstance(expected, list) or isinstance(value, list):
         if not (isinstance(expected, list) and isinstance(value, list)):
             return False
@@ -54,6 +58,8 @@ def explain_prediction(expected: Any, value: Any, tolerance: float | None = None
     """
     expected = plain(expected)
     value = plain(value)
+    if isinstance(expected, frozenset):
+        return _explain_letters(expected, value)
     if isinstance(expected, list) and isinstance(value, list):
         return _explain_values(expected, value, tolerance)
     kind = "a list of values" if isinstance(expected, list) else _kind(expected)
@@ -61,6 +67,22 @@ def explain_prediction(expected: Any, value: Any, tolerance: float | None = None
     if kind != given:
         return f"The answer is {kind}; yours is {given}."
     return _explain_value(expected, value, tolerance)
+
+
+def _letters(value: Any) -> frozenset[str] | None:
+    """Return the letters that a string, list or set names, as capitals; None for anything else."""
+    if not isinstance(value, str | list | set | frozenset):
+        return None
+    text = "".join(map(str, value))
+    return frozenset(letter for letter in text.upper() if letter.isalpha())
+
+
+def _explain_letters(expected: frozenset[str], value: Any) -> str:
+    """Say how many letters are missing or too many, and not which."""
+    given = _letters(value)
+    if given is None:
+        return f"The answer is a string of letters; yours is {_kind(value)}."
+    return f"{len(given - expected)} letters too many, {len(expected - given)} missing."
 
 
 def _explain_values(expected: list, value: list, tolerance: float | None) -> str:

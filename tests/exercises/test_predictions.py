@@ -25,6 +25,10 @@ RIGHT = {
     "a tuple": ((1, 2, 0.5), (1, 2, 0.501)),
     "a list for a tuple": ((1, 2), [1, 2]),
     "an array": ([[1.0, 2.0]], np.array([[1.0, 2.0]])),
+    "letters in another order": (frozenset("BC"), "CB"),
+    "letters with a comma": (frozenset("BC"), " b, c"),
+    "a list of letters": (frozenset("BC"), ["C", "B"]),
+    "a set of letters": (frozenset("BC"), {"C", "B"}),
     "mixed": ((True, "up", 3), (True, "up", 3)),
 }
 
@@ -51,6 +55,9 @@ WRONG = {
     "a wrong part": ((1, 2, 3), (1, 5, 9), "2 of 3 values are wrong. Value 2: 5 is too large."),
     "out of order": ((1, 2, 3), (2, 1, 3), "The values are right, but they stand in the wrong"),
     "out of order, 1 for 1.0": ((1.0, 1.75), (1.75, 1), "The values are right, but they stand in"),
+    "a letter too few": (frozenset("BC"), "C", "0 letters too many, 1 missing."),
+    "letters too many": (frozenset("BC"), "ABCD", "2 letters too many, 0 missing."),
+    "a number for letters": (frozenset("BC"), 2, "The answer is a string of letters; yours is a"),
     "inside a list": (((1, 2), 3), ((1, 5), 3), "1 of 2 values are wrong. Value 1: 1 of 2 values"),
 }
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from numba import njit
 
 from minirec import exercises as course
 from minirec.exercises import Exercise, check, judge, mistake
@@ -533,3 +534,64 @@ def test_an_appendix_has_exercises_too(monkeypatch, capsys):
     monkeypatch.setattr(course, "exercises", lambda lesson: {f"{lesson}.1": DOUBLE})
     check("A.1", double)
     assert capsys.readouterr().out == "A.1: right!\n"
+
+
+# Entries that nobody wrote.
+
+
+def running_sum(x):
+    return np.cumsum(x)
+
+
+RUNNING_SUM = Exercise(
+    solution=running_sum, cases=((np.array([1.0, 2.0, 3.0]),),), unset_is_nan=True
+)
+
+
+def first_never_written(x):
+    total = np.empty_like(x)
+    total[1:] = np.cumsum(x)[1:]
+    return total
+
+
+def reads_the_last_before_it_is_written(x):
+    total = np.empty(3)
+    for n in range(3):
+        total[n] = total[n - 1] + x[n]
+    return total
+
+
+def all_written(x):
+    total = np.empty_like(x)
+    total[...] = np.cumsum(x)
+    return total
+
+
+def divides_zero_by_zero(x):
+    with np.errstate(invalid="ignore"):
+        return np.zeros_like(x) / np.zeros_like(x)
+
+
+@pytest.mark.parametrize("answer", [first_never_written, reads_the_last_before_it_is_written])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_an_entry_that_nobody_wrote_is_never_right(answer, is_compiled):
+    tried = njit(answer) if is_compiled else answer
+    verdicts = {judge(RUNNING_SUM, tried) for _ in range(3)}
+    assert all("nothing has written" in verdict for verdict in verdicts)
+
+
+def test_an_empty_array_that_is_filled_is_right():
+    assert judge(RUNNING_SUM, all_written) == "right!"
+    assert judge(RUNNING_SUM, njit(all_written)) == "right!"
+
+
+def test_a_nan_of_another_origin_is_not_called_unset():
+    verdict = judge(RUNNING_SUM, divides_zero_by_zero)
+    assert verdict.startswith("not yet.")
+    assert "nothing has written" not in verdict
+
+
+def test_numpy_creates_empty_arrays_as_before_a_verdict():
+    before = np.empty, np.empty_like
+    judge(RUNNING_SUM, first_never_written)
+    assert (np.empty, np.empty_like) == before
