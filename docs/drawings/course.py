@@ -71,12 +71,12 @@ MAP = {
     "13": ("RecBLR", (460, 448), "gate"),
     "10": ("The parallel scan", (650, 448), "gate"),
     "14": ("Full training", (92, 552), "attention"),
-    "11": ("The scan\non hardware", (650, 536), "gate"),
+    "11": ("The scan\non a CPU", (650, 536), "gate"),
     "16": ("Whose numbers\ncan you trust?", (92, 636), "attention"),
     "15": ("Profiling", (460, 636), "attention"),
     "12": ("The scan on a GPU", (650, 636), "gate"),
 }
-NOT_YET_WRITTEN = ("12", "16", "A")
+NOT_YET_WRITTEN = ("16", "A")
 
 # Which lesson needs which, and how the arrow between them runs: the side or the point where
 # it starts, its corners, and where it ends.

@@ -1,4 +1,4 @@
-"""How many chunks of time a walk on a GPU is cut into (notebook 11).
+"""How many chunks of time a walk on a GPU is cut into (notebook 12).
 
     B, N, D    rows, positions, channels; a lane is one of the B * D pairs (row, channel)
     C          number of chunks; 1 is a plain walk
@@ -112,7 +112,7 @@ def chunks_for(
 
     References
     ----------
-    Notebook 11.
+    Notebook 12.
     """
     if launch_seconds is None:
         measured = _Current.table.get((B, N, D))
@@ -156,7 +156,7 @@ def formula_pays(B: int, N: int, H: int, n_multiprocessors: int) -> bool:
 
     References
     ----------
-    Notebook 11.
+    Notebook 12.
     """
     n_chunks = chunks_for(B, N, H, n_multiprocessors)
     if n_chunks == 1:
@@ -189,7 +189,7 @@ def walk_seconds(B: int, N: int, D: int, n_chunks: int, n_multiprocessors: int) 
 
     References
     ----------
-    Notebook 11.
+    Notebook 12.
     """
     positions = B * N * D
     bytes_per_second = n_multiprocessors * BYTES_PER_SECOND

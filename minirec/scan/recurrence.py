@@ -1,6 +1,6 @@
 """The linear recurrence h_t = a_t h_{t-1} + b_t: four implementations, and the one to call.
 
-Notebooks 09 to 11 derive them. B rows, N positions, D channels.
+Notebooks 09 to 12 derive them. B rows, N positions, D channels.
 """
 
 import warnings
@@ -90,8 +90,8 @@ def linear_recurrence(
 
     References
     ----------
-    RecBLR, Eqs. 5, 10, 13 and 14; notebooks 09 to 11: the loop in 09, the tree in 10, Numba and
-    Triton in 11.
+    RecBLR, Eqs. 5, 10, 13 and 14; notebooks 09 to 12: the loop in 09, the tree in 10, Numba in 11,
+    Triton in 12.
     """
     _check(a, b, h0)
     if impl not in IMPLEMENTATIONS:

@@ -1,6 +1,6 @@
 """The fused BD-LRU on the GPU, in Triton: gates, recurrence and output gate in one pass, and back.
 
-RecBLR, Eqs. 5 to 8. Notebook 11 derives both passes.
+RecBLR, Eqs. 5 to 8. Notebook 11 derives both passes, notebook 12 what kernels ask for.
 
     r, i       the recurrence gate and the input gate before their sigmoids s_r and s_i; side by
                side in `gates` [B, N, 2H]

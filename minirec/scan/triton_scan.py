@@ -1,6 +1,6 @@
 """The linear recurrence h_n = a_n h_{n-1} + b_n on the GPU, forward and backward, in Triton.
 
-Notebook 11 derives it. Without autograd: that is in minirec.scan.recurrence.
+Notebook 12 derives it. Without autograd: that is in minirec.scan.recurrence.
 
     B, N, D    rows (users), positions, channels; a, b, h and the gradients are [B, N, D],
                h0 is [B, D]
@@ -354,7 +354,7 @@ def scan_forward(
 
     References
     ----------
-    Notebook 11.
+    Notebook 12.
     """
     h = torch.empty(b.shape, dtype=b.dtype, device=b.device)
     n_chunks, length = chunks(b, n_chunks)
@@ -402,7 +402,7 @@ def scan_backward(
 
     References
     ----------
-    Notebooks 10 and 11.
+    Notebooks 10 and 12.
     """
     grad_a = torch.empty(a.shape, dtype=a.dtype, device=a.device)
     grad_b = torch.empty(h.shape, dtype=h.dtype, device=h.device)

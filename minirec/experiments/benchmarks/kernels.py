@@ -1,4 +1,4 @@
-"""Variants of the Triton kernels, and chunks of time, timed on a GPU (notebook 11).
+"""Variants of the Triton kernels, and chunks of time, timed on a GPU (notebook 12).
 
 The bare kernels, without autograd. On a GPU each run is captured as a CUDA graph and replayed, so
 the host's launches do not count. On a CPU, in Triton's interpreter, everything runs, but the times

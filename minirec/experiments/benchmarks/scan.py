@@ -1,4 +1,4 @@
-"""The linear recurrence beside other people's scans and a bare copy (notebook 11).
+"""The linear recurrence beside other people's scans and a bare copy (notebook 12).
 
 Forward and backward; the copy moves as many bytes as they must. Shapes are [B, N, D].
 """
