@@ -40,16 +40,24 @@ WRONG_ORDER = predicted(
 # 10.2 Hillis and Steele's scan on one list of a and one of b: b after each round.
 
 
-def in_one_list(a, b):
+def after_each_round(b, one_round):
+    """Return b before the first round and after each; one_round(reach) changes it in place."""
     rows = [list(b)]
     reach = 1
-    while reach < len(a):
-        for t in reversed(range(reach, len(a))):
-            b[t] = a[t] * b[t - reach] + b[t]
-            a[t] = a[t] * a[t - reach]
+    while reach < len(b):
+        one_round(reach)
         rows.append(list(b))
         reach = 2 * reach
     return rows
+
+
+def in_one_list(a, b):
+    def one_round(reach):
+        for t in reversed(range(reach, len(a))):
+            b[t] = a[t] * b[t - reach] + b[t]
+            a[t] = a[t] * a[t - reach]
+
+    return after_each_round(b, one_round)
 
 
 @mistake(
@@ -57,15 +65,12 @@ def in_one_list(a, b):
     "does the last position hold, and how many should it?"
 )
 def from_left_to_right(a, b):
-    rows = [list(b)]
-    reach = 1
-    while reach < len(a):
+    def one_round(reach):
         for t in range(reach, len(a)):
             b[t] = a[t] * b[t - reach] + b[t]
             a[t] = a[t] * a[t - reach]
-        rows.append(list(b))
-        reach = 2 * reach
-    return rows
+
+    return after_each_round(b, one_round)
 
 
 @mistake(
@@ -73,15 +78,12 @@ def from_left_to_right(a, b):
     "neighbour's factor."
 )
 def factor_first(a, b):
-    rows = [list(b)]
-    reach = 1
-    while reach < len(a):
+    def one_round(reach):
         for t in range(reach, len(a)):
             a[t] = a[t] * a[t - reach]
             b[t] = a[t] * b[t - reach] + b[t]
-        rows.append(list(b))
-        reach = 2 * reach
-    return rows
+
+    return after_each_round(b, one_round)
 
 
 @mistake(
@@ -89,15 +91,12 @@ def factor_first(a, b):
     "round, so it has to be computed first."
 )
 def factor_first_from_the_right(a, b):
-    rows = [list(b)]
-    reach = 1
-    while reach < len(a):
+    def one_round(reach):
         for t in reversed(range(reach, len(a))):
             a[t] = a[t] * a[t - reach]
             b[t] = a[t] * b[t - reach] + b[t]
-        rows.append(list(b))
-        reach = 2 * reach
-    return rows
+
+    return after_each_round(b, one_round)
 
 
 @mistake(
@@ -105,15 +104,12 @@ def factor_first_from_the_right(a, b):
     "backwards too."
 )
 def one_left_out(a, b):
-    rows = [list(b)]
-    reach = 1
-    while reach < len(a):
+    def one_round(reach):
         for t in range(len(a) - 1, reach, -1):
             b[t] = a[t] * b[t - reach] + b[t]
             a[t] = a[t] * a[t - reach]
-        rows.append(list(b))
-        reach = 2 * reach
-    return rows
+
+    return after_each_round(b, one_round)
 
 
 @mistake(
@@ -121,16 +117,13 @@ def one_left_out(a, b):
     "before the round."
 )
 def only_one_list_kept(a, b):
-    rows = [list(b)]
-    reach = 1
-    while reach < len(a):
+    def one_round(reach):
         before = list(b)
         for t in range(reach, len(a)):
             b[t] = a[t] * before[t - reach] + before[t]
             a[t] = a[t] * a[t - reach]
-        rows.append(list(b))
-        reach = 2 * reach
-    return rows
+
+    return after_each_round(b, one_round)
 
 
 @mistake(
@@ -138,14 +131,11 @@ def only_one_list_kept(a, b):
     "product of all the factors that it has taken in."
 )
 def factors_not_joined(a, b):
-    rows = [list(b)]
-    reach = 1
-    while reach < len(a):
+    def one_round(reach):
         for t in reversed(range(reach, len(a))):
             b[t] = a[t] * b[t - reach] + b[t]
-        rows.append(list(b))
-        reach = 2 * reach
-    return rows
+
+    return after_each_round(b, one_round)
 
 
 @mistake(
